@@ -1,0 +1,47 @@
+"""Everything bertcli raises on purpose.
+
+    BertcliError            exit code 1: the run failed
+    ├── UsageError          exit code 2: the command line asks for something that cannot be
+    ├── DataError           a file or a stream that cannot be read as what it claims to be
+    ├── CheckpointError     a model that is missing, damaged, unsafe or of the wrong kind
+    ├── IndexFolderError    an index that is missing, damaged, newer, locked or of another model
+    ├── OutputError         the result cannot be written where it should go
+    └── RecordError         one record cannot be answered; it becomes an error row and the run goes on
+
+A message is one line and says what was wrong, what was expected and what to do next. Only
+`bertcli.cli.app.main` turns these into lines on stderr and exit codes.
+"""
+
+from __future__ import annotations
+
+
+class BertcliError(Exception):
+    """The root: a failure with a message that a user can act on."""
+
+    exit_code = 1
+
+
+class UsageError(BertcliError):
+    """The command line itself is wrong; nothing was read and nothing was written."""
+
+    exit_code = 2
+
+
+class DataError(BertcliError):
+    """An input is missing, unreadable or not in the format it claims."""
+
+
+class CheckpointError(BertcliError):
+    """A checkpoint cannot be found, trusted or used for this task."""
+
+
+class IndexFolderError(BertcliError):
+    """An index folder cannot be opened, or does not belong to this model."""
+
+
+class OutputError(BertcliError):
+    """A result cannot be written."""
+
+
+class RecordError(BertcliError):
+    """A single record cannot be answered; the others can."""

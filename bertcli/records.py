@@ -1,0 +1,60 @@
+"""What goes in: one record per text, with where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands: a file (None for text given on the command line) and its first line.
+
+    >>> str(Place("reviews.csv", 7))
+    'reviews.csv:7'
+    """
+
+    path: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        path = self.path or "TEXT"
+        return path if self.line is None else f"{path}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One text to be answered.
+
+    `id` counts from 0 in input order. `columns` are the fields the row came with, which the output
+    repeats; plain text has none. `question` is set for question answering only, where `text` is
+    the context.
+    """
+
+    id: int
+    text: str
+    columns: Mapping[str, object] = field(default_factory=dict)
+    place: Place = Place()
+    question: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A row that could not become a record; it travels along in its place and is answered by its error."""
+
+    id: int
+    error: str
+    columns: Mapping[str, object] = field(default_factory=dict)
+    place: Place = Place()
+
+
+class Pause(Enum):
+    """Stands in a live stream where nothing more is waiting: answer what you have, then read on."""
+
+    PAUSE = "pause"
+
+
+PAUSE = Pause.PAUSE
+
+Item = Record | BadRecord | Pause

@@ -1,0 +1,324 @@
+"""What comes out: one frozen result per record and task, and the forms every writer needs.
+
+Each result has three views, and the writers know nothing else of it:
+
+- `nested()`  one dictionary per record, for JSON, JSON lines and Parquet;
+- `rows()`    flat dictionaries, one per found thing, at least one per record, for CSV and tables;
+- `plain()`   the bare answer as lines of text.
+
+Scores are probabilities or cosines, higher is better. Character offsets are half-open and count
+Unicode code points of the record's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from bertcli.records import BadRecord, Record
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    import numpy as np
+
+SCORE_DIGITS = 6
+
+
+def rounded(score: float) -> float:
+    """Return a score with six decimals, so that the last bits of the arithmetic stay inside.
+
+    >>> rounded(0.12345678)
+    0.123457
+    """
+    return round(float(score), SCORE_DIGITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much of a text the model saw: its tokens, in how many windows, and how many were cut off."""
+
+    tokens: int
+    windows: int = 1
+    cut_tokens: int = 0
+
+    def nested(self) -> dict[str, object]:
+        """Return the counts; `cut_tokens` only where something was cut."""
+        counts: dict[str, object] = {"tokens": self.tokens, "windows": self.windows}
+        return counts | ({"cut_tokens": self.cut_tokens} if self.cut_tokens else {})
+
+
+class Result(Protocol):
+    """What every task's result can do."""
+
+    @property
+    def reading(self) -> Reading:
+        """How much of the record was read."""
+        ...
+
+    def nested(self) -> dict[str, object]:
+        """One dictionary for the record."""
+        ...
+
+    def rows(self) -> list[dict[str, object]]:
+        """One flat dictionary per found thing; never empty."""
+        ...
+
+    def plain(self) -> str:
+        """The bare answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A record with its result, or with the error that took its place."""
+
+    record: Record | BadRecord
+    result: Result | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One word for one mask: its probability and the sentence with it."""
+
+    token: str
+    score: float
+    text: str
+
+    def nested(self) -> dict[str, object]:
+        return {"token": self.token, "score": rounded(self.score), "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFills:
+    """The best words for one mask, which stands at characters `start` to `end` of the text."""
+
+    start: int
+    end: int
+    fills: tuple[Fill, ...]
+
+    def nested(self) -> dict[str, object]:
+        return {"start": self.start, "end": self.end, "fills": [f.nested() for f in self.fills]}
+
+
+@dataclass(frozen=True, slots=True)
+class JointFill:
+    """Words for all masks at once; the score is the product of their conditional probabilities."""
+
+    tokens: tuple[str, ...]
+    score: float
+    text: str
+
+    def nested(self) -> dict[str, object]:
+        return {"tokens": list(self.tokens), "score": rounded(self.score), "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class FillMaskResult:
+    """The words for each mask alone and, where there are several masks, for all of them together."""
+
+    masks: tuple[MaskFills, ...]
+    reading: Reading
+    joint: tuple[JointFill, ...] = ()
+
+    def nested(self) -> dict[str, object]:
+        joint = {"joint": [j.nested() for j in self.joint]} if self.joint else {}
+        return {"masks": [m.nested() for m in self.masks]} | joint | self.reading.nested()
+
+    def rows(self) -> list[dict[str, object]]:
+        alone = [
+            {"mask": number, "rank": rank} | fill.nested()
+            for number, mask in enumerate(self.masks, 1)
+            for rank, fill in enumerate(mask.fills, 1)
+        ]
+        joint = [
+            {"mask": "all", "rank": rank, "token": " ".join(fill.tokens)}
+            | {"score": rounded(fill.score), "text": fill.text}
+            for rank, fill in enumerate(self.joint, 1)
+        ]
+        return [{key.replace("text", "filled"): v for key, v in row.items()} for row in alone + joint]
+
+    def plain(self) -> str:
+        return self.joint[0].text if self.joint else self.masks[0].fills[0].text
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """A label and its probability, or its cosine where `ClassifyResult.score_kind` says so."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyResult:
+    """The labels of a text, best first; empty when none reached the threshold."""
+
+    labels: tuple[LabelScore, ...]
+    reading: Reading
+
+    def nested(self) -> dict[str, object]:
+        best = self.labels[0] if self.labels else None
+        head: dict[str, object] = {
+            "label": best.label if best else None,
+            "score": rounded(best.score) if best else None,
+        }
+        every = [{"label": one.label, "score": rounded(one.score)} for one in self.labels]
+        more: dict[str, object] = {"labels": every} if len(every) != 1 else {}
+        return head | more | self.reading.nested()
+
+    def rows(self) -> list[dict[str, object]]:
+        if not self.labels:
+            return [{"label": None, "score": None}]
+        return [{"label": one.label, "score": rounded(one.score)} for one in self.labels]
+
+    def plain(self) -> str:
+        return ", ".join(one.label for one in self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A named thing at characters `start` to `end`, with its label and mean probability."""
+
+    label: str
+    start: int
+    end: int
+    text: str
+    score: float
+
+    def nested(self) -> dict[str, object]:
+        place: dict[str, object] = {"start": self.start, "end": self.end}
+        return {"label": self.label, "text": self.text, **place, "score": rounded(self.score)}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A whitespace- and punctuation-delimited word with its IOB2 tag, for `-f conll`."""
+
+    text: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class NerResult:
+    """The entities of a text in the order in which they stand, and its words with tags."""
+
+    entities: tuple[Entity, ...]
+    reading: Reading
+    words: tuple[Word, ...] = field(default=(), repr=False)
+
+    def nested(self) -> dict[str, object]:
+        return {"entities": [e.nested() for e in self.entities]} | self.reading.nested()
+
+    def rows(self) -> list[dict[str, object]]:
+        empty: dict[str, object] = dict.fromkeys(("entity", "label", "start", "end", "score"))
+        found = [{"entity": e.text} | e.nested() for e in self.entities]
+        return [{key: row[key] for key in empty} for row in found] or [empty]
+
+    def plain(self) -> str:
+        return "\n".join(f"{e.label}\t{e.text}" for e in self.entities)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An answer at characters `start` to `end` of the context, on line `line` of it (from 1)."""
+
+    text: str
+    start: int
+    end: int
+    line: int
+    score: float
+
+    def nested(self) -> dict[str, object]:
+        place: dict[str, object] = {"start": self.start, "end": self.end, "line": self.line}
+        return {"answer": self.text, "score": rounded(self.score), **place}
+
+
+@dataclass(frozen=True, slots=True)
+class QaResult:
+    """The answers to a question in a context, best first; none when `no_answer` won.
+
+    `no_answer` is the probability that the context does not hold the answer.
+    """
+
+    question: str
+    answers: tuple[Span, ...]
+    no_answer: float
+    reading: Reading
+
+    def nested(self) -> dict[str, object]:
+        best = self.answers[0].nested() if self.answers else {"answer": None, "score": None}
+        rest: dict[str, object] = (
+            {"answers": [a.nested() for a in self.answers]} if len(self.answers) > 1 else {}
+        )
+        null: dict[str, object] = {"no_answer": rounded(self.no_answer)}
+        return {"question": self.question} | best | null | rest | self.reading.nested()
+
+    def rows(self) -> list[dict[str, object]]:
+        empty: dict[str, object] = dict.fromkeys(("answer", "score", "start", "end", "line"))
+        found = [{key: a.nested()[key] for key in empty} for a in self.answers] or [empty]
+        null: dict[str, object] = {"no_answer": rounded(self.no_answer)}
+        return [{"question": self.question} | row | null for row in found]
+
+    def plain(self) -> str:
+        return self.answers[0].text if self.answers else ""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedResult:
+    """The vector of a text, `(d,)` float32."""
+
+    vector: NDArray[np.float32]
+    reading: Reading
+
+    def nested(self) -> dict[str, object]:
+        return {"embedding": self._numbers()} | self.reading.nested()
+
+    def rows(self) -> list[dict[str, object]]:
+        return [{f"d{i}": x for i, x in enumerate(self._numbers())}]
+
+    def plain(self) -> str:
+        return " ".join(f"{x:.6g}" for x in self.vector)
+
+    def _numbers(self) -> list[float]:
+        """Return the numbers with the fewest digits that still give back the same float32."""
+        return [float(x) for x in self.vector.astype("U32")]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A found passage: its cosine with the query, its text, its place and its document's columns."""
+
+    score: float
+    text: str
+    document: str
+    line: int | None = None
+    columns: Mapping[str, object] = field(default_factory=dict)
+
+    def nested(self) -> dict[str, object]:
+        place: dict[str, object] = {"document": self.document, "line": self.line}
+        more: dict[str, object] = {"columns": dict(self.columns)} if self.columns else {}
+        return {"score": rounded(self.score), **place, "text": self.text} | more
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The passages nearest to a query, best first."""
+
+    query: str
+    hits: Sequence[Hit]
+    reading: Reading
+
+    def nested(self) -> dict[str, object]:
+        return {"query": self.query, "hits": [hit.nested() for hit in self.hits]}
+
+    def rows(self) -> list[dict[str, object]]:
+        empty: dict[str, object] = dict.fromkeys(("rank", "score", "document", "line", "text"))
+        found = [{"rank": rank} | hit.nested() for rank, hit in enumerate(self.hits, 1)]
+        kept = [{key: row.get(key) for key in empty} for row in found] or [empty]
+        return [{"query": self.query} | row for row in kept]
+
+    def plain(self) -> str:
+        return "\n".join(hit.text for hit in self.hits)
