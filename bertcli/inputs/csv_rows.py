@@ -1,0 +1,126 @@
+"""CSV and TSV with a header line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
+
+from bertcli.errors import DataError
+from bertcli.inputs.lines import empty, not_utf8, start_text
+from bertcli.inputs.rows import BadRow, Row, check_columns
+from bertcli.records import Place
+
+CELL_LIMIT = 2**31 - 1  # characters; the standard library stops at 131,072
+NEVER_CLOSED = (
+    "a quote that opens in this row is never closed, so the rest of the file is inside it; "
+    'close it, or write a quote that is part of the text as ""'
+)
+
+
+def read_csv(
+    stream: io.BufferedReader, name: str, need: Sequence[str] = (), delimiter: str = ","
+) -> Iterator[Row | BadRow]:
+    """Yield one row per line below the header, with the line its first cell stands on.
+
+    A row with too few cells has None in the missing columns; one with too many is a bad row. A
+    comma file whose header has semicolons and no commas is read with semicolons. Raises
+    `DataError` where the header lacks a column of `need`.
+    """
+    start_text(stream, name)
+    rows = _cells(stream, name, delimiter)
+    header = _header(next(rows, None), name, need)
+    for row in rows:
+        yield row if isinstance(row, BadRow) else _row(header, *row)
+
+
+class _Lines:
+    """The decoded lines of a stream; `ended` once somebody has asked for more than there are.
+
+    Bytes that are not UTF-8 are kept as lone surrogates, so that the row they are in can be told.
+    """
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._stream = stream
+        self.ended = False
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        raw = self._stream.readline()
+        if not raw:
+            self.ended = True
+            raise StopIteration
+        return raw.decode("utf-8", "surrogateescape")
+
+
+def _cells(
+    stream: io.BufferedReader, name: str, delimiter: str
+) -> Iterator[tuple[Place, list[str]] | BadRow]:
+    """Yield the cells of each row that is not blank, header included."""
+    csv.field_size_limit(CELL_LIMIT)
+    lines = _Lines(stream)
+    first = next(lines, "")
+    reader = csv.reader(chain([first], lines), delimiter=_delimiter(first, delimiter))
+    while True:
+        place = Place(name, reader.line_num + 1)
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield BadRow(f"not valid CSV ({error})", place)
+            continue
+        if cells is None:
+            return
+        if cells:
+            # The reader asks for a line after the last one only from inside an open quote.
+            yield BadRow(NEVER_CLOSED, place) if lines.ended else _checked(place, cells)
+
+
+def _checked(place: Place, cells: list[str]) -> tuple[Place, list[str]] | BadRow:
+    try:
+        "".join(cells).encode("utf-8")
+    except UnicodeEncodeError as error:
+        return BadRow(not_utf8(error), place)
+    return place, cells
+
+
+def _delimiter(first: str, delimiter: str) -> str:
+    """Return the semicolon for the comma files that spreadsheets write in much of Europe."""
+    return ";" if delimiter == "," and ";" in first and "," not in first else delimiter
+
+
+def _header(
+    first: tuple[Place, list[str]] | BadRow | None, name: str, need: Sequence[str]
+) -> list[str]:
+    if first is None:
+        raise empty(name)
+    if isinstance(first, BadRow):
+        raise DataError(f"{first}; expected a header line with the names of the columns")
+    place, cells = first
+    header = _distinct(cells)
+    check_columns(header, need, place)
+    return header
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Number the names that come again, so that no column is lost.
+
+    >>> _distinct(["text", "label", "text"])
+    ['text', 'label', 'text.2']
+    """
+    seen: Counter[str] = Counter()
+    distinct = []
+    for name in names:
+        seen[name] += 1
+        distinct.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
+    return distinct
+
+
+def _row(header: Sequence[str], place: Place, cells: Sequence[str]) -> Row | BadRow:
+    if len(cells) > len(header):
+        hint = "put a cell that has the separator in it between double quotes"
+        return BadRow(f"{len(cells)} cells, expected the header's {len(header)}; {hint}", place)
+    return Row(dict(zip_longest(header, cells)), place)

@@ -1,0 +1,103 @@
+"""Plain text: bytes to lines, with the checks that every text format shares."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Iterator
+
+from bertcli.errors import DataError
+from bertcli.inputs.rows import BadRow, Row
+from bertcli.records import Place
+
+HEAD_BYTES = 8192
+WIDE_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+FORMATS_HINT = "if it is Parquet, say --input-format parquet"
+
+
+def start_text(stream: io.BufferedReader, name: str) -> None:
+    """Check that a stream begins like UTF-8 text, and step over a byte order mark.
+
+    Looks only at what one read brings, at most 8 KB, so that a live pipe is not waited for.
+    Raises `DataError` for an empty stream, UTF-16, UTF-32 and binary files.
+    """
+    head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+    check_not_empty(head, name)
+    check_not_wide(head, name)
+    if b"\0" in head:
+        raise DataError(f"{name}: is a binary file, expected UTF-8 text; {FORMATS_HINT}")
+    if head.startswith(codecs.BOM_UTF8):
+        stream.read(len(codecs.BOM_UTF8))
+
+
+def check_not_empty(head: bytes, name: str) -> None:
+    """Raise `DataError` for a stream without a single byte."""
+    if not head:
+        raise empty(name)
+
+
+def check_not_wide(head: bytes, name: str) -> None:
+    """Raise `DataError`, with the command that converts it, for a UTF-16 or UTF-32 mark."""
+    for mark, encoding in WIDE_MARKS.items():
+        if head.startswith(mark):
+            convert = f"iconv -f {encoding} -t UTF-8"
+            raise DataError(f"{name}: is {encoding}, expected UTF-8; convert it with `{convert}`")
+
+
+def empty(name: str) -> DataError:
+    """Return the error for an input in which there is nothing."""
+    return DataError(f"{name}: is empty, expected at least one text")
+
+
+def not_utf8(error: UnicodeError) -> str:
+    """Return the message for bytes that are not UTF-8, with the first of them and where it stands.
+
+    >>> try: b"caf\\xe9".decode()
+    ... except UnicodeDecodeError as error: not_utf8(error).partition(";")[0]
+    'not valid UTF-8 (byte 0xe9 at byte 4 of the line)'
+    """
+    where = ""
+    if isinstance(error, UnicodeDecodeError):
+        column = error.start - error.object.rfind(b"\n", 0, error.start)
+        where = f" (byte 0x{error.object[error.start]:02x} at byte {column} of the line)"
+    return f"not valid UTF-8{where}; convert the file, as with `iconv -f WINDOWS-1252 -t UTF-8`"
+
+
+def read_lines(stream: io.BufferedReader, name: str) -> Iterator[Row | BadRow]:
+    """Yield every line that is not blank, without its line end, as soon as it is there.
+
+    Only a line feed, or carriage return and line feed, ends a line. Blank lines count in the line
+    numbers. Raises `DataError` where there is no other line.
+    """
+    start_text(stream, name)
+    found = False
+    for number, raw in enumerate(stream, 1):
+        row = _line(raw, Place(name, number))
+        if isinstance(row, BadRow) or (row.text and not row.text.isspace()):
+            found = True
+            yield row
+    if not found:
+        raise empty(name)
+
+
+def read_whole_text(stream: io.BufferedReader, name: str) -> Iterator[Row | BadRow]:
+    """Yield one row with the whole text exactly as it stands in the file, line ends included."""
+    start_text(stream, name)
+    raw = stream.read()
+    try:
+        yield Row({}, Place(name), raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        yield BadRow(not_utf8(error), Place(name, line))
+
+
+def _line(raw: bytes, place: Place) -> Row | BadRow:
+    try:
+        return Row({}, place, raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return BadRow(not_utf8(error), place)

@@ -1,0 +1,147 @@
+"""Rows to records: the text of each row, or what is wrong with it, numbered in input order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+from bertcli.errors import DataError, RecordError
+from bertcli.inputs.formats import read_stream
+from bertcli.inputs.rows import BadRow, Row, missing_column, named
+from bertcli.inputs.source import STDIN, InputOptions, Source, find_sources, open_source
+from bertcli.records import BadRecord, Place, Record
+
+QUESTION_OPTION = "--question-field"
+CONTEXT_OPTION = "--context-field"
+
+
+def read_records(
+    options: InputOptions, stdin: BinaryIO | None = None
+) -> Iterator[Record | BadRecord]:
+    """Yield the texts the user asked for: those on the command line, then the inputs, else stdin.
+
+    Inputs are looked for at once, so that a missing file is told before a model is loaded; they
+    are read as the records are asked for. Raises `DataError` for an input that cannot be read and
+    where the very first row has no text column; a later row without one is a `BadRecord`.
+    """
+    return _text_records(_rows(options, stdin, (options.field,)), options.field)
+
+
+def read_rows(options: InputOptions, stdin: BinaryIO | None = None) -> Iterator[Row | BadRow]:
+    """Yield the rows themselves, for tasks that need several columns; see `read_records`."""
+    return _rows(options, stdin, ())
+
+
+def question_records(
+    rows: Iterable[Row | BadRow], question_field: str = "question", context_field: str = "context"
+) -> Iterator[Record | BadRecord]:
+    """Yield a record per row with its question, the context being the text."""
+    options = {question_field: QUESTION_OPTION, context_field: CONTEXT_OPTION}
+    for number, row in enumerate(rows):
+        if number == 0:
+            _check_first(row, options)
+        yield _question_record(number, row, question_field, context_field)
+
+
+def _rows(
+    options: InputOptions, stdin: BinaryIO | None, need: Sequence[str]
+) -> Iterator[Row | BadRow]:
+    from_stdin = not options.texts and not options.inputs
+    inputs = (STDIN,) if from_stdin else options.inputs
+    sources = find_sources(inputs, options.input_format)
+    return _all_rows(options, sources, stdin, need)
+
+
+def _all_rows(
+    options: InputOptions, sources: Sequence[Source], stdin: BinaryIO | None, need: Sequence[str]
+) -> Iterator[Row | BadRow]:
+    yield from map(_argument_row, options.texts)
+    for source in sources:
+        with open_source(source, stdin) as stream:
+            yield from read_stream(
+                stream, source.name, source.format, need=need, whole_file=options.whole_file
+            )
+
+
+def _argument_row(text: str) -> Row | BadRow:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return BadRow("the text is not valid UTF-8; check the terminal's encoding", Place())
+    return Row({}, Place(), text)
+
+
+def _text_records(rows: Iterable[Row | BadRow], field: str) -> Iterator[Record | BadRecord]:
+    for number, row in enumerate(rows):
+        if number == 0:
+            _check_first(row, {field: "--field"}, bare_text=True)
+        yield _text_record(number, row, field)
+
+
+def _text_record(number: int, row: Row | BadRow, field: str) -> Record | BadRecord:
+    if isinstance(row, BadRow):
+        return BadRecord(number, row.error, {}, row.place)
+    try:
+        text = _text_of(row, field) if row.text is None else _filled(row.text, "text")
+    except RecordError as error:
+        return BadRecord(number, str(error), row.columns, row.place)
+    return Record(number, text, row.columns, row.place)
+
+
+def _question_record(
+    number: int, row: Row | BadRow, question_field: str, context_field: str
+) -> Record | BadRecord:
+    if isinstance(row, BadRow):
+        return BadRecord(number, row.error, {}, row.place)
+    try:
+        question = _text_of(row, question_field, "question")
+        context = _text_of(row, context_field, "context")
+    except RecordError as error:
+        return BadRecord(number, str(error), row.columns, row.place)
+    return Record(number, context, row.columns, row.place, question)
+
+
+def _check_first(row: Row | BadRow, options: dict[str, str], bare_text: bool = False) -> None:
+    """Raise `DataError` if the first row of all lacks a column; `options` choose each column."""
+    if isinstance(row, BadRow) or (bare_text and row.text is not None):
+        return
+    if row.text is not None:
+        wanted = f"expected rows with the columns {named(options)}"
+        raise DataError(f"{row.place}: plain text has no columns, {wanted}; use jsonl or csv")
+    for name, option in options.items():
+        if name not in row.columns:
+            raise missing_column(name, row.columns, row.place, option)
+
+
+def _text_of(row: Row, field: str, what: str = "text") -> str:
+    """Return a column as text; `what` is its part in the task. Raises `RecordError`."""
+    if field not in row.columns:
+        raise RecordError(f'no column "{field}"; the row has {named(row.columns) or "none"}')
+    return _filled(_as_text(row.columns[field], field), what)
+
+
+def _as_text(value: object, field: str) -> str:
+    """Return a cell as text: numbers and dates as they are written, null and NaN as nothing."""
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bytes):
+        return _decoded(value, field)
+    if isinstance(value, bool | list | tuple | dict):
+        kind = {"bool": "true or false", "dict": "an object"}.get(type(value).__name__, "a list")
+        raise RecordError(f'"{field}" is {kind}, expected text')
+    return str(value)
+
+
+def _decoded(value: bytes, field: str) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecordError(f'"{field}" is bytes that are not UTF-8, expected text') from error
+
+
+def _filled(text: str, what: str) -> str:
+    if not text or text.isspace():
+        raise RecordError(f"empty {what}")
+    return text
