@@ -1,0 +1,118 @@
+"""CSV and TSV: one row per found thing, with the record's own columns repeated."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bertcli.errors import OutputError
+from bertcli.outputs.fields import Fields, failed_row, free_name, named, own_fields
+from bertcli.outputs.jsonl import as_json
+from bertcli.results import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns of a file: those of the first answered record, and the error last."""
+
+    names: tuple[str, ...]
+    known: frozenset[str]
+
+    @classmethod
+    def of(cls, fields: Iterable[str]) -> Header:
+        """Return the header for these fields, with a free name for the error."""
+        columns = tuple(dict.fromkeys(fields))
+        names = (*columns, free_name("error", columns))
+        return cls(names, frozenset(names))
+
+    @property
+    def error(self) -> str:
+        """The name of the last column."""
+        return self.names[-1]
+
+
+def render_csv(answers: Iterable[Answer], delimiter: str = ",") -> Iterator[str]:
+    r"""Yield the header with the first record, then each record's rows; nothing for no records.
+
+    Rows end in "\n". Records that fail before any is answered wait for the header.
+
+    Raises:
+        OutputError: a later record has columns that the header lacks.
+    """
+    header: Header | None = None
+    waiting: list[Answer] = []
+    for answer in answers:
+        if header is None and answer.result is None:
+            waiting.append(answer)
+            continue
+        if header is None:
+            header = Header.of(_rows(answer)[0])
+            yield _line(header.names, delimiter)
+            yield from (_lines(early, header, delimiter) for early in waiting)
+        yield _lines(answer, header, delimiter)
+    if header is None and waiting:
+        yield from _only_errors(waiting, delimiter)
+
+
+def render_tsv(answers: Iterable[Answer]) -> Iterator[str]:
+    """Yield the same rows as CSV, with tabs between the cells."""
+    return render_csv(answers, "\t")
+
+
+def _only_errors(failed: list[Answer], delimiter: str) -> Iterator[str]:
+    """Yield the file of a run in which nothing could be answered."""
+    header = Header.of(name for answer in failed for name in own_fields(answer))
+    yield _line(header.names, delimiter)
+    yield from (_lines(answer, header, delimiter) for answer in failed)
+
+
+def _rows(answer: Answer) -> list[Fields]:
+    """Return a good answer's rows, each with the record's own columns in front."""
+    own = own_fields(answer)
+    found = answer.result.rows() if answer.result else []
+    return [own | named(own, row) for row in found]
+
+
+def _lines(answer: Answer, header: Header, delimiter: str) -> str:
+    """Return the lines of one record; a failed one has one line, with its error."""
+    rows = _rows(answer) or [failed_row(answer, header.known, header.error)]
+    return "".join(_line(_cells(row, header, answer), delimiter) for row in rows)
+
+
+def _cells(row: Fields, header: Header, answer: Answer) -> Iterable[str]:
+    """Return a row's cells in the order of the header."""
+    extra = [name for name in row if name not in header.known]
+    if extra:
+        raise OutputError(
+            f"{answer.record.place} has the column {extra[0]}, which the first record has not; "
+            "a table needs the same columns in every row, so write -f jsonl instead"
+        )
+    return [_cell(row.get(name)) for name in header.names]
+
+
+def _cell(value: object) -> str:
+    """Return a value as the text of a cell: nothing for null, JSON for what is not flat.
+
+    >>> _cell(True), _cell(0.5), _cell(["a"]), _cell(None)
+    ('true', '0.5', '["a"]', '')
+    """
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    said = as_json(value)
+    return str(json.loads(said)) if said.startswith('"') else said
+
+
+def _line(cells: Iterable[str], delimiter: str) -> str:
+    r"""Return one line of cells, quoted where they must be.
+
+    The writer is told "\r\n" so that it quotes lone carriage returns too; the file gets "\n".
+    """
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"

@@ -1,0 +1,94 @@
+"""How a record's own columns and its result become one row, with nothing lost.
+
+A record's own columns come first and keep their names. A result's key that would hide one of them
+is written as `predicted_<key>`. Plain text has no columns and is repeated as `text`, or as `query`
+in a search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from bertcli.records import BadRecord
+from bertcli.results import Answer, SearchResult
+
+Fields = dict[str, object]
+
+ECHOES = ("query", "question")  # result keys that only repeat what was asked
+
+
+def own_fields(answer: Answer) -> Fields:
+    """Return what the output repeats of the input: the row's columns, or the text."""
+    record = answer.record
+    if record.columns:
+        return dict(record.columns)
+    if isinstance(record, BadRecord) or _repeats_text(answer):
+        return {}
+    asked: Fields = {} if record.question is None else {"question": record.question}
+    return {"text": record.text} | (asked if answer.result is None else {})
+
+
+def _repeats_text(answer: Answer) -> bool:
+    """Return whether the result already says the text: a search repeats it as its query."""
+    record, result = answer.record, answer.result
+    if isinstance(record, BadRecord) or not isinstance(result, SearchResult):
+        return False
+    return result.query == record.text
+
+
+def free_name(key: str, taken: Collection[str]) -> str:
+    """Return the key, as `predicted_<key>` where it is taken.
+
+    >>> free_name("label", {"label"})
+    'predicted_label'
+    """
+    while key in taken:
+        key = f"predicted_{key}"
+    return key
+
+
+def named(own: Mapping[str, object], found: Mapping[str, object]) -> Fields:
+    """Return a result's fields under names that hide no own column.
+
+    >>> named({"text": "fine", "score": 4}, {"label": "positive", "score": 0.9})
+    {'label': 'positive', 'predicted_score': 0.9}
+    """
+    repeated = {key for key in ECHOES if key in own and key in found and own[key] == found[key]}
+    return {free_name(key, own): found[key] for key in found if key not in repeated}
+
+
+def nested_row(answer: Answer) -> Fields:
+    """Return one dictionary for an answer: own columns, then the nested result or the error."""
+    own = own_fields(answer)
+    if answer.result is not None:
+        return own | named(own, answer.result.nested())
+    if isinstance(answer.record, BadRecord):
+        own = {"source": str(answer.record.place)} | own
+    return own | {free_name("error", own): error_of(answer)}
+
+
+def error_of(answer: Answer) -> str:
+    """Return the words for what went wrong with an answer that has no result."""
+    if answer.error is not None:
+        return answer.error
+    record = answer.record
+    return record.error if isinstance(record, BadRecord) else "no answer was given"
+
+
+def placed_error(answer: Answer) -> str:
+    """Return the error with `file:line` in front where the row could not even be read."""
+    error, place = error_of(answer), str(answer.record.place)
+    if not isinstance(answer.record, BadRecord) or error.startswith(place):
+        return error
+    return f"{place}: {error}"
+
+
+def failed_row(answer: Answer, columns: Collection[str], error: str) -> Fields:
+    """Return the row of a failed record in a file whose columns are settled.
+
+    What the record has beyond these columns is left out; where it stands is said in the error.
+    """
+    own = own_fields(answer)
+    if "text" in own and not answer.record.columns and "query" in columns:  # as a search calls it
+        own["query"] = own.pop("text")
+    return {name: own[name] for name in own if name in columns} | {error: placed_error(answer)}

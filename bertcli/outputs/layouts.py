@@ -1,0 +1,231 @@
+"""What a table shows of each task's results: its columns, its rows and, for some, a heading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from bertcli.outputs.visible import visible
+from bertcli.records import BadRecord
+from bertcli.results import (
+    Answer,
+    ClassifyResult,
+    EmbedResult,
+    Entity,
+    FillMaskResult,
+    NerResult,
+    QaResult,
+    SearchResult,
+)
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+FIRST_NUMBERS = 3
+ENTITY_COLOURS = {"PER": "blue", "LOC": "green", "ORG": "magenta", "MISC": "cyan"}
+OTHER_COLOURS = ("blue", "green", "magenta", "cyan", "yellow", "red")
+
+Row = Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    `flexible` columns share the width that the others leave. `lines` is how many lines a cell may
+    take. `keep_end` shortens from the left, as for paths. `number` is never shortened.
+    """
+
+    title: str
+    number: bool = False
+    flexible: bool = False
+    lines: int = 1
+    keep_end: bool = False
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How one task's results look.
+
+    `rows` takes a result. `subject` is the title of the column that shows a record's text when
+    there are several records; None where the rows speak for themselves. `heading`, instead, is a
+    line above each record's rows, also above those of a record alone if `always_headed`.
+    """
+
+    columns: tuple[Column, ...]
+    rows: Callable[[Any], list[Row]]
+    subject: str | None = None
+    heading: Callable[[Answer, bool], Text] | None = None
+    always_headed: bool = False
+
+
+def score_cell(score: float | None) -> str:
+    """Return a score with four decimals.
+
+    >>> score_cell(0.98765)
+    '0.9877'
+    """
+    return "" if score is None else f"{score:.4f}"
+
+
+def _fill_mask_rows(result: FillMaskResult) -> list[Row]:
+    """Return mask, rank, token, score and the sentence, each mask alone, then all together."""
+    shown = ("mask", "rank", "token", "score", "filled")
+    rows = [row | {"score": f"{row['score']:.4f}"} for row in result.rows()]
+    return [[str(row[name]) for name in shown] for row in rows]
+
+
+def _classify_rows(result: ClassifyResult) -> list[Row]:
+    """Return label and score, best first; a dash where no label reached the threshold."""
+    return [(one.label, score_cell(one.score)) for one in result.labels] or [("–", "")]
+
+
+def _ner_rows(result: NerResult) -> list[Row]:
+    """Return what was found, its label, where it stands, and its score."""
+    return [(e.text, e.label, f"{e.start}-{e.end}", score_cell(e.score)) for e in result.entities]
+
+
+def _qa_rows(result: QaResult) -> list[Row]:
+    """Return answer, score and line; one row with the score of "no answer" where there is none."""
+    found: list[Row] = [
+        (span.text, score_cell(span.score), str(span.line)) for span in result.answers
+    ]
+    return found or [("(no answer)", score_cell(result.no_answer), "")]
+
+
+def _embed_rows(result: EmbedResult) -> list[Row]:
+    """Return the number of dimensions, the length, and the first few numbers."""
+    norm = float((result.vector.astype("f8") ** 2).sum() ** 0.5)
+    first = " ".join(f"{x:.4f}" for x in result.vector[:FIRST_NUMBERS])
+    more = " …" if result.vector.size > FIRST_NUMBERS else ""
+    return [(str(result.vector.size), f"{norm:.4f}", first + more)]
+
+
+def _search_rows(result: SearchResult) -> list[Row]:
+    """Return rank, score, place and text of every hit."""
+    return [
+        (str(rank), score_cell(hit.score), _place(hit.document, hit.line), hit.text)
+        for rank, hit in enumerate(result.hits, 1)
+    ] or [("", "", "", "(nothing found)")]
+
+
+def _place(document: str, line: int | None) -> str:
+    """Return `document:line`."""
+    return document if line is None else f"{document}:{line}"
+
+
+def _highlighted(answer: Answer, color: bool) -> Text:
+    """Return the record's text with every entity marked: on colour, or `[Paris LOC]` without."""
+    from rich.text import Text
+
+    shown, at = Text(), 0
+    text = subject_of(answer)
+    entities = answer.result.entities if isinstance(answer.result, NerResult) else ()
+    for entity in sorted(entities, key=lambda e: e.start):
+        if entity.start < at:  # one inside another: the rows below have it
+            continue
+        shown.append(text[at : entity.start])
+        shown.append_text(_marked(entity, text, color))
+        at = entity.end
+    return shown.append(text[at:])
+
+
+def _marked(entity: Entity, text: str, color: bool) -> Text:
+    """Return one entity with its label."""
+    from rich.text import Text
+
+    words, label = text[entity.start : entity.end], visible(entity.label)
+    if not color:
+        return Text(f"[{words} {label}]")
+    hue = _colour(entity.label)
+    return Text.assemble((f" {words} ", f"black on {hue}"), (f" {label}", f"bold {hue}"))
+
+
+def _colour(label: str) -> str:
+    """Return the colour of a label, the same in every run."""
+    other = OTHER_COLOURS[crc32(label.encode("utf-8", "replace")) % len(OTHER_COLOURS)]
+    return ENTITY_COLOURS.get(label, other)
+
+
+def _query(answer: Answer, color: bool) -> Text:
+    """Return the query as a heading."""
+    from rich.text import Text
+
+    query = answer.result.query if isinstance(answer.result, SearchResult) else subject_of(answer)
+    return Text(visible(query), "bold" if color else "")
+
+
+def subject_of(answer: Answer) -> str:
+    """Return what a record asks, fit to be shown: its question, or else its text."""
+    record = answer.record
+    if isinstance(record, BadRecord):
+        return ""
+    asked = answer.result.question if isinstance(answer.result, QaResult) else record.question
+    return visible(record.text if asked is None else asked)
+
+
+SCORE = Column("score", number=True, style="cyan")
+LAYOUTS: dict[type[object], Layout] = {
+    FillMaskResult: Layout(
+        (
+            Column("mask", number=True),
+            Column("rank", number=True),
+            Column("token", style="bold"),
+            SCORE,
+            Column("filled", flexible=True),
+        ),
+        _fill_mask_rows,
+    ),
+    ClassifyResult: Layout((Column("label", style="bold"), SCORE), _classify_rows, "text"),
+    NerResult: Layout(
+        (
+            Column("entity", flexible=True),
+            Column("label", style="bold"),
+            Column("place", number=True),
+            SCORE,
+        ),
+        _ner_rows,
+        heading=_highlighted,
+        always_headed=True,
+    ),
+    QaResult: Layout(
+        (
+            Column("answer", flexible=True, lines=3, style="bold"),
+            SCORE,
+            Column("line", number=True),
+        ),
+        _qa_rows,
+        "question",
+    ),
+    EmbedResult: Layout(
+        (Column("dimensions", number=True), Column("norm", number=True), Column("first numbers")),
+        _embed_rows,
+        "text",
+    ),
+    SearchResult: Layout(
+        (
+            Column("rank", number=True),
+            SCORE,
+            Column("place", keep_end=True),
+            Column("text", flexible=True, lines=3),
+        ),
+        _search_rows,
+        heading=_query,
+    ),
+}
+
+
+def layout_of(answer: Answer, several: bool) -> Layout:
+    """Return the layout for a good answer; one text with one mask needs no mask numbers."""
+    layout, result = LAYOUTS[type(answer.result)], answer.result
+    if several or not isinstance(result, FillMaskResult) or len(result.masks) > 1:
+        return layout
+    return replace(layout, columns=layout.columns[1:], rows=_one_mask_rows)
+
+
+def _one_mask_rows(result: FillMaskResult) -> list[Row]:
+    """Return the rows without the number of the mask."""
+    return [row[1:] for row in _fill_mask_rows(result)]

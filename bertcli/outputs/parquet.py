@@ -1,0 +1,211 @@
+"""Parquet: one row per record, nested like JSON lines, written in row groups.
+
+What a task found has fixed types, so that two runs give files of one schema. The types of a
+record's own columns are those of the first row group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import IO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bertcli.errors import OutputError
+from bertcli.outputs.fields import Fields, failed_row, free_name, named, own_fields
+from bertcli.outputs.jsonl import as_json
+from bertcli.outputs.sink import Sink
+from bertcli.results import (
+    Answer,
+    ClassifyResult,
+    EmbedResult,
+    FillMaskResult,
+    Hit,
+    NerResult,
+    QaResult,
+    Result,
+    SearchResult,
+)
+
+GROUP = 1000
+UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
+
+TEXT, WHOLE, SCORE = pa.string(), pa.int64(), pa.float64()
+READING = {"tokens": WHOLE, "windows": WHOLE, "cut_tokens": WHOLE}
+LABEL = {"label": TEXT, "score": SCORE}
+FILL = {"token": TEXT, "score": SCORE, "text": TEXT}
+MASK = {"start": WHOLE, "end": WHOLE, "fills": pa.list_(pa.struct(FILL))}
+JOINT = {"tokens": pa.list_(TEXT), "score": SCORE, "text": TEXT}
+ENTITY = {"label": TEXT, "text": TEXT, "start": WHOLE, "end": WHOLE, "score": SCORE}
+SPAN = {"answer": TEXT, "score": SCORE, "start": WHOLE, "end": WHOLE, "line": WHOLE}
+HIT = {"score": SCORE, "document": TEXT, "line": WHOLE, "text": TEXT, "columns": TEXT}
+
+RESULT_TYPES: dict[type[object], Mapping[str, pa.DataType]] = {
+    FillMaskResult: {
+        "masks": pa.list_(pa.struct(MASK)),
+        "joint": pa.list_(pa.struct(JOINT)),
+        **READING,
+    },
+    ClassifyResult: {**LABEL, "labels": pa.list_(pa.struct(LABEL)), **READING},
+    NerResult: {"entities": pa.list_(pa.struct(ENTITY)), **READING},
+    QaResult: {
+        "question": TEXT,
+        **SPAN,
+        "no_answer": SCORE,
+        "answers": pa.list_(pa.struct(SPAN)),
+        **READING,
+    },
+    EmbedResult: {"embedding": pa.list_(pa.float32()), **READING},
+    SearchResult: {"query": TEXT, "hits": pa.list_(pa.struct(HIT))},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The schema of a file, which of its columns are the records' own, and where results go.
+
+    `found` maps a result's key to its column; `error` is the name of the last column.
+    """
+
+    schema: pa.Schema
+    own: frozenset[str]
+    found: Mapping[str, str]
+    error: str
+
+
+def write_parquet(answers: Iterable[Answer], sink: Sink) -> None:
+    """Write the answers in row groups of about a thousand.
+
+    Raises:
+        OutputError: a later record does not fit the columns of the first group.
+    """
+    groups = _groups(answers)
+    first = list(islice(groups, 1))
+    layout = _layout(first[0] if first else [])
+    with closing(pq.ParquetWriter(cast(IO[bytes], sink), layout.schema)) as writer:
+        for group in chain(first, groups):
+            writer.write_table(_table(group, layout))
+
+
+def _groups(answers: Iterable[Answer]) -> Iterator[list[Answer]]:
+    """Yield lists of answers; the first has at least one good one, if there is any."""
+    group: list[Answer] = []
+    answered = False
+    for answer in answers:
+        group.append(answer)
+        answered = answered or answer.result is not None
+        if answered and len(group) >= GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _layout(group: list[Answer]) -> Layout:
+    """Return the layout that the first group asks for: own columns, result, error."""
+    good = [answer for answer in group if answer.result is not None]
+    owns = [own_fields(answer) for answer in good or group]
+    names = dict.fromkeys(name for own in owns for name in own)
+    own = [pa.field(name, _own_type([row.get(name) for row in owns])) for name in names]
+    types = RESULT_TYPES[type(good[0].result)] if good else {}
+    found = _result_names(good[0], list(names), list(types)) if good else {}
+    error = free_name("error", [*names, *found.values()])
+    fields = [pa.field(found[key], types[key]) for key in found]
+    return Layout(pa.schema([*own, *fields, pa.field(error, TEXT)]), frozenset(names), found, error)
+
+
+def _result_names(answer: Answer, taken: list[str], keys: list[str]) -> dict[str, str]:
+    """Return the column for each key of a result; none for what the record's own columns say."""
+    own = dict.fromkeys(taken) | own_fields(answer)
+    found = answer.result.nested() if answer.result else {}
+    return {key: name for key in keys for name in named(own, {key: found.get(key)})}
+
+
+def _table(group: list[Answer], layout: Layout) -> pa.Table:
+    """Return a group as one Arrow table."""
+    rows = [_row(answer, layout) for answer in group]
+    columns = [_column([row.get(f.name) for row in rows], f, group[0]) for f in layout.schema]
+    return pa.Table.from_arrays(columns, schema=layout.schema)
+
+
+def _row(answer: Answer, layout: Layout) -> Fields:
+    """Return an answer's fields under the names of the file's columns."""
+    if answer.result is None:
+        return failed_row(answer, layout.schema.names, layout.error)
+    own = own_fields(answer)
+    extra = [name for name in own if name not in layout.own]
+    if extra:
+        raise OutputError(
+            f"{answer.record.place} has the column {extra[0]}, which the first {GROUP} records "
+            "have not; Parquet needs the same columns in every row, so write -f jsonl instead"
+        )
+    found = _found(answer.result)
+    return own | {name: found.get(key) for key, name in layout.found.items()}
+
+
+def _found(result: Result) -> Fields:
+    """Return a result's nested form; vectors stay arrays, a document's columns become JSON."""
+    if isinstance(result, EmbedResult):
+        return result.reading.nested() | {"embedding": result.vector}
+    if isinstance(result, SearchResult):
+        return {"query": result.query, "hits": [_hit(hit) for hit in result.hits]}
+    return result.nested()
+
+
+def _hit(hit: Hit) -> Fields:
+    """Return a hit with its document's columns as one JSON text, as they differ between hits."""
+    return hit.nested() | {"columns": as_json(hit.columns) if hit.columns else None}
+
+
+def _own_type(values: list[object]) -> pa.DataType:
+    """Return the Arrow type that holds all the values; text where there is no other."""
+    try:
+        return _storable(pa.array(values).type) or TEXT
+    except (*UNFIT, UnicodeEncodeError):
+        return TEXT
+
+
+def _storable(kind: pa.DataType) -> pa.DataType | None:
+    """Return the type with text where only nulls were seen; None for what Parquet cannot store."""
+    if pa.types.is_null(kind):
+        return TEXT
+    if pa.types.is_list(kind):
+        inner = _storable(kind.value_type)
+        return pa.list_(inner) if inner else None
+    if not pa.types.is_struct(kind):
+        return kind
+    inners = {field.name: _storable(field.type) for field in kind}
+    return pa.struct(inners) if inners and all(inners.values()) else None
+
+
+def _column(values: list[object], field: pa.Field, first: Answer) -> pa.Array:
+    """Return the values as one Arrow array of the field's type."""
+    try:
+        return pa.array(values, type=field.type)
+    except UnicodeEncodeError:
+        return pa.array([_encodable(value) for value in values], type=field.type)
+    except UNFIT as error:
+        if field.type == TEXT:
+            return pa.array([_encodable(_as_text(value)) for value in values], type=TEXT)
+        raise OutputError(
+            f"the column {field.name} holds {field.type} in the first {GROUP} records, but not in "
+            f"those from {first.record.place} on; write -f jsonl instead"
+        ) from error
+
+
+def _as_text(value: object) -> str | None:
+    """Return a value as text: itself, or its JSON."""
+    return value if value is None or isinstance(value, str) else as_json(value)
+
+
+def _encodable(value: object) -> object:
+    r"""Return the value with halves of surrogate pairs, which have no UTF-8, as `\udXXX`."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {key: _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list) else value

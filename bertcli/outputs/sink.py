@@ -1,0 +1,220 @@
+"""Where bytes go: stdout, or a file that appears under its name only when it is complete."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol, cast
+
+from bertcli.errors import OutputError
+from bertcli.outputs.formats import compression_of, is_stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the answers go and how they should look there.
+
+    `live` flushes after every record and shows a table record by record. `terminal`, `width` and
+    `color` describe stdout; a table uses the latter two wherever it goes.
+    """
+
+    path: str | None = None
+    live: bool = False
+    terminal: bool = False
+    width: int = 80
+    color: bool = False
+
+    @property
+    def name(self) -> str:
+        """The words for it in a message."""
+        return "stdout" if self.path is None or is_stdout(self.path) else self.path
+
+
+class Sink(Protocol):
+    """What a writer needs of a stream of bytes."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take all of the data."""
+        ...
+
+    def flush(self) -> object:
+        """Hand on what is held back."""
+        ...
+
+
+class GuardedStream:
+    """A stream of bytes whose failures come out as an OutputError that says what to do.
+
+    A closed pipe stays a BrokenPipeError. Failures of whoever produces the bytes are not touched.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str, rewindable: bool = False) -> None:
+        self.rewindable = rewindable
+        self._stream = stream
+        self._name = name
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._stream.closed
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of the data, also where the stream takes it in pieces."""
+        rest = memoryview(data).cast("B")
+        with explained(self._name):
+            while rest:
+                rest = rest[self._stream.write(rest) or 0 :]
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        with explained(self._name):
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Do nothing: whoever opened the stream closes it."""
+
+    def rewrite(self, data: bytes) -> None:
+        """Put other bytes at the very beginning of the file."""
+        with explained(self._name):
+            self._stream.seek(0)
+            self._stream.write(data)
+            self._stream.seek(0, os.SEEK_END)
+
+
+@contextmanager
+def open_sink(destination: Destination) -> Iterator[Sink]:
+    """Open stdout or the file of a destination for bytes.
+
+    A file appears under its name when everything went well; otherwise an older file stays as it
+    was. A name that ends in .gz or .xz is compressed.
+
+    Raises:
+        OutputError: it cannot be opened, or, while writing, the disk is full.
+    """
+    if destination.path is None or is_stdout(destination.path):
+        with _open_stdout() as guarded:
+            yield guarded
+        return
+    with _open_file(destination.path) as guarded, _compressed(guarded, destination.path) as sink:
+        yield sink
+
+
+@contextmanager
+def _open_stdout() -> Iterator[GuardedStream]:
+    """Open stdout for bytes, whatever the locale."""
+    sys.stdout.flush()
+    guarded = GuardedStream(sys.stdout.buffer, "stdout")
+    yield guarded
+    guarded.flush()
+
+
+def _open_file(path: str) -> AbstractContextManager[GuardedStream]:
+    """Open a file atomically; a device or a named pipe directly."""
+    target = Path(os.path.realpath(path))
+    with explained(path):
+        _refuse_unwritable(target)
+        special = target.exists() and not target.is_file()
+    return _open_device(target, path) if special else _open_atomically(target, path)
+
+
+def _refuse_unwritable(target: Path) -> None:
+    """Raise the error that opening would, for what a rename would get past."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def _open_device(target: Path, path: str) -> Iterator[GuardedStream]:
+    """Open something like /dev/null, which cannot be renamed over."""
+    with explained(path):
+        stream = target.open("wb")
+    guarded = GuardedStream(stream, path)
+    try:
+        yield guarded
+        guarded.flush()
+    finally:
+        with suppress(OSError):
+            stream.close()
+
+
+@contextmanager
+def _open_atomically(target: Path, path: str) -> Iterator[GuardedStream]:
+    """Open a temporary file beside the target; rename it at the end or remove it."""
+    temporary = target.with_name(f".bertcli-{os.urandom(6).hex()}.tmp")
+    with explained(path):
+        stream = temporary.open("xb")
+    try:
+        guarded = GuardedStream(stream, path, rewindable=True)
+        yield guarded
+        guarded.flush()
+        with explained(path):
+            _put_in_place(stream, temporary, target)
+    finally:  # after the rename there is nothing left to remove
+        with suppress(OSError):
+            stream.close()
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _put_in_place(stream: IO[bytes], temporary: Path, target: Path) -> None:
+    """Move a complete file to its name, with the permissions of the one that it replaces."""
+    os.fsync(stream.fileno())
+    stream.close()
+    if target.exists():
+        temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+    temporary.replace(target)
+
+
+def _compressed(guarded: GuardedStream, path: str) -> AbstractContextManager[Sink]:
+    """Return the sink through which a path's suffix says to write."""
+    stream = cast(IO[bytes], guarded)
+    match compression_of(path):
+        case ".gz":
+            import gzip
+
+            zipped = gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0)
+            return cast(AbstractContextManager[Sink], zipped)
+        case ".xz":
+            import lzma
+
+            return cast(AbstractContextManager[Sink], lzma.LZMAFile(stream, "wb"))
+        case _:
+            return nullcontext(guarded)
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn the system's refusal to write into words; a closed pipe passes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {name}: {_advice(name, error)}") from error
+
+
+def _advice(name: str, error: OSError) -> str:
+    """Return what is wrong and what to do about it."""
+    folder = Path(os.path.realpath(name)).parent
+    denied = f"no permission to write there ({error.strerror}); choose another place with -o"
+    known = {
+        errno.ENOENT: f"the folder {folder} does not exist; make it first: mkdir -p '{folder}'",
+        errno.ENOTDIR: f"{folder} is not a folder; choose another place with -o",
+        errno.EISDIR: f"it is a folder; name a file in it, such as -o {name}/answers.jsonl",
+        errno.ENOSPC: "the disk is full; free some space or choose another place with -o",
+        errno.EDQUOT: "your disk quota is used up; free some space or choose another place with -o",
+        errno.EFBIG: "the file is larger than allowed here; see ulimit -f, or add .gz to the name",
+        errno.ENAMETOOLONG: "the name is too long; choose a shorter one with -o",
+    }
+    for code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        known[code] = denied
+    return known.get(error.errno or 0, f"{error.strerror or error}; choose another place with -o")

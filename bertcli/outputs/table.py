@@ -1,0 +1,218 @@
+"""Tables for people: one page decides the widths, then every record is shown as it comes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bertcli.outputs.fields import placed_error
+from bertcli.outputs.layouts import Column, Layout, Row, layout_of, subject_of
+from bertcli.outputs.visible import shorten, visible
+from bertcli.results import Answer
+
+PAGE = 50
+GAP = 2
+NARROWEST = 6  # a flexible column is not squeezed below this
+NUMBER = Column("#", number=True, style="dim")
+HEADING_LINES = 12  # of one record alone; of one among several, three
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The columns of a table with their widths, and whether records carry their number."""
+
+    layout: Layout
+    columns: tuple[Column, ...]
+    widths: tuple[int, ...]
+    several: bool
+
+
+def render_table(
+    answers: Iterable[Answer], width: int, color: bool, page_size: int = PAGE
+) -> Iterator[str]:
+    """Yield the lines of each record, none wider than `width`, with the titles at the very top.
+
+    The widths follow the first `page_size` answers; later pages only widen what would not fit. A
+    failed record is an error in red. A page of one is for records that come while one watches.
+    """
+    console, stream = _console(width, color), iter(answers)
+    several = page_size == 1
+    page: Page | None = None
+    started = titled = False
+    while chunk := list(islice(stream, page_size)):
+        several = several or len(chunk) > 1
+        page = _settled(page, chunk, width, several, more=len(chunk) == page_size)
+        for answer in chunk:
+            if answer.result is None or page is None:
+                yield _printed(console, _error_line(answer, several))
+            else:
+                gap = "\n" if started and _headed(page) else ""
+                yield gap + _record(answer, page, console, titled)
+                titled = titled or bool(page.layout.rows(answer.result))
+            started = True
+
+
+def _console(width: int, color: bool) -> Console:
+    """Return a console that prints into memory and reads nothing from the environment."""
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        color_system="standard" if color else None,
+        force_terminal=color,
+        no_color=not color,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        _environ={},
+    )
+
+
+def _printed(console: Console, *parts: RenderableType) -> str:
+    """Return the parts as lines of text without blanks at their ends."""
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part)
+    return "".join(
+        f"{line.rstrip(' ')}\n" for line in captured.get().removesuffix("\n").split("\n")
+    )
+
+
+def _headed(page: Page) -> bool:
+    """Return whether every record has a heading."""
+    return page.layout.heading is not None and (page.several or page.layout.always_headed)
+
+
+def _record(answer: Answer, page: Page, console: Console, titled: bool) -> str:
+    """Return the lines of one good record; titles unless they were shown before."""
+    table = _table(_rows(answer, page), page, titled)
+    parts: list[RenderableType] = [table] if table.row_count else []
+    if page.layout.heading is not None and _headed(page):
+        heading = page.layout.heading(answer, console.color_system is not None)
+        parts.insert(0, _headline(heading, answer, page, console.width))
+    return _printed(console, *parts)
+
+
+def _headline(heading: Text, answer: Answer, page: Page, width: int) -> Text:
+    """Return a record's heading with its number where there are several, cut if very long."""
+    lines = 3 if page.several else HEADING_LINES
+    numbered = (
+        Text.assemble((f"#{answer.record.id + 1}  ", NUMBER.style)) if page.several else Text()
+    )
+    whole = numbered.append_text(heading)
+    whole.truncate(width * lines - lines, overflow="ellipsis")
+    return whole
+
+
+def _error_line(answer: Answer, several: bool) -> Text:
+    """Return the line of a failed record."""
+    number = f"#{answer.record.id + 1}  " if several else ""
+    return Text(f"{number}error: {visible(placed_error(answer))}", style="red", overflow="fold")
+
+
+def _settled(
+    page: Page | None, chunk: list[Answer], width: int, several: bool, more: bool
+) -> Page | None:
+    """Return the page for these answers: a new one, or the old one wide enough; None for errors."""
+    good = [answer for answer in chunk if answer.result is not None]
+    if not good:
+        return page
+    known = page or _opened(good, several)
+    needs = _needs(good, known)
+    if page is None:
+        return replace(known, widths=fitted(known.columns, needs, width, fill=more))
+    wider = [
+        now if column.flexible else max(now, need)
+        for column, now, need in zip(page.columns, page.widths, needs, strict=True)
+    ]
+    return replace(page, widths=fitted(page.columns, wider, width))
+
+
+def _opened(good: list[Answer], several: bool) -> Page:
+    """Return a page without widths, with the columns for these answers."""
+    layout = max((layout_of(a, several) for a in good), key=lambda one: len(one.columns))
+    if layout.heading is not None or not several:
+        return Page(layout, layout.columns, (), several)
+    subject = [Column(layout.subject, flexible=True)] if layout.subject else []
+    return Page(layout, (NUMBER, *subject, *layout.columns), (), several)
+
+
+def _needs(answers: Sequence[Answer], page: Page) -> list[int]:
+    """Return how wide each column would like to be."""
+    rows = [row for answer in answers for row in _rows(answer, page)]
+    cells = zip(*rows, strict=True) if rows else [()] * len(page.columns)
+    return [
+        max(map(cell_len, (column.title, *column_cells)))
+        for column, column_cells in zip(page.columns, cells, strict=True)
+    ]
+
+
+def fitted(
+    columns: Sequence[Column], needs: Sequence[int], width: int, fill: bool = False
+) -> tuple[int, ...]:
+    """Return the width of each column so that a line has at most `width` terminal columns.
+
+    Flexible columns get what the others leave; with `fill`, all of it even if they need less.
+
+    >>> fitted([Column("text", flexible=True), Column("score", number=True)], [300, 6], 80)
+    (72, 6)
+    """
+    gaps = GAP * (len(columns) - 1)
+    if not fill and sum(needs) + gaps <= width:
+        return tuple(needs)
+    fixed = [
+        0 if column.flexible else need if column.number else min(need, max(NARROWEST, width // 3))
+        for column, need in zip(columns, needs, strict=True)
+    ]
+    spare = width - sum(fixed) - gaps
+    wants = {i: spare if fill else needs[i] for i, c in enumerate(columns) if c.flexible}
+    widths = list(fixed)
+    for left, i in enumerate(sorted(wants, key=wants.__getitem__)):
+        widths[i] = max(NARROWEST, min(wants[i], spare // (len(wants) - left)))
+        spare -= widths[i]
+    return tuple(widths)
+
+
+def _rows(answer: Answer, page: Page) -> list[Row]:
+    """Return a record's cells; its number and its text stand in its first row only."""
+    rows = [tuple(map(visible, row)) for row in page.layout.rows(answer.result)]
+    lead = len(page.columns) - len(page.layout.columns)
+    first = (str(answer.record.id + 1), subject_of(answer))[:lead]
+    return [(*(first if i == 0 else ("",) * lead), *row) for i, row in enumerate(rows)]
+
+
+def _table(rows: list[Row], page: Page, titled: bool) -> Table:
+    """Return rows as a table of fixed widths; with the titles unless they were shown before."""
+    table = Table(
+        box=SIMPLE_HEAD,
+        show_header=not titled,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for column, width in zip(page.columns, page.widths, strict=True):
+        table.add_column(
+            column.title,
+            width=width,
+            justify="right" if column.number else "left",
+            style=column.style,
+        )
+    for row in rows:
+        table.add_row(*map(_cell, row, page.columns, page.widths))
+    return table
+
+
+def _cell(text: str, column: Column, width: int) -> Text:
+    """Return a cell that says what is in it and nothing else: no markup, no escape codes."""
+    if column.lines > 1:
+        return Text(shorten(text, width * column.lines - column.lines), overflow="fold")
+    short = shorten(text, width, column.keep_end)
+    return Text(short, no_wrap=True, overflow="ellipsis")
