@@ -1,0 +1,83 @@
+"""What the disk and SQLite complain of, in the user's words."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bertcli.errors import BertcliError, IndexFolderError, OutputError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# What SQLite says when the disk, a quota or a file size limit stops it, beside SQLITE_FULL.
+FAILED_WRITES = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+    }
+)
+
+
+@contextmanager
+def storage_failures(folder: Path) -> Iterator[None]:
+    """Turn failures of files and of SQLite inside the block into one line about this folder."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _from_sqlite(folder, error) from error
+    except OSError as error:
+        raise _from_system(folder, error) from error
+
+
+def damaged(folder: Path, what: str) -> IndexFolderError:
+    """Return the error for an index whose files contradict each other or themselves."""
+    return IndexFolderError(
+        f"index {folder} is damaged ({what}): restore it from a backup, or make it anew with "
+        f"`bertcli index build {folder} --overwrite -i FILES`"
+    )
+
+
+def _from_sqlite(folder: Path, error: sqlite3.Error) -> BertcliError:
+    detailed = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    code = detailed & 0xFF  # the low byte is the kind, the rest says more
+    if detailed in FAILED_WRITES:
+        return _disk_full(folder, error)
+    if code == sqlite3.SQLITE_BUSY:
+        return IndexFolderError(f"index {folder} is in use by another program: try again later")
+    if code == sqlite3.SQLITE_READONLY:
+        return _unwritable(folder, error)
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        return IndexFolderError(f"index {folder} cannot be read or written ({error})")
+    if code == sqlite3.SQLITE_TOOBIG:
+        return IndexFolderError(f"index {folder}: a text is over 1 GB: split it before indexing")
+    return damaged(folder, str(error))
+
+
+def _from_system(folder: Path, error: OSError) -> BertcliError:
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return _disk_full(folder, reason)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return _unwritable(folder, reason)
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return IndexFolderError(f"{folder} is a file, an index is a folder: choose another name")
+    return IndexFolderError(f"index {folder} cannot be read or written ({reason})")
+
+
+def _disk_full(folder: Path, reason: object) -> OutputError:
+    return OutputError(
+        f"index {folder}: no room to write ({reason}): free some space and run the command "
+        "again, what was committed is safe"
+    )
+
+
+def _unwritable(folder: Path, reason: object) -> OutputError:
+    return OutputError(
+        f"index {folder} cannot be opened for this ({reason}): check its permissions, or choose "
+        "a folder that you own"
+    )

@@ -1,0 +1,310 @@
+"""An index folder: make it, add to it, search it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.errors import IndexFolderError, UsageError
+from bertcli.index.documents import Documents, Entry, NewDocument
+from bertcli.index.failures import storage_failures
+from bertcli.index.lock import LOCK_NAME, WriteLock
+from bertcli.index.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    ModelIdentity,
+    read_manifest,
+    refuse_other_model,
+    sync_folder,
+    write_manifest,
+)
+from bertcli.index.vectors import (
+    append_vectors,
+    check_length,
+    checked,
+    create_vectors,
+    nearest,
+    open_vectors,
+    read_blocks,
+)
+from bertcli.results import Hit
+
+# A kill loses at most this many embedded chunks, a few seconds of work; a commit costs some 10 ms.
+COMMIT_CHUNKS = 512
+_DATA_FILE = re.compile(r"(?:documents|vectors)-(\d+)\.(?:sqlite(?:-wal|-shm)?|f32)")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What an index holds. `complete` is False when the last build or add did not get through:
+    what it committed is there and is searched, `index add` with the same files goes on."""
+
+    path: Path
+    manifest: Manifest
+    documents: int
+    chunks: int
+    size_bytes: int
+    complete: bool
+
+
+class IndexFolder:
+    """An open index.
+
+    A new index is a whole one, only empty, from its first moment, so a killed build leaves what it
+    had committed. One that overwrites another is written beside it, and takes its place when its
+    first `add` is through.
+    """
+
+    def __init__(
+        self, path: Path, manifest: Manifest, documents: Documents, lock: WriteLock | None = None
+    ) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._documents = documents
+        self._vectors = _vectors_path(path, manifest)
+        self._vector_file = open_vectors(self._vectors)
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path, manifest: Manifest, *, overwrite: bool = False) -> IndexFolder:
+        """Make an empty index for this model, in a new or empty folder unless `overwrite`."""
+        with storage_failures(path):
+            path.mkdir(parents=True, exist_ok=True)
+            _refuse_foreign(path)
+            lock = WriteLock.acquire(path)
+        try:
+            with storage_failures(path):
+                return cls._create_locked(path, manifest, lock, overwrite)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(cls, path: Path, model: ModelIdentity | None = None) -> IndexFolder:
+        """Open an index; with `model` given, refuse one that another model made."""
+        manifest = read_manifest(path)
+        if model is not None:
+            refuse_other_model(path, manifest.model, model)
+        try:
+            return cls._open(path, manifest)
+        except IndexFolderError:
+            # It may have been overwritten between the two reads.
+            if read_manifest(path).generation == manifest.generation:
+                raise
+            return cls.open(path, model)
+
+    def add(self, entries: Iterable[Entry]) -> int:
+        """Add documents with their chunks and vectors; return how many.
+
+        They are committed in batches: when the iterable raises, or the process dies, the batches
+        before stay. Nothing of a batch is seen by readers before all of it is.
+        """
+        self._begin_writing()
+        added = 0
+        for batch in _batches(entries):
+            self._commit(batch, complete=False)
+            added += len(batch)
+        self._commit([], complete=True)
+        self._publish()
+        return added
+
+    def holds(self, document: NewDocument) -> bool:
+        """Return whether this very text of this name and line is in, to go on with a killed run."""
+        with storage_failures(self.path):
+            return self._documents.holds(document)
+
+    def search(self, queries: NDArray[np.floating], k: int) -> list[list[Hit]]:
+        """Return for each query `(q, d)` the `k` passages of largest inner product, best first.
+
+        With unit vectors, and so with a model that normalises, the scores are cosines.
+        """
+        if k < 1:
+            raise UsageError(f"cannot return {k} passages: -k must be at least 1")
+        dimension = self.manifest.model.dimension
+        asked = checked(queries, len(queries), dimension)
+        with storage_failures(self.path), self._documents.reading():
+            committed = self._documents.committed_rows()
+            blocks = read_blocks(self._vector_file, committed, dimension)
+            found = nearest(asked, blocks, k, self._documents.live_rows(committed))
+            return [
+                self._hits(rows, scores)
+                for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True)
+            ]
+
+    def info(self) -> IndexInfo:
+        """Return what the index holds and its size on disk."""
+        with storage_failures(self.path):
+            with self._documents.reading():
+                counts = self._documents.counts()
+            sizes = list(_sizes(self.path))
+        return IndexInfo(
+            path=self.path,
+            manifest=self.manifest,
+            documents=counts.documents,
+            chunks=counts.chunks,
+            size_bytes=sum(sizes),
+            complete=counts.complete,
+        )
+
+    def close(self) -> None:
+        """Close the files and let others write."""
+        with storage_failures(self.path):
+            self._documents.close()
+        self._vector_file.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @classmethod
+    def _create_locked(
+        cls, path: Path, manifest: Manifest, lock: WriteLock, overwrite: bool
+    ) -> IndexFolder:
+        exists = (path / MANIFEST_NAME).exists()
+        if exists and not overwrite:
+            raise IndexFolderError(
+                f"{path} is an index already: `bertcli index add {path} -i FILES` adds to it, "
+                "`--overwrite` makes it anew"
+            )
+        new = replace(manifest, generation=_next_generation(path))
+        if not exists:
+            _remove_others(path, keep=new.generation)
+        create_vectors(_vectors_path(path, new))
+        documents = Documents.create(_documents_path(path, new))
+        sync_folder(path)
+        if not exists:
+            write_manifest(path, new)
+        return cls(path, new, documents, lock)
+
+    @classmethod
+    def _open(cls, path: Path, manifest: Manifest) -> IndexFolder:
+        with storage_failures(path):
+            documents = Documents.open(_documents_path(path, manifest))
+            try:
+                index = cls(path, manifest, documents)
+            except BaseException:
+                documents.close()
+                raise
+            try:
+                index._check()
+            except BaseException:
+                index.close()
+                raise
+            return index
+
+    def _check(self) -> None:
+        """Raise when committed vectors are missing, which is damage that costs nothing to see."""
+        committed = self._documents.committed_rows()
+        check_length(self._vector_file, committed, self.manifest.model.dimension)
+
+    def _begin_writing(self) -> None:
+        with storage_failures(self.path):
+            if self._lock is None:
+                self._lock = WriteLock.acquire(self.path)
+                self._refuse_replaced()
+                _remove_others(self.path, keep=self.manifest.generation)
+
+    def _refuse_replaced(self) -> None:
+        if read_manifest(self.path).generation != self.manifest.generation:
+            raise IndexFolderError(
+                f"index {self.path} was made anew by another bertcli in the meantime: try again"
+            )
+
+    def _commit(self, entries: Sequence[Entry], *, complete: bool) -> None:
+        dimension = self.manifest.model.dimension
+        vectors = [checked(e.vectors, len(e.chunks), dimension) for e in entries]
+        with storage_failures(self.path), self._documents.writing():
+            rows = self._documents.committed_rows()
+            if vectors:
+                append_vectors(self._vectors, rows, np.concatenate(vectors))
+                rows = self._documents.insert(entries, rows)
+            self._documents.mark(rows, complete)
+
+    def _publish(self) -> None:
+        """Make this generation the one that counts, and drop the one it replaces."""
+        with storage_failures(self.path):
+            with suppress(IndexFolderError):  # a damaged manifest is about to be replaced
+                if read_manifest(self.path).generation == self.manifest.generation:
+                    return
+            write_manifest(self.path, self.manifest)
+            _remove_others(self.path, keep=self.manifest.generation)
+
+    def _hits(self, rows: Sequence[int], scores: Sequence[float]) -> list[Hit]:
+        return [
+            Hit(score, passage.text, passage.document, passage.line, passage.columns)
+            for score, passage in zip(scores, self._documents.passages(rows), strict=True)
+        ]
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Yield entries in batches that are worth a commit."""
+    batch: list[Entry] = []
+    weight = 0
+    for entry in entries:
+        batch.append(entry)
+        weight += max(1, len(entry.chunks))
+        if weight >= COMMIT_CHUNKS:
+            yield batch
+            batch, weight = [], 0
+    if batch:
+        yield batch
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise when the folder holds something that is neither an index nor a killed build's files."""
+    names = {entry.name for entry in path.iterdir()}
+    data = {name for name in names if _DATA_FILE.fullmatch(name)}
+    known = data | {LOCK_NAME, f"{MANIFEST_NAME}.tmp"}
+    is_index = MANIFEST_NAME in names and any(name.endswith(".sqlite") for name in data)
+    if not is_index and not names <= known:
+        raise IndexFolderError(
+            f"{path} holds other files and is not an index: choose a new or an empty folder"
+        )
+
+
+def _documents_path(path: Path, manifest: Manifest) -> Path:
+    return path / f"documents-{manifest.generation}.sqlite"
+
+
+def _vectors_path(path: Path, manifest: Manifest) -> Path:
+    return path / f"vectors-{manifest.generation}.f32"
+
+
+def _sizes(path: Path) -> Iterator[int]:
+    for entry in path.iterdir():
+        with suppress(FileNotFoundError):  # a writer that closes removes its log
+            yield entry.stat().st_size
+
+
+def _generations(path: Path) -> dict[Path, int]:
+    matches = [(entry, _DATA_FILE.fullmatch(entry.name)) for entry in path.iterdir()]
+    return {entry: int(match.group(1)) for entry, match in matches if match}
+
+
+def _next_generation(path: Path) -> int:
+    return max(_generations(path).values(), default=0) + 1
+
+
+def _remove_others(path: Path, keep: int) -> None:
+    """Remove the data files of every generation but one: replaced ones, or a killed run's."""
+    for entry, generation in _generations(path).items():
+        if generation != keep:
+            entry.unlink(missing_ok=True)

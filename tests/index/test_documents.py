@@ -1,0 +1,99 @@
+"""What is in the SQLite file now, so that the next commands need no other format."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertcli.index.folder import IndexFolder
+from bertcli.index.words import full_text, storable
+
+from .samples import build, entry, numbered, texts, unit_vectors
+
+
+def database(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path / "documents-1.sqlite")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def matches(path: Path, phrase: str) -> list[int]:
+    """Return the chunks that hold a phrase, as keyword search will ask for them."""
+    query = '"' + full_text(phrase).replace('"', '""') + '"'
+    rows = database(path).execute("SELECT rowid FROM words WHERE words MATCH ?", (query,))
+    return [row for (row,) in rows]
+
+
+@pytest.mark.parametrize(
+    ("phrase", "found"),
+    [
+        ("北京", [1]),
+        ("京", [1, 2]),
+        ("天安门", [1]),
+        ("京北", []),
+        ("東", [2]),
+        ("タワー", [2]),
+        ("한국", [3]),
+        ("CAFE", [4]),
+        ("ＯＫ", [4]),
+        ("𠮷", [4]),
+    ],
+)
+def test_words_of_every_script_are_found(tmp_path: Path, phrase: str, found: list[int]) -> None:
+    """The full-text table finds one and two characters of Chinese, and words without accents."""
+    lines = ["我爱北京天安门", "東京タワー", "한국어 문장", "a café is ok 𠮷野家\x00"]
+    build(tmp_path / "i", (entry(text, [1, 0, 0, 0]) for text in lines))
+    assert sorted(matches(tmp_path / "i", phrase)) == found
+
+
+def test_a_deleted_document_is_not_found(tmp_path: Path) -> None:
+    """Deleting needs only rows of SQLite: dead vectors are skipped, words can be taken out."""
+    rows = unit_vectors(20)
+    path = build(tmp_path / "i", numbered(rows))
+    with database(path) as connection:
+        connection.execute(
+            "INSERT INTO words (words, rowid, body) VALUES ('delete', 8, ?)", (full_text("text 7"),)
+        )
+        connection.execute("DELETE FROM documents WHERE id = 8")
+        connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+    with IndexFolder.open(path) as index:
+        found = texts(index, rows[7].tolist(), 30)
+        assert len(found) == 19 and "text 7" not in found
+        index.add([entry("new", rows[7].tolist())])
+        assert texts(index, rows[7].tolist(), 1) == ["new"]
+        assert index.info().chunks == 20
+    assert matches(path, "text 7") == []
+
+
+def test_columns_come_back_and_sqlite_can_read_them(tmp_path: Path) -> None:
+    """Columns survive as JSON that filters can ask: no NaN, and what JSON lacks as text."""
+    one = entry("text", [1, 0, 0, 0])
+    columns = {"year": 2023, "nan": float("nan"), "tags": ["a", Path("b")], "bad": "\ud800"}
+    object.__setattr__(one.document, "columns", columns)
+    path = build(tmp_path / "i", [one])
+    year = database(path).execute("SELECT json_extract(metadata, '$.year') FROM documents")
+    assert year.fetchone() == (2023,)
+    with IndexFolder.open(path) as index:
+        hit = index.search(np.array([[1, 0, 0, 0]], np.float32), 1)[0][0]
+    expected = {"year": 2023, "nan": None, "tags": ["a", "b"], "bad": "\ud800"}
+    assert json.dumps(hit.columns) == json.dumps(expected)
+
+
+def test_lone_surrogates_keep_the_offsets() -> None:
+    """A character that UTF-8 cannot hold is replaced by one character."""
+    assert storable("a\ud800b") == "a\ufffdb"
+
+
+def test_texts_of_every_kind_come_back(tmp_path: Path) -> None:
+    """NUL bytes, emoji, combining characters and surrogates stay one character each."""
+    text = "a\x00b 👩‍🚀 é \ud800 عربى 中文"
+    path = build(tmp_path / "i", [entry(text, [1, 0, 0, 0])])
+    with IndexFolder.open(path) as index:
+        assert texts(index, [1, 0, 0, 0]) == [storable(text)]
+        assert index.holds(entry(text, [1, 0, 0, 0]).document)
+        assert not index.holds(entry(text, [1, 0, 0, 0], line=2).document)
+        assert not index.holds(entry("other", [1, 0, 0, 0]).document)
