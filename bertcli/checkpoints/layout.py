@@ -1,0 +1,236 @@
+"""A checkpoint as it lies in a folder: which files there are, and what they say it can do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bertcli.engine.families import FAMILIES, Head, head_of
+from bertcli.errors import CheckpointError
+
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
+TASK_TYPES = {
+    "SEQ_CLS": Head.SEQUENCE,
+    "TOKEN_CLS": Head.TOKEN,
+    "QUESTION_ANS": Head.QA,
+    "FEATURE_EXTRACTION": Head.BASE,
+}
+ARCHITECTURES = {
+    Head.MASKED_LM: "ForMaskedLM",
+    Head.SEQUENCE: "ForSequenceClassification",
+    Head.TOKEN: "ForTokenClassification",
+    Head.QA: "ForQuestionAnswering",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceSettings:
+    """What sentence-transformers stores beside a model; None where the checkpoint says nothing."""
+
+    pooling: str | None = None
+    normalize: bool = False
+    max_length: int | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A PEFT adapter: its folder and its settings."""
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The file with its tensors."""
+        return self.folder / "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model on disk, ready to be loaded.
+
+    `folder` holds the base's weights; `tokenizer` may lie in an adapter's folder instead.
+    """
+
+    name: str
+    folder: Path
+    config: Mapping[str, Any]
+    weights: tuple[Path, ...]
+    tokenizer: Path
+    sentence: SentenceSettings = SentenceSettings()
+    adapter: Adapter | None = None
+
+    @property
+    def head(self) -> Head:
+        """The head it was trained with."""
+        return head_of(self.config)
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of a classifier's outputs, in order; LABEL_0, … where it names none."""
+        named = self.config.get("id2label")
+        if isinstance(named, dict):
+            return [str(named[key]) for key in sorted(named, key=int)]
+        return [f"LABEL_{i}" for i in range(int(self.config.get("num_labels", 2)))]
+
+    @property
+    def window(self) -> int:
+        """How many tokens it reads at once, special tokens included."""
+        positions = int(self.config.get("max_position_embeddings") or 512)
+        family = FAMILIES.get(str(self.config.get("model_type")))
+        if family and family.positions_after_padding:
+            positions -= int(self.config.get("pad_token_id", 1)) + 1
+        return positions
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files whose bytes decide its answers."""
+        return self.weights + ((self.adapter.weights,) if self.adapter else ())
+
+
+def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
+    """Return the checkpoint in a folder that holds a whole model, not an adapter.
+
+    Raises CheckpointError for a folder without config.json, without safetensors weights, or one
+    that needs code of its own.
+    """
+    label = name or str(folder)
+    config = read_json(folder / "config.json", f"{label}: not a checkpoint folder, no config.json")
+    if "auto_map" in config and config.get("model_type") not in FAMILIES:
+        raise CheckpointError(
+            f"{label}: this checkpoint needs Python code that came with it, which bertcli never runs; "
+            "use a checkpoint of an architecture that transformers has itself"
+        )
+    if "model_type" not in config:
+        raise CheckpointError(f"{label}: config.json names no model_type")
+    return Checkpoint(
+        name=label,
+        folder=folder,
+        config=config,
+        weights=_weight_files(folder, label),
+        tokenizer=folder / "tokenizer.json",
+        sentence=_sentence_settings(folder),
+    )
+
+
+def is_adapter(folder: Path) -> bool:
+    """Tell whether a folder holds a PEFT adapter."""
+    return (folder / "adapter_config.json").is_file()
+
+
+def adapter_config(folder: Path) -> dict[str, Any]:
+    """Return an adapter's settings."""
+    return read_json(folder / "adapter_config.json", f"{folder}: no adapter_config.json")
+
+
+def with_adapter(base: Checkpoint, folder: Path, name: str | None = None) -> Checkpoint:
+    """Return a base with the adapter in a folder on top.
+
+    The adapter's own config.json and tokenizer.json win over the base's where it has them.
+    """
+    settings = adapter_config(folder)
+    adapter = Adapter(folder, settings)
+    if not adapter.weights.is_file():
+        raise _no_safetensors(folder, name or str(folder), "adapter_model.safetensors")
+    own = folder / "config.json"
+    config = read_json(own, "") if own.is_file() else _config_from_task(base, settings)
+    tokenizer = folder / "tokenizer.json"
+    return Checkpoint(
+        name=name or str(folder),
+        folder=base.folder,
+        config=config,
+        weights=base.weights,
+        tokenizer=tokenizer if tokenizer.is_file() else base.tokenizer,
+        sentence=base.sentence,
+        adapter=adapter,
+    )
+
+
+def read_json(path: Path, missing: str) -> dict[str, Any]:
+    """Return the object in a JSON file; `missing` is the message when there is no such file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(missing) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not readable JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: a JSON object was expected")
+    return found
+
+
+def _config_from_task(base: Checkpoint, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    head = TASK_TYPES.get(str(settings.get("task_type")), base.head)
+    kind = str(base.config.get("architectures", ["BertModel"])[0]).split("For")[0].removesuffix("Model")
+    suffix = ARCHITECTURES.get(head, "Model")
+    return {**base.config, "architectures": [kind + suffix]}
+
+
+def _weight_files(folder: Path, label: str) -> tuple[Path, ...]:
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return (single,)
+    if not index.is_file():
+        raise _no_safetensors(folder, label, "model.safetensors")
+    shards = read_json(index, "").get("weight_map", {})
+    names = sorted({Path(str(shard)).name for shard in shards.values()})
+    absent = [name for name in names if not (folder / name).is_file()]
+    if absent:
+        raise CheckpointError(f"{label}: the weight file {absent[0]} is missing; copy it again")
+    return tuple(folder / name for name in names)
+
+
+def _no_safetensors(folder: Path, label: str, expected: str) -> CheckpointError:
+    pickle = next((name for name in PICKLES if (folder / name).is_file()), None)
+    if pickle is None:
+        return CheckpointError(f"{label}: no {expected}; the checkpoint is incomplete")
+    return CheckpointError(
+        f"{label}: only pickled weights ({pickle}), which can run code when opened; convert them on a "
+        "machine you trust: AutoModel.from_pretrained(DIR).save_pretrained(NEW_DIR)"
+    )
+
+
+def _sentence_settings(folder: Path) -> SentenceSettings:
+    modules = folder / "modules.json"
+    if not modules.is_file():
+        return SentenceSettings()
+    try:
+        listed = json.loads(modules.read_text(encoding="utf-8"))
+        kinds = {str(one["type"]).rsplit(".", 1)[-1]: str(one["path"]) for one in listed}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{modules}: not a list of modules ({error})") from error
+    unknown = set(kinds) - {"Transformer", "Pooling", "Normalize"}
+    if unknown:
+        raise CheckpointError(
+            f"{folder}: its sentence embedding needs the module {min(unknown)}, which bertcli lacks"
+        )
+    pooling = read_json(folder / kinds["Pooling"] / "config.json", "") if "Pooling" in kinds else {}
+    limits = folder / "sentence_bert_config.json"
+    prompts = folder / "config_sentence_transformers.json"
+    return SentenceSettings(
+        pooling=_pooling_mode(folder, pooling),
+        normalize="Normalize" in kinds,
+        max_length=read_json(limits, "").get("max_seq_length") if limits.is_file() else None,
+        prompts=read_json(prompts, "").get("prompts") or {} if prompts.is_file() else {},
+    )
+
+
+def _pooling_mode(folder: Path, config: Mapping[str, Any]) -> str | None:
+    if "pooling_mode" in config:
+        chosen = [str(config["pooling_mode"])]
+    else:
+        names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
+        chosen = [
+            names.get(key.removeprefix("pooling_mode_"), key)
+            for key, on in config.items()
+            if key.startswith("pooling_mode_") and on is True
+        ]
+    if len(chosen) > 1 or (chosen and chosen[0] not in ("mean", "cls", "max")):
+        raise CheckpointError(
+            f"{folder}: pooling by {' and '.join(chosen)} is not supported: mean, cls and max are"
+        )
+    return chosen[0] if chosen else None

@@ -1,0 +1,58 @@
+"""What every engine can do, and the part they share: batches in, one array per window out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.engine.batching import Batch, pad, plan
+from bertcli.engine.families import Head
+from bertcli.engine.windows import Window
+
+Logits = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """A loaded model with one head."""
+
+    @property
+    def head(self) -> Head:
+        """What `encode` computes."""
+        ...
+
+    def encode(self, windows: Sequence[Window]) -> list[Logits]:
+        """Return one float32 array per window, in their order.
+
+        A bare encoder gives hidden states (length, d), a sequence head logits (labels,), a token
+        head (length, labels), an answer head (length, 2), a masked-LM head (masks, vocabulary).
+        """
+        ...
+
+
+def encode_in_batches(
+    run: Callable[[Batch], Logits],
+    windows: Sequence[Window],
+    head: Head,
+    padding: int,
+    budget: int,
+) -> list[Logits]:
+    """Return each window's array, computed in batches within the token budget."""
+    found: dict[int, Logits] = {}
+    for indices in plan([len(window) for window in windows], budget):
+        members = [windows[i] for i in indices]
+        for index, array in zip(indices, _split(run(pad(members, padding)), members, head), strict=True):
+            found[index] = array
+    return [found[i] for i in range(len(windows))]
+
+
+def _split(output: Logits, windows: Sequence[Window], head: Head) -> list[Logits]:
+    """Return a batch's output by window, without the padding."""
+    if head is Head.MASKED_LM:
+        ends = np.cumsum([len(window.masks) for window in windows])
+        return list(np.split(output, ends[:-1]))
+    if head is Head.SEQUENCE:
+        return list(output)
+    return [row[: len(window)] for row, window in zip(output, windows, strict=True)]

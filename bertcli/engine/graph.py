@@ -1,0 +1,382 @@
+"""BERT and its relatives as an ONNX graph over weights in memory.
+
+The graph is written in the operators that ONNX Runtime has fused for transformers, so that nothing
+is left to optimise when a session starts. Weights stay where they are, usually a memory-mapped
+file, and reach the session as external initializers; the graph itself is about ten kilobytes.
+
+Inputs: `ids` (n, length) int64, `mask` (n, length) int32 with 1 for tokens and 0 for padding on the
+right, `types` (n, length) int64 where the architecture has token types, and `positions` (k, 2)
+int64, the (row, column) of each mask, for masked language modelling.
+
+Output `out`, float32: hidden states (n, length, d) for a bare encoder, logits (n, labels) for
+sequences, (n, length, labels) for tokens and answers, (k, vocabulary) for masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.engine import protobuf
+from bertcli.engine.choices import Precision
+from bertcli.engine.families import ACTIVATIONS, FAMILIES, Config, Family, Head
+from bertcli.engine.weights import Weights
+from bertcli.errors import CheckpointError
+
+MICROSOFT = "com.microsoft"
+OPSETS = {"": 17, MICROSOFT: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A serialised model, the arrays it refers to by name, and whether it reads token types."""
+
+    model: bytes
+    arrays: Mapping[str, NDArray[Any]]
+    token_types: bool
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Collects nodes; each method returns the name of what it computes."""
+
+    config: Config
+    family: Family
+    weights: Weights
+    prefix: str
+    int8: bool
+    nodes: list[bytes] = field(default_factory=list)
+    constants: list[bytes] = field(default_factory=list)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def op(
+        self, kind: str, *inputs: str, domain: str = "", **attributes: protobuf.Attribute
+    ) -> str:
+        return self.ops(kind, *inputs, domain=domain, outputs=1, **attributes)[0]
+
+    def ops(
+        self,
+        kind: str,
+        *inputs: str,
+        domain: str = "",
+        outputs: int = 1,
+        **attributes: protobuf.Attribute,
+    ) -> list[str]:
+        names = [f"n{len(self.nodes)}.{i}" for i in range(outputs)]
+        self.nodes.append(protobuf.node(kind, inputs, names, domain, attributes))
+        return names
+
+    def constant(self, values: list[int]) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(protobuf.small_tensor(name, np.array(values, dtype=np.int64)))
+        return name
+
+    def array(self, name: str, values: NDArray[Any]) -> str:
+        self.arrays.setdefault(name, values)
+        return name
+
+    def size(self, key: str) -> int:
+        return int(cast(int, self.family.setting(self.config, key)))
+
+    @property
+    def epsilon(self) -> float:
+        return float(cast(float, self.config.get("layer_norm_eps", 1e-12)))
+
+    @property
+    def activation(self) -> str:
+        return ACTIVATIONS[str(self.family.setting(self.config, "hidden_act", "gelu"))]
+
+    def raw(self, name: str, *shape: int) -> NDArray[Any]:
+        """Return one weight as float32, checked against the shape that config.json implies."""
+        found = self.weights.get(name)
+        if found is None:
+            raise CheckpointError(f"the weights lack {name}, which config.json calls for")
+        if shape and found.shape != shape:
+            raise CheckpointError(
+                f"{name} has the shape {list(found.shape)}, but config.json implies {list(shape)}"
+            )
+        return found.astype(np.float32, copy=False)
+
+    def weight(self, name: str, *shape: int) -> str:
+        return self.array(name, self.raw(name, *shape))
+
+    def encoder_name(self, name: str) -> str:
+        return f"{self.prefix}{name}"
+
+    def matmul(self, x: str, name: str, matrix: NDArray[np.float32]) -> str:
+        """Return `x · matrixᵀ` for a torch-style matrix (out, in)."""
+        if not self.int8:
+            self.array(name, matrix)
+            return self.op("FusedMatMul", x, name, domain=MICROSOFT, transB=1)
+        quantised, scale = quantise(matrix)
+        data, scales = self.array(f"{name}.int8", quantised), self.array(f"{name}.scale", scale)
+        return self.op("DynamicQuantizeMatMul", x, data, scales, domain=MICROSOFT)
+
+    def linear(self, x: str, module: str, rows: int, columns: int) -> str:
+        product = self.matmul(x, f"{module}.weight", self.raw(f"{module}.weight", rows, columns))
+        return self.op("Add", product, self.weight(f"{module}.bias", rows))
+
+    def activate(self, x: str, bias: str, activation: str | None = None) -> str:
+        """Return the activation of `x + bias`."""
+        kind = activation or self.activation
+        if kind == "relu":
+            return self.op("Relu", self.op("Add", x, bias))
+        return self.op("BiasGelu" if kind == "gelu" else "FastGelu", x, bias, domain=MICROSOFT)
+
+    def norm(self, x: str, module: str, width: int) -> str:
+        scale, shift = (self.weight(f"{module}.{part}", width) for part in ("weight", "bias"))
+        return self.op("LayerNormalization", x, scale, shift, epsilon=self.epsilon, axis=-1)
+
+    def first_token(self, hidden: str) -> str:
+        """Return the hidden state of every sequence's first token, (n, d)."""
+        return self.op("Gather", hidden, self.scalar_zero(), axis=1)
+
+    def scalar_zero(self) -> str:
+        name = "zero"
+        if name not in self.arrays:
+            self.arrays[name] = np.array(0, dtype=np.int64)
+        return name
+
+
+def build_graph(
+    config: Config, weights: Weights, head: Head, precision: Precision = Precision.FP32
+) -> Graph:
+    """Return the graph of one of the families for a head.
+
+    Raises CheckpointError when a weight is missing or its shape contradicts config.json.
+    """
+    family = FAMILIES[str(config["model_type"])]
+    builder = _Builder(
+        config=config,
+        family=family,
+        weights=weights,
+        prefix=_encoder_prefix(family, weights),
+        int8=precision is Precision.INT8,
+    )
+    hidden = _embeddings(builder)
+    for number in range(builder.size("num_hidden_layers")):
+        hidden = _layer(builder, hidden, number)
+    out = builder.op("Identity", _HEADS[head](builder, hidden))
+    return Graph(_serialise(builder, head, out), builder.arrays, family.token_types)
+
+
+def quantise(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return a matrix (out, in) as int8 (in, out) and the scale (out,) of each output column.
+
+    Symmetric, so that `matrix ≈ int8ᵀ · scale` with the largest value of a column at ±127.
+    """
+    scale = np.maximum(np.abs(matrix).max(axis=1), np.float32(1e-12)) / np.float32(127)
+    whole = np.rint(matrix / scale[:, None]).astype(np.int8)
+    return np.ascontiguousarray(whole.T), scale.astype(np.float32)
+
+
+def _encoder_prefix(family: Family, weights: Weights) -> str:
+    prefix = f"{family.prefix}."
+    return prefix if f"{prefix}embeddings.word_embeddings.weight" in weights else ""
+
+
+def _embeddings(b: _Builder) -> str:
+    width = int(cast(int, b.config.get("embedding_size") or b.size("hidden_size")))
+    if b.family.prefix != "electra":
+        width = b.size("hidden_size")
+    name = b.encoder_name("embeddings")
+    words = b.weight(f"{name}.word_embeddings.weight", b.size("vocab_size"), width)
+    summed = b.op("Add", b.op("Gather", words, "ids"), _positions(b, name))
+    if b.family.token_types:
+        types = b.weight(f"{name}.token_type_embeddings.weight")
+        summed = b.op("Add", summed, b.op("Gather", types, "types"))
+    normed = b.norm(summed, f"{name}.LayerNorm", width)
+    if width == b.size("hidden_size"):
+        return normed
+    return b.linear(normed, b.encoder_name("embeddings_project"), b.size("hidden_size"), width)
+
+
+def _positions(b: _Builder, name: str) -> str:
+    """Return the position vectors (length, d): a slice, since padding is always on the right.
+
+    RoBERTa's positions start behind the padding token's id.
+    """
+    table = b.weight(f"{name}.position_embeddings.weight")
+    padding = int(cast(int, b.config.get("pad_token_id", 1)))
+    first = padding + 1 if b.family.positions_after_padding else 0
+    length = b.op("Shape", "ids", start=1, end=2)
+    end = b.op("Add", length, b.constant([first]))
+    return b.op("Slice", table, b.constant([first]), end, b.constant([0]))
+
+
+def _layer(b: _Builder, x: str, number: int) -> str:
+    width, inner = b.size("hidden_size"), b.size("intermediate_size")
+    base, names = b.encoder_name(b.family.layers.format(number)), b.family.names
+    parts = [f"{base}.{part}" for part in (names.query, names.key, names.value)]
+    matrix = np.concatenate([b.raw(f"{part}.weight", width, width) for part in parts])
+    bias = np.concatenate([b.raw(f"{part}.bias", width) for part in parts])
+    merged = b.matmul(x, f"{base}.qkv.weight", matrix)
+    attended = b.op(
+        "MultiHeadAttention",
+        *b.ops("Split", merged, outputs=3, axis=-1),
+        b.array(f"{base}.qkv.bias", bias),
+        "mask",
+        domain=MICROSOFT,
+        num_heads=b.size("num_attention_heads"),
+    )
+    x = _residual(b, attended, x, f"{base}.{names.attention_out}", f"{base}.{names.attention_norm}")
+    up = f"{base}.{names.inner}"
+    product = b.matmul(x, f"{up}.weight", b.raw(f"{up}.weight", inner, width))
+    activated = b.activate(product, b.weight(f"{up}.bias", inner))
+    return _residual(b, activated, x, f"{base}.{names.outer}", f"{base}.{names.norm}")
+
+
+def _residual(b: _Builder, inner: str, skip: str, module: str, norm: str) -> str:
+    """Return `LayerNorm(inner · Wᵀ + bias + skip)`."""
+    width = b.size("hidden_size")
+    matrix = b.raw(f"{module}.weight")
+    if matrix.ndim != 2 or len(matrix) != width:
+        raise CheckpointError(f"{module}.weight has the shape {list(matrix.shape)}, not [{width}, …]")
+    product = b.matmul(inner, f"{module}.weight", matrix)
+    return b.op(
+        "SkipLayerNormalization",
+        product,
+        skip,
+        b.weight(f"{norm}.weight", width),
+        b.weight(f"{norm}.bias", width),
+        b.weight(f"{module}.bias", width),
+        domain=MICROSOFT,
+        epsilon=b.epsilon,
+    )
+
+
+def _base_head(b: _Builder, hidden: str) -> str:
+    return hidden
+
+
+def _labels(b: _Builder, module: str) -> int:
+    """Return how many outputs a head has; config.json's labels must be as many."""
+    rows = len(b.raw(f"{module}.weight"))
+    labels = b.config.get("id2label")
+    if isinstance(labels, dict) and len(labels) != rows:
+        raise CheckpointError(f"{module} has {rows} outputs, but config.json {len(labels)} labels")
+    return rows
+
+
+def _sequence_head(b: _Builder, hidden: str) -> str:
+    width = b.size("hidden_size")
+    first = b.first_token(hidden)
+    if b.family.prefix == "bert":
+        pooler = b.encoder_name("pooler.dense")
+        pooled, out = b.op("Tanh", b.linear(first, pooler, width, width)), "classifier"
+    elif b.family.prefix == "distilbert":
+        pooled = b.op("Relu", b.linear(first, "pre_classifier", width, width))
+        out = "classifier"
+    else:
+        dense = b.matmul(
+            first, "classifier.dense.weight", b.raw("classifier.dense.weight", width, width)
+        )
+        bias = b.weight("classifier.dense.bias", width)
+        electra = b.family.prefix == "electra"
+        pooled = b.activate(dense, bias, "gelu") if electra else b.op("Tanh", b.op("Add", dense, bias))
+        out = "classifier.out_proj"
+    return b.linear(pooled, out, _labels(b, out), width)
+
+
+def _token_head(b: _Builder, hidden: str) -> str:
+    return b.linear(hidden, "classifier", _labels(b, "classifier"), b.size("hidden_size"))
+
+
+def _qa_head(b: _Builder, hidden: str) -> str:
+    return b.linear(hidden, "qa_outputs", 2, b.size("hidden_size"))
+
+
+@dataclass(frozen=True, slots=True)
+class _MaskedHead:
+    """Names of a masked-LM head: the dense layer, its norm, the output matrix and its bias."""
+
+    dense: str
+    norm: str
+    decoder: str
+    bias: tuple[str, ...]
+    activation: str | None = None
+
+
+_MASKED_HEADS = {
+    "bert": _MaskedHead(
+        "cls.predictions.transform.dense",
+        "cls.predictions.transform.LayerNorm",
+        "cls.predictions.decoder",
+        ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+    ),
+    "distilbert": _MaskedHead(
+        "vocab_transform", "vocab_layer_norm", "vocab_projector", ("vocab_projector.bias",)
+    ),
+    "roberta": _MaskedHead(
+        "lm_head.dense",
+        "lm_head.layer_norm",
+        "lm_head.decoder",
+        ("lm_head.bias", "lm_head.decoder.bias"),
+        "gelu",
+    ),
+    "electra": _MaskedHead(
+        "generator_predictions.dense",
+        "generator_predictions.LayerNorm",
+        "generator_lm_head",
+        ("generator_lm_head.bias",),
+        "gelu",
+    ),
+}
+
+
+def _masked_head(b: _Builder, hidden: str) -> str:
+    """Return logits over the vocabulary at the masks only; the output matrix is usually tied."""
+    names, width = _MASKED_HEADS[b.family.prefix], b.size("hidden_size")
+    at_masks = b.op("GatherND", hidden, "positions")
+    matrix = b.raw(f"{names.dense}.weight")
+    dense = b.matmul(at_masks, f"{names.dense}.weight", b.raw(f"{names.dense}.weight", len(matrix), width))
+    bias = b.weight(f"{names.dense}.bias", len(matrix))
+    x = b.norm(b.activate(dense, bias, names.activation), names.norm, len(matrix))
+    own = f"{names.decoder}.weight"
+    tied = b.encoder_name("embeddings.word_embeddings.weight")
+    table = b.weight(own if own in b.weights else tied, b.size("vocab_size"), len(matrix))
+    logits = b.op("FusedMatMul", x, table, domain=MICROSOFT, transB=1)
+    found = next((name for name in names.bias if name in b.weights), names.bias[0])
+    return b.op("Add", logits, b.weight(found, b.size("vocab_size")))
+
+
+_HEADS: Mapping[Head, Callable[[_Builder, str], str]] = {
+    Head.BASE: _base_head,
+    Head.MASKED_LM: _masked_head,
+    Head.SEQUENCE: _sequence_head,
+    Head.TOKEN: _token_head,
+    Head.QA: _qa_head,
+}
+
+
+def _serialise(b: _Builder, head: Head, out: str) -> bytes:
+    wide = ("n", "length")
+    inputs = [("ids", "int64", wide), ("mask", "int32", wide)]
+    if b.family.token_types:
+        inputs.append(("types", "int64", wide))
+    if head is Head.MASKED_LM:
+        inputs.append(("positions", "int64", ("k", 2)))  # type: ignore[arg-type]
+    tensors = [protobuf.external_tensor(name, array) for name, array in b.arrays.items()]
+    graph = b"".join(
+        [
+            *(protobuf.field(1, node) for node in b.nodes),
+            protobuf.field(2, "bert"),
+            *(protobuf.field(5, tensor) for tensor in b.constants + tensors),
+            *(protobuf.field(11, protobuf.value_info(*each)) for each in inputs),
+            protobuf.field(12, protobuf.value_info(out, "float32", _OUTPUT_SHAPES[head])),
+        ]
+    )
+    return protobuf.model(graph, OPSETS)
+
+
+_OUTPUT_SHAPES: Mapping[Head, tuple[str, ...]] = {
+    Head.BASE: ("n", "length", "d"),
+    Head.MASKED_LM: ("k", "vocabulary"),
+    Head.SEQUENCE: ("n", "labels"),
+    Head.TOKEN: ("n", "length", "labels"),
+    Head.QA: ("n", "length", "2"),
+}

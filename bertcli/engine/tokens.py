@@ -1,0 +1,176 @@
+"""Text to token ids with character offsets, and the frame of special tokens around them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of one text: ids (n,) int64, half-open character offsets (n, 2), word numbers (n,).
+
+    Tokens of one word, as the tokenizer splits words, share a number. No special tokens.
+    """
+
+    ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    words: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The special tokens before, between and after the text or the pair of texts."""
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    after: tuple[int, ...]
+
+    @property
+    def single(self) -> int:
+        """How many special tokens one text costs."""
+        return len(self.before) + len(self.after)
+
+    @property
+    def pair(self) -> int:
+        """How many special tokens a pair costs."""
+        return self.single + len(self.between)
+
+
+class TextTokenizer:
+    """A checkpoint's `tokenizer.json`, without truncation or padding of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the tokenizer; raises CheckpointError when the file is missing or damaged."""
+        from tokenizers import Tokenizer
+
+        if not path.is_file():
+            raise CheckpointError(
+                f"{path.parent}: no tokenizer.json; save one with transformers: "
+                "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"
+            )
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises plain Exception for a broken file
+            raise CheckpointError(f"{path}: not a readable tokenizer ({error})") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._settings = _settings(path.with_name("tokenizer_config.json"))
+
+    @property
+    def raw(self) -> object:
+        """The `tokenizers.Tokenizer` itself."""
+        return self._tokenizer
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Return every text's tokens, without special tokens."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [_tokens(encoding) for encoding in encodings]
+
+    def ids(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Return every text's ids alone; quicker where nobody asks for offsets."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return the vocabulary's own spelling of ids, `##ing` or `▁the` and all."""
+        return [self._tokenizer.id_to_token(int(one)) or "" for one in ids]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return ids as readable text."""
+        return self._tokenizer.decode([int(one) for one in ids], skip_special_tokens=False).strip()
+
+    def id(self, token: str) -> int | None:
+        """Return the id of a token, None when the vocabulary lacks it."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The special tokens, as found by framing a probe."""
+        one = self._tokenizer.encode("a")
+        two = self._tokenizer.encode("a", "a")
+        first, last = _inner(one.sequence_ids, 0)
+        if 1 not in two.sequence_ids:
+            return Frame(tuple(one.ids[:first]), (), tuple(one.ids[last:]))
+        start, _ = _inner(two.sequence_ids, 1)
+        _, stop = _inner(two.sequence_ids, 0)
+        return Frame(tuple(one.ids[:first]), tuple(two.ids[stop:start]), tuple(one.ids[last:]))
+
+    @cached_property
+    def second_type(self) -> int:
+        """The token type of a pair's second text: 1 for BERT, 0 for RoBERTa."""
+        two = self._tokenizer.encode("a", "a")
+        start, _ = _inner(two.sequence_ids, 1) if 1 in two.sequence_ids else (0, 0)
+        return int(two.type_ids[start])
+
+    @cached_property
+    def mask_token(self) -> str | None:
+        """The model's own mask token, None for a model without one."""
+        named = self._settings.get("mask_token")
+        spelled = named.get("content") if isinstance(named, dict) else named
+        candidates = [str(spelled)] if spelled else ["[MASK]", "<mask>"]
+        return next((token for token in candidates if self.id(token) is not None), None)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """The ids of all special tokens."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return frozenset(number for number, token in added.items() if token.special)
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of the unknown token, None for a tokenizer that knows every byte."""
+        return next((n for t in ("[UNK]", "<unk>") if (n := self.id(t)) is not None), None)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens there are, added ones included."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+
+    @property
+    def max_length(self) -> int | None:
+        """The length that tokenizer_config.json declares; None when it declares none to speak of."""
+        declared = self._settings.get("model_max_length")
+        sensible = isinstance(declared, int) and 0 < declared < 1_000_000
+        return declared if sensible and isinstance(declared, int) else None
+
+
+def _tokens(encoding: Encoding) -> Tokens:
+    words = [-1 if word is None else word for word in encoding.word_ids]
+    return Tokens(
+        ids=np.array(encoding.ids, dtype=np.int64),
+        offsets=np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2),
+        words=np.array(words, dtype=np.int64),
+    )
+
+
+def _inner(sequence_ids: Sequence[int | None], which: int) -> tuple[int, int]:
+    """Return the half-open range of positions that belong to one of the two texts."""
+    inside = [i for i, sequence in enumerate(sequence_ids) if sequence == which]
+    return inside[0], inside[-1] + 1
+
+
+def _settings(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable JSON ({error})") from error
+    return found if isinstance(found, dict) else {}

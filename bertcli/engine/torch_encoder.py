@@ -1,0 +1,133 @@
+"""Every other encoder, and every other device: transformers' Auto classes on torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertcli.engine.batching import Batch
+from bertcli.engine.choices import BATCH_TOKENS, Precision
+from bertcli.engine.encoder import Logits, encode_in_batches
+from bertcli.engine.families import Head
+from bertcli.engine.windows import Window
+from bertcli.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+AUTO_CLASSES = {
+    Head.BASE: "AutoModel",
+    Head.MASKED_LM: "AutoModelForMaskedLM",
+    Head.SEQUENCE: "AutoModelForSequenceClassification",
+    Head.TOKEN: "AutoModelForTokenClassification",
+    Head.QA: "AutoModelForQuestionAnswering",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TorchSource:
+    """The folders a torch model is read from: the checkpoint, and an adapter on top of it."""
+
+    folder: Path
+    config: dict[str, Any]
+    adapter: Path | None = None
+
+
+class TorchEncoder:
+    """A transformers model behind the same interface as `OnnxEncoder`."""
+
+    def __init__(
+        self,
+        source: TorchSource,
+        head: Head,
+        device: str = "auto",
+        precision: Precision = Precision.FP32,
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> None:
+        """Load the model; raises CheckpointError when transformers cannot, UsageError for a device
+        or a precision that is not to be had."""
+        self.head = head
+        self._device = _device(device)
+        self._bf16 = precision is Precision.BF16
+        if precision is Precision.INT8:
+            raise UsageError("--precision int8 runs BERT-family checkpoints on the CPU only: use fp32")
+        self._batch_tokens = batch_tokens
+        self._model = _load(source, head).to(self._device).eval()
+        self._padding = int(self._model.config.pad_token_id or 0)
+        self._token_types = getattr(self._model.config, "type_vocab_size", 0) > 1
+
+    def encode(self, windows: Sequence[Window]) -> list[Logits]:
+        """Return one array per window; see `Encoder.encode`."""
+        return encode_in_batches(self._run, windows, self.head, self._padding, self._batch_tokens)
+
+    def _run(self, batch: Batch) -> Logits:
+        import torch
+
+        feed = {
+            "input_ids": torch.from_numpy(batch.ids).to(self._device),
+            "attention_mask": torch.from_numpy(batch.mask).long().to(self._device),
+        }
+        if self._token_types:
+            feed["token_type_ids"] = torch.from_numpy(batch.types).to(self._device)
+        with torch.inference_mode(), self._autocast():
+            output = self._pick(self._model(**feed))
+        if self.head is Head.MASKED_LM:
+            rows, columns = torch.from_numpy(batch.positions).to(self._device).T
+            output = output[rows, columns]
+        logits: Logits = output.float().cpu().numpy()
+        return logits
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        import torch
+
+        return torch.autocast(self._device.type, torch.bfloat16) if self._bf16 else nullcontext()
+
+    def _pick(self, output: Any) -> torch.Tensor:
+        import torch
+
+        if self.head is Head.QA:
+            return torch.stack([output.start_logits, output.end_logits], dim=-1)
+        picked: torch.Tensor = (
+            output.last_hidden_state if self.head is Head.BASE else output.logits
+        )
+        return picked
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available()}
+    available["mps"] = torch.backends.mps.is_available()
+    if name == "auto":
+        name = next((one for one in ("cuda", "mps") if available[one]), "cpu")
+    if not available.get(name):
+        raise UsageError(f"--device {name} is not available here: use --device cpu")
+    return torch.device(name)
+
+
+def _load(source: TorchSource, head: Head) -> Any:
+    """Return the model with its adapter merged; safetensors only, and never a checkpoint's own code."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    config = transformers.AutoConfig.for_model(**source.config)
+    try:
+        model = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(
+            source.folder,
+            config=config,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{source.folder}: transformers cannot load it ({line})") from error
+    if source.adapter is None:
+        return model
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(source.adapter)).merge_and_unload()

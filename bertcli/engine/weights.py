@@ -1,0 +1,181 @@
+"""Weights as arrays: memory-mapped safetensors files, with LoRA adapters merged on the way."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.errors import CheckpointError
+
+DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "<i1",
+    "U8": "<u1",
+    "BOOL": "<u1",
+}
+HEADER_LIMIT = 100_000_000
+PEFT_PREFIX = "base_model.model."
+
+
+class Weights(Mapping[str, NDArray[Any]]):
+    """The tensors of a checkpoint by name, as views of its memory-mapped files.
+
+    Old names of layer-norm parameters (`gamma`, `beta`) answer to the new ones. bfloat16, which
+    numpy lacks, is widened to float32 when asked for.
+    """
+
+    def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        self._tensors = {_modern_name(name): tensor for name, tensor in tensors.items()}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def changed(self, tensors: Mapping[str, NDArray[Any]]) -> Weights:
+        """Return these weights with some of them replaced or added."""
+        return Weights({**self._tensors, **tensors})
+
+
+def read_weights(files: list[Path]) -> Weights:
+    """Return the tensors of one or several safetensors files.
+
+    Raises CheckpointError when a file is truncated, or its header contradicts its size.
+    """
+    tensors: dict[str, NDArray[Any]] = {}
+    for file in files:
+        tensors.update(_read_file(file))
+    return Weights(tensors)
+
+
+def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) -> Weights:
+    """Return the base with a PEFT LoRA adapter merged: `W + B·A·alpha/r` (Hu et al. 2021, eq. 3).
+
+    Parameters that the adapter carries in full (heads, biases, layer norms) replace the base's.
+    """
+    _refuse_unknown_variants(config)
+    changed: dict[str, NDArray[Any]] = {}
+    for name, tensor in adapter.items():
+        plain = name.removeprefix(PEFT_PREFIX).replace(".base_layer", "")
+        if plain.endswith(".lora_A.weight"):
+            module = plain.removesuffix(".lora_A.weight")
+            b = adapter[name.replace("lora_A", "lora_B")].astype(np.float32)
+            a = tensor.astype(np.float32)
+            weight = _base_weight(base, f"{module}.weight")
+            changed[_name_in(base, f"{module}.weight")] = weight + _scale(config, module, len(a)) * (b @ a)
+        elif ".lora_" not in plain:
+            changed[_name_in(base, plain.replace(".modules_to_save", ""))] = tensor.astype(np.float32)
+    return base.changed(changed)
+
+
+def _modern_name(name: str) -> str:
+    if name.endswith("LayerNorm.gamma"):
+        return name.removesuffix("gamma") + "weight"
+    return name.removesuffix("beta") + "bias" if name.endswith("LayerNorm.beta") else name
+
+
+def _read_file(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    header, start = _header(path, data)
+    return {
+        name: _tensor(path, data, start, name, entry)
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def _header(path: Path, data: mmap.mmap | bytes) -> tuple[dict[str, Any], int]:
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > HEADER_LIMIT or 8 + length > len(data):
+        raise _damaged(path, f"its header claims {length:,} bytes of a file of {len(data):,}")
+    try:
+        header = json.loads(data[8 : 8 + length])
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, "its header is not JSON") from error
+    if not isinstance(header, dict):
+        raise _damaged(path, "its header is not an object")
+    return header, 8 + length
+
+
+def _tensor(
+    path: Path, data: mmap.mmap | bytes, start: int, name: str, entry: Any
+) -> NDArray[Any]:
+    try:
+        kind, shape = str(entry["dtype"]), [int(size) for size in entry["shape"]]
+        begin, end = (int(offset) for offset in entry["data_offsets"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise _damaged(path, f"the entry of {name} is malformed") from error
+    if kind not in DTYPES:
+        raise CheckpointError(f"{path}: {name} has the data type {kind}, which is not supported")
+    dtype = np.dtype(DTYPES[kind])
+    count = int(np.prod(shape, dtype=object)) if shape else 1
+    if min([begin, *shape], default=0) < 0 or end - begin != count * dtype.itemsize:
+        raise _damaged(path, f"{name} of shape {shape} does not fit its {end - begin:,} bytes")
+    if start + end > len(data):
+        raise _damaged(path, f"{name} ends past the end of the file")
+    view = np.frombuffer(data, dtype, count, start + begin).reshape(shape)
+    return _widened(view) if kind == "BF16" else view
+
+
+def _widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return bfloat16 bits as float32: the same number with sixteen more zero bits."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _damaged(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(f"{path}: damaged or truncated safetensors file ({why}); copy it again")
+
+
+def _refuse_unknown_variants(config: Mapping[str, Any]) -> None:
+    kind = config.get("peft_type", "LORA")
+    if kind != "LORA" or config.get("use_dora"):
+        variant = "DoRA" if config.get("use_dora") else kind
+        raise CheckpointError(
+            f"adapters of type {variant} are not supported, only plain LoRA: "
+            "merge it into its base with PEFT's merge_and_unload() and save that"
+        )
+
+
+def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
+    alpha = config.get("lora_alpha", rank)
+    for pattern, value in (config.get("alpha_pattern") or {}).items():
+        if module == pattern or module.endswith(f".{pattern}"):
+            alpha = value
+    return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
+
+
+def _name_in(base: Weights, name: str) -> str:
+    """Return the name under which the base has a weight: with or without the model's prefix.
+
+    A bare encoder's file has `encoder.layer…` where the model with a head says `bert.encoder.layer…`.
+    """
+    bare = name.split(".", 1)[-1]
+    return bare if name not in base and bare in base else name
+
+
+def _base_weight(base: Weights, name: str) -> NDArray[np.float32]:
+    found = base.get(_name_in(base, name))
+    if found is None:
+        raise CheckpointError(f"the adapter changes {name}, which its base model does not have")
+    return found.astype(np.float32)

@@ -1,0 +1,87 @@
+"""What an encoder is given: one window of tokens each, and how a long text is cut into several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.engine.choices import Long
+from bertcli.engine.tokens import Frame
+from bertcli.errors import RecordError
+
+OVERLAP = 0.25
+"""The share of a window that it has in common with the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One sequence for the encoder.
+
+    `ids` and `types` (length,) int64 with special tokens; `start` and `end` are the range of the
+    text's own tokens that it shows, which begin at position `first`; `masks` are the positions
+    whose logits are wanted (masked language modelling only).
+    """
+
+    ids: NDArray[np.int64]
+    types: NDArray[np.int64]
+    start: int
+    end: int
+    first: int
+    masks: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def cuts(tokens: int, capacity: int, overlap: float = OVERLAP) -> list[tuple[int, int]]:
+    """Return half-open ranges of at most `capacity` that cover all tokens, each overlapping the next.
+
+    The last one is moved back to be full, so that no window is a short remnant without context.
+
+    >>> cuts(10, 4, 0.25)
+    [(0, 4), (3, 7), (6, 10)]
+    """
+    if tokens <= capacity:
+        return [(0, tokens)]
+    step = max(1, capacity - int(capacity * overlap))
+    starts = [*range(0, tokens - capacity, step), tokens - capacity]
+    return [(start, start + capacity) for start in starts]
+
+
+def ranges(tokens: int, capacity: int, long: Long) -> list[tuple[int, int]]:
+    """Return the ranges in which a text is read, as `--long` wants it.
+
+    Raises RecordError for a text over the capacity when long texts are refused.
+    """
+    if tokens <= capacity or long is Long.WINDOW:
+        return cuts(tokens, capacity)
+    if long is Long.TRUNCATE:
+        return [(0, capacity)]
+    raise RecordError(
+        f"the text has {tokens} tokens and the model reads {capacity}: "
+        "use --long window or --long truncate"
+    )
+
+
+def frame_text(ids: NDArray[np.int64], start: int, end: int, frame: Frame) -> Window:
+    """Return the window of a text's tokens from `start` to `end` between its special tokens."""
+    framed = np.concatenate([frame.before, ids[start:end], frame.after]).astype(np.int64)
+    return Window(framed, np.zeros(len(framed), np.int64), start, end, len(frame.before))
+
+
+def frame_pair(
+    head: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    span: tuple[int, int],
+    frame: Frame,
+    second_type: int,
+) -> Window:
+    """Return the window of a whole first text and of a range of the second one."""
+    start, end = span
+    lead = np.concatenate([frame.before, head, frame.between])
+    framed = np.concatenate([lead, ids[start:end], frame.after]).astype(np.int64)
+    types = np.zeros(len(framed), np.int64)
+    types[len(lead) :] = second_type
+    return Window(framed, types, start, end, len(lead))

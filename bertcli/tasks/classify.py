@@ -1,0 +1,162 @@
+"""Labels for texts: from a fine-tuned head, or zero-shot from the labels' own names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.engine.choices import Long
+from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.pooling import weighted_mean
+from bertcli.engine.tokens import TextTokenizer, Tokens
+from bertcli.engine.windows import Window, frame_pair, ranges
+from bertcli.errors import RecordError
+from bertcli.records import Record
+from bertcli.results import ClassifyResult, LabelScore
+from bertcli.tasks.embed import Embed
+from bertcli.tasks.probabilities import sigmoid, softmax
+from bertcli.tasks.run import Plan, count_read
+
+TEMPERATURE = 0.05
+"""Cosines are divided by this before the softmax of zero-shot labels; they differ by little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which labels come out: at most `top_k` (None for all), each at `threshold` or above."""
+
+    top_k: int | None = 1
+    threshold: float | None = None
+
+    def of(self, labels: Sequence[str], scores: NDArray[np.float64]) -> tuple[LabelScore, ...]:
+        """Return the chosen labels, best first; equal scores keep the labels' order."""
+        order = np.argsort(-scores, kind="stable")[: self.top_k]
+        ranked = [LabelScore(labels[i], float(scores[i])) for i in order]
+        lowest = self.threshold
+        return tuple(one for one in ranked if lowest is None or one.score >= lowest)
+
+
+@dataclass(frozen=True, slots=True)
+class Classify:
+    """A fine-tuned classifier.
+
+    Several windows are combined by the mean of their logits, weighted by their tokens; then comes
+    the softmax or, with `multi_label`, each label's own sigmoid.
+    """
+
+    encoder: Encoder
+    tokenizer: TextTokenizer
+    window: int
+    labels: Sequence[str]
+    multi_label: bool = False
+    choice: Choice = Choice()
+    long: Long = Long.WINDOW
+
+    def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
+        """Return every text's windows."""
+        reader = Embed(self.encoder, self.tokenizer, self.window, long=self.long)
+        return reader.plan(records)
+
+    def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
+        """Return the labels from logits (labels,) per window."""
+        logits = weighted_mean(list(outputs), [len(window) for window in plan.windows])
+        scores = sigmoid(logits) if self.multi_label else softmax(logits)
+        return ClassifyResult(self.choice.of(self.labels, scores), plan.reading)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyBySimilarity:
+    """Zero-shot labels by the cosine of text and label.
+
+    `vectors` (labels, d) are the embedded labels. Scores are the softmax of the cosines over the
+    labels or, with `multi_label`, the cosines themselves.
+    """
+
+    embed: Embed
+    labels: Sequence[str]
+    vectors: NDArray[np.float32]
+    multi_label: bool = False
+    choice: Choice = Choice()
+
+    @property
+    def encoder(self) -> Encoder:
+        """The embedding model."""
+        return self.embed.encoder
+
+    def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
+        """Return every text's windows."""
+        return self.embed.plan(records)
+
+    def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
+        """Return the labels from hidden states per window."""
+        cosines = self.vectors @ self.embed.decode(record, plan, outputs).vector
+        scores = cosines.astype(np.float64) if self.multi_label else softmax(cosines / TEMPERATURE)
+        return ClassifyResult(self.choice.of(self.labels, scores), plan.reading)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyByEntailment:
+    """Zero-shot labels by natural-language inference (Yin, Hay and Roth 2019).
+
+    Each label's `hypotheses` entry is paired with the text. With `multi_label` a label's score is
+    the softmax of entailment against contradiction; else the softmax of entailment over the labels.
+    `entailment` and `contradiction` are rows of the checkpoint's head.
+    """
+
+    encoder: Encoder
+    tokenizer: TextTokenizer
+    window: int
+    labels: Sequence[str]
+    hypotheses: Sequence[str]
+    entailment: int
+    contradiction: int
+    multi_label: bool = False
+    choice: Choice = Choice()
+    long: Long = Long.WINDOW
+
+    def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
+        """Return the pairs of every text: for each label, the text's windows with its hypothesis."""
+        hypotheses = self.tokenizer.ids(list(self.hypotheses))
+        room = self.window - self.tokenizer.frame.pair - max(len(ids) for ids in hypotheses)
+        tokenised = self.tokenizer.tokenize([record.text for record in records])
+        return [self._plan_one(tokens, hypotheses, room) for tokens in tokenised]
+
+    def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
+        """Return the labels from logits (3,) per pair."""
+        each = len(plan.windows) // len(self.labels)
+        weights = [window.end - window.start + 1 for window in plan.windows[:each]]
+        means = [
+            weighted_mean(list(outputs[i * each : (i + 1) * each]), weights)
+            for i in range(len(self.labels))
+        ]
+        logits = np.stack(means)
+        if self.multi_label:
+            scores = softmax(logits[:, [self.contradiction, self.entailment]])[:, 1]
+        else:
+            scores = softmax(logits[:, self.entailment])
+        return ClassifyResult(self.choice.of(self.labels, scores), plan.reading)
+
+    def _plan_one(
+        self, tokens: Tokens, hypotheses: Sequence[NDArray[np.int64]], room: int
+    ) -> Plan | RecordError:
+        if room < 1:
+            return RecordError("the labels leave no room for the text: use shorter ones")
+        try:
+            spans = ranges(len(tokens), room, self.long)
+        except RecordError as error:
+            return error
+        windows = tuple(
+            self._pair(tokens.ids[start:end], hypothesis, start)
+            for hypothesis in hypotheses
+            for start, end in spans
+        )
+        seen = count_read(len(tokens), windows)
+        return Plan(windows, tokens, replace(seen, windows=len(spans)))
+
+    def _pair(self, text: NDArray[np.int64], hypothesis: NDArray[np.int64], start: int) -> Window:
+        frame, second = self.tokenizer.frame, self.tokenizer.second_type
+        window = frame_pair(text, hypothesis, (0, len(hypothesis)), frame, second)
+        return replace(window, start=start, end=start + len(text))

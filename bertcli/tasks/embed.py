@@ -1,0 +1,71 @@
+"""Texts as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bertcli.engine.choices import Long, Pooling
+from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.pooling import Vector, normalised, pool, weighted_mean
+from bertcli.engine.tokens import Tokens, TextTokenizer
+from bertcli.engine.windows import frame_text, ranges
+from bertcli.errors import RecordError
+from bertcli.records import Record
+from bertcli.results import EmbedResult
+from bertcli.tasks.run import Plan, count_read
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """One vector per text: pooled per window, averaged over windows by their tokens.
+
+    `window` is the model's length with special tokens; `prompt` is put before every text.
+    """
+
+    encoder: Encoder
+    tokenizer: TextTokenizer
+    window: int
+    pooling: Pooling = Pooling.MEAN
+    normalize: bool = True
+    prompt: str = ""
+    long: Long = Long.WINDOW
+
+    def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
+        """Return every text's windows."""
+        found = self.tokenizer.ids([self.prompt + record.text for record in records])
+        return [self._plan_one(_bare(ids)) for ids in found]
+
+    def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> EmbedResult:
+        """Return the vector of hidden states, one array (length, d) per window."""
+        pooled = [pool(hidden, self.pooling) for hidden in outputs]
+        vector = weighted_mean(pooled, [len(window) for window in plan.windows])
+        return EmbedResult(normalised(vector) if self.normalize else vector, plan.reading)
+
+    def vectors(self, texts: Sequence[str]) -> Vector:
+        """Return the vectors of a few texts, (n, d)."""
+        records = [Record(number, text) for number, text in enumerate(texts)]
+        plans = [plan for plan in self.plan(records) if isinstance(plan, Plan)]
+        outputs = iter(self.encoder.encode([w for plan in plans for w in plan.windows]))
+        rows = [
+            self.decode(record, plan, [next(outputs) for _ in plan.windows]).vector
+            for record, plan in zip(records, plans, strict=True)
+        ]
+        return np.stack(rows)
+
+    def _plan_one(self, tokens: Tokens) -> Plan | RecordError:
+        capacity = self.window - self.tokenizer.frame.single
+        try:
+            spans = ranges(len(tokens), capacity, self.long)
+        except RecordError as error:
+            return error
+        frame = self.tokenizer.frame
+        windows = tuple(frame_text(tokens.ids, start, end, frame) for start, end in spans)
+        return Plan(windows, tokens, count_read(len(tokens), windows))
+
+
+def _bare(ids: np.ndarray) -> Tokens:
+    """Return ids as tokens of which nobody will ask the offsets."""
+    return Tokens(ids, np.empty((0, 2), np.int64), np.empty(0, np.int64))

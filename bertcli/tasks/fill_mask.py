@@ -1,0 +1,269 @@
+"""Words for masks: each mask alone, all masks together, and given words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.engine.choices import Long
+from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.tokens import TextTokenizer, Tokens
+from bertcli.engine.windows import Window, frame_text, ranges
+from bertcli.errors import CheckpointError, RecordError, UsageError
+from bertcli.records import Record
+from bertcli.results import Fill, FillMaskResult, JointFill, MaskFills
+from bertcli.tasks.probabilities import softmax
+from bertcli.tasks.run import Plan, count_read
+
+PLACEHOLDER = "[MASK]"
+BEAM = 10
+NO_MASK = (
+    "no [MASK] in the text: put one where a word is missing, "
+    'as in "Paris is the [MASK] of France."'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """A partly filled window, the ids chosen so far and the logarithm of their probability."""
+
+    window: Window
+    ids: tuple[int, ...] = ()
+    log_score: float = 0.0
+
+
+@dataclass(frozen=True)
+class FillMask:
+    """Masked words. With `targets` only these are scored, words of several tokens included."""
+
+    encoder: Encoder
+    tokenizer: TextTokenizer
+    window: int
+    top_k: int = 5
+    targets: tuple[str, ...] = ()
+    long: Long = Long.WINDOW
+
+    @cached_property
+    def mask_token(self) -> str:
+        """The model's own mask token; raises CheckpointError for a model without one."""
+        if self.tokenizer.mask_token is None:
+            raise CheckpointError("the model's tokenizer has no mask token: it cannot fill masks")
+        return self.tokenizer.mask_token
+
+    @cached_property
+    def mask_id(self) -> int:
+        """The id of the mask token."""
+        return self.tokenizer.id(self.mask_token) or 0
+
+    @cached_property
+    def target_ids(self) -> list[NDArray[np.int64]]:
+        """The tokens of each target, as they are spelled in the middle of a sentence."""
+        found = self.tokenizer.ids([f" {word}" for word in self.targets])
+        for word, ids in zip(self.targets, found, strict=True):
+            if not len(ids) or self.tokenizer.unknown_id in ids:
+                raise UsageError(f"the model's vocabulary cannot spell the target {word!r}")
+        return found
+
+    def has_mask(self, text: str) -> bool:
+        """Tell whether a text has a mask, in either spelling."""
+        return PLACEHOLDER in text or self.mask_token in text
+
+    def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
+        """Return every text's windows, each around one mask or several close ones."""
+        texts = [record.text.replace(PLACEHOLDER, self.mask_token) for record in records]
+        return [self._plan_one(tokens) for tokens in self.tokenizer.tokenize(texts)]
+
+    def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> FillMaskResult:
+        """Return the words from logits (masks, vocabulary) per window."""
+        places = self._places(record.text)
+        numbered = [
+            (window, row, logits)
+            for window, output in zip(plan.windows, outputs, strict=True)
+            for row, logits in enumerate(output)
+        ]
+        masks = []
+        for place, (window, row, logits) in zip(places, numbered, strict=False):
+            fills = self._fills(record.text, place, window, row, logits)
+            masks.append(MaskFills(*place, tuple(fills)))
+        together = len(plan.windows) == 1 and len(masks) > 1 and not self.targets
+        joint = self._joint(record.text, places, plan.windows[0]) if together else []
+        return FillMaskResult(tuple(masks), plan.reading, tuple(joint))
+
+    def _plan_one(self, tokens: Tokens) -> Plan | RecordError:
+        at = np.flatnonzero(tokens.ids == self.mask_id).tolist()
+        frame = self.tokenizer.frame
+        if not at:
+            return RecordError(NO_MASK)
+        try:
+            (_, first_end), *_ = ranges(len(tokens), self.window - frame.single, self.long)
+        except RecordError as error:
+            return error
+        groups = mask_windows(at, len(tokens), self.window - frame.single)
+        if self.long is Long.TRUNCATE:
+            groups = [MaskGroup(tuple(at), 0, first_end)]
+        if at[-1] >= first_end and self.long is Long.TRUNCATE:
+            return RecordError(f"a mask stands behind the first {first_end} tokens: use --long window")
+        windows = tuple(
+            _marked(frame_text(tokens.ids, group.start, group.end, frame), group.masks)
+            for group in groups
+        )
+        return Plan(windows, tokens, count_read(len(tokens), windows))
+
+    def _places(self, text: str) -> list[tuple[int, int]]:
+        """Return the half-open characters of every mask in a text."""
+        either = "|".join(re.escape(token) for token in {PLACEHOLDER, self.mask_token})
+        return [found.span() for found in re.finditer(either, text)]
+
+    def _fills(
+        self, text: str, place: tuple[int, int], window: Window, row: int, logits: Logits
+    ) -> list[Fill]:
+        probabilities = softmax(logits)
+        if not self.targets:
+            best = self._best(probabilities, self.top_k)
+            scored = [(self.tokenizer.decode([i]), float(probabilities[i])) for i in best]
+        else:
+            scored = self._score_targets(window, row, probabilities)
+        return [Fill(word, score, fill_in(text, [place], [word])) for word, score in scored]
+
+    def _best(self, probabilities: NDArray[np.float64], count: int) -> list[int]:
+        """Return the most probable ids, special tokens left out."""
+        order = np.argsort(-probabilities, kind="stable")[: count + len(self.tokenizer.special_ids)]
+        return [int(i) for i in order if int(i) not in self.tokenizer.special_ids][:count]
+
+    def _score_targets(
+        self, window: Window, row: int, probabilities: NDArray[np.float64]
+    ) -> list[tuple[str, float]]:
+        """Return each target with its probability, best first.
+
+        A word of several tokens stands in as many masks, and its probability is the product of its
+        tokens', each given those before it (the chain rule, left to right).
+        """
+        scores = []
+        for ids in self.target_ids:
+            if len(ids) == 1:
+                scores.append(float(probabilities[ids[0]]))
+            else:
+                scores.append(self._chain(_widened(window, row, len(ids), self.mask_id), row, ids))
+        ranked = sorted(zip(self.targets, scores, strict=True), key=lambda pair: -pair[1])
+        return ranked[: self.top_k]
+
+    def _chain(self, window: Window, row: int, ids: NDArray[np.int64]) -> float:
+        """Return the probability of ids in successive masks, which begin with mask `row`."""
+        steps = []
+        for number, chosen in enumerate(ids):
+            steps.append(replace(window, masks=(window.masks[row + number],)))
+            window = _filled(window, window.masks[row + number], int(chosen))
+        if len(window) > self.window:
+            raise RecordError("the text leaves no room for a target of several tokens")
+        outputs = self.encoder.encode(steps)
+        parts = [softmax(out[0])[i] for out, i in zip(outputs, ids, strict=True)]
+        return float(np.prod(parts))
+
+    def _joint(
+        self, text: str, places: list[tuple[int, int]], window: Window
+    ) -> list[JointFill]:
+        """Return the best words for all masks together, by beam search from left to right."""
+        width = max(BEAM, self.top_k)
+        beams = [Beam(window)]
+        for position in window.masks:
+            asked = [replace(beam.window, masks=(position,)) for beam in beams]
+            outputs = self.encoder.encode(asked)
+            longer = [
+                self._extended(beam, position, softmax(output[0]), width)
+                for beam, output in zip(beams, outputs, strict=True)
+            ]
+            beams = sorted(sum(longer, []), key=lambda beam: -beam.log_score)[:width]
+        return [self._joint_fill(text, places, beam) for beam in beams[: self.top_k]]
+
+    def _extended(
+        self, beam: Beam, position: int, probabilities: NDArray[np.float64], width: int
+    ) -> list[Beam]:
+        return [
+            Beam(
+                _filled(beam.window, position, i),
+                (*beam.ids, i),
+                beam.log_score + float(np.log(max(probabilities[i], 1e-300))),
+            )
+            for i in self._best(probabilities, width)
+        ]
+
+    def _joint_fill(self, text: str, places: list[tuple[int, int]], beam: Beam) -> JointFill:
+        words = tuple(self.tokenizer.decode([i]) for i in beam.ids)
+        return JointFill(words, float(np.exp(beam.log_score)), fill_in(text, places, words))
+
+
+@dataclass(frozen=True, slots=True)
+class MaskGroup:
+    """Masks that share a window, by token, and the half-open range of tokens around them."""
+
+    masks: tuple[int, ...]
+    start: int
+    end: int
+
+
+def mask_windows(at: Sequence[int], tokens: int, capacity: int) -> list[MaskGroup]:
+    """Return the windows of a text's masks: one if all fits, else one centred on each close group.
+
+    Masks less than half a window apart share one.
+
+    >>> mask_windows([50], 100, 20)
+    [MaskGroup(masks=(50,), start=40, end=60)]
+    """
+    if tokens <= capacity:
+        return [MaskGroup(tuple(at), 0, tokens)]
+    groups: list[list[int]] = []
+    for position in at:
+        if groups and position - groups[-1][0] < capacity // 2:
+            groups[-1].append(position)
+        else:
+            groups.append([position])
+    found = []
+    for group in groups:
+        centred = (group[0] + group[-1] + 1) // 2 - capacity // 2
+        start = min(max(0, centred), tokens - capacity)
+        found.append(MaskGroup(tuple(group), start, start + capacity))
+    return found
+
+
+def fill_in(text: str, places: Sequence[tuple[int, int]], words: Sequence[str]) -> str:
+    """Return a text with words in place of its masks; a `##` piece joins the word before it.
+
+    >>> fill_in("a play[MASK]", [(6, 12)], ["##ing"]), fill_in("a [MASK].", [(2, 8)], ["cat"])
+    ('a playing', 'a cat.')
+    """
+    parts, last = [], 0
+    for (start, end), word in zip(places, words, strict=True):
+        before = text[last:start]
+        joined = word.removeprefix("##")
+        parts += [before.rstrip() if joined != word else before, joined]
+        last = end
+    return "".join(parts) + text[last:]
+
+
+def _marked(window: Window, masks: Sequence[int]) -> Window:
+    """Return a window that asks for the masks at these tokens of the text."""
+    shift = window.first - window.start
+    return replace(window, masks=tuple(position + shift for position in masks))
+
+
+def _filled(window: Window, position: int, chosen: int) -> Window:
+    ids = window.ids.copy()
+    ids[position] = chosen
+    return replace(window, ids=ids)
+
+
+def _widened(window: Window, row: int, count: int, mask_id: int) -> Window:
+    """Return a window with `count` masks where mask `row` stood."""
+    position = window.masks[row]
+    more = np.full(count - 1, mask_id, np.int64)
+    ids = np.insert(window.ids, position, more)
+    types = np.insert(window.types, position, np.zeros(count - 1, np.int64))
+    before, after = window.masks[: row + 1], window.masks[row + 1 :]
+    new = tuple(position + i for i in range(1, count))
+    masks = before + new + tuple(mask + count - 1 for mask in after)
+    return replace(window, ids=ids, types=types, masks=masks)

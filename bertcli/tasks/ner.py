@@ -1,0 +1,186 @@
+"""Named entities: token labels merged into words, and words into entities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.engine.choices import Aggregate, Long
+from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.tokens import TextTokenizer, Tokens
+from bertcli.engine.windows import Window, frame_text, ranges
+from bertcli.errors import RecordError
+from bertcli.records import Record
+from bertcli.results import Entity, NerResult, Word
+from bertcli.tasks.probabilities import softmax
+from bertcli.tasks.run import Plan, count_read
+
+OUTSIDE = "O"
+STARTS = frozenset("BSU")
+ENDS = frozenset("ELSU")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A token or a word with its best label: half-open characters, label, probability."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ner:
+    """A token classifier. A token in several windows is judged where it stands furthest inside."""
+
+    encoder: Encoder
+    tokenizer: TextTokenizer
+    window: int
+    labels: Sequence[str]
+    aggregate: Aggregate = Aggregate.FIRST
+    long: Long = Long.WINDOW
+
+    def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
+        """Return every text's windows."""
+        tokenised = self.tokenizer.tokenize([record.text for record in records])
+        return [self._plan_one(tokens) for tokens in tokenised]
+
+    def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> NerResult:
+        """Return the entities from logits (length, labels) per window."""
+        probabilities = softmax(stitch(plan.windows, outputs))
+        seen = len(probabilities)
+        offsets, words = plan.tokens.offsets[:seen], plan.tokens.words[:seen]
+        pieces = label_pieces(probabilities, offsets, words, self.labels, self.aggregate)
+        spans = [pieces] if self.aggregate is not Aggregate.NONE else [[piece] for piece in pieces]
+        entities = [entity for part in spans for entity in self._merge(part, record.text)]
+        tagged = tag_words(record.text, word_spans(offsets, words), entities)
+        return NerResult(tuple(entities), plan.reading, tuple(tagged))
+
+    def _merge(self, pieces: Sequence[Piece], text: str) -> list[Entity]:
+        if self.aggregate is not Aggregate.NONE:
+            return merge_pieces(pieces, text)
+        kept = (piece for piece in pieces if piece.label != OUTSIDE)
+        return [Entity(p.label, p.start, p.end, text[p.start : p.end], p.score) for p in kept]
+
+    def _plan_one(self, tokens: Tokens) -> Plan | RecordError:
+        frame = self.tokenizer.frame
+        try:
+            spans = ranges(len(tokens), self.window - frame.single, self.long)
+        except RecordError as error:
+            return error
+        windows = tuple(frame_text(tokens.ids, start, end, frame) for start, end in spans)
+        return Plan(windows, tokens, count_read(len(tokens), windows))
+
+
+def stitch(windows: Sequence[Window], outputs: Sequence[Logits]) -> Logits:
+    """Return one row of logits per token of the text, (tokens, labels).
+
+    Where windows overlap a token's row comes from the window with the most context around it, so
+    that an entity on a seam is seen once and whole.
+    """
+    seen = max(window.end for window in windows)
+    stitched = np.zeros((seen, outputs[0].shape[1]), np.float32)
+    context = np.full(seen, -1)
+    for window, output in zip(windows, outputs, strict=True):
+        count = window.end - window.start
+        here = np.arange(count)
+        margin = np.minimum(
+            here if window.start else count,
+            here[::-1] if window.end < seen else count,
+        ) + np.zeros(count, int)
+        better = margin > context[window.start : window.end]
+        at = window.start + here[better]
+        stitched[at] = output[window.first + here[better]]
+        context[at] = margin[better]
+    return stitched
+
+
+def label_pieces(
+    probabilities: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    words: NDArray[np.int64],
+    labels: Sequence[str],
+    aggregate: Aggregate,
+) -> list[Piece]:
+    """Return the labelled tokens, or words where `aggregate` is about words."""
+    whole = aggregate in (Aggregate.FIRST, Aggregate.AVERAGE, Aggregate.MAX)
+    groups = _words(words) if whole else [slice(i, i + 1) for i in range(len(offsets))]
+    pieces = []
+    for group in groups:
+        rows = probabilities[group]
+        row = rows[0]
+        if aggregate is Aggregate.AVERAGE:
+            row = rows.mean(axis=0)
+        elif aggregate is Aggregate.MAX:
+            row = rows[int(rows.max(axis=1).argmax())]
+        best = int(row.argmax())
+        start, end = int(offsets[group][0, 0]), int(offsets[group][-1, 1])
+        pieces.append(Piece(start, end, labels[best], float(row[best])))
+    return pieces
+
+
+def merge_pieces(pieces: Sequence[Piece], text: str) -> list[Entity]:
+    """Return the entities of labelled pieces under BIO, IOB1 or BIOES/BILOU.
+
+    An entity goes on while its type does, until a piece that starts one (B, S, U) or after one
+    that ends it (E, L, S, U). Labels without a scheme's prefix count as inside. The score is the
+    mean of the pieces' probabilities.
+    """
+    entities: list[Entity] = []
+    run: list[Piece] = []
+    for piece in [*pieces, Piece(0, 0, OUTSIDE, 0.0)]:
+        prefix, kind = split_label(piece.label)
+        last_prefix, last_kind = split_label(run[-1].label) if run else ("", OUTSIDE)
+        goes_on = kind == last_kind and prefix not in STARTS and last_prefix not in ENDS
+        if run and not goes_on:
+            score = sum(one.score for one in run) / len(run)
+            start, end = run[0].start, run[-1].end
+            entities.append(Entity(last_kind, start, end, text[start:end], score))
+            run = []
+        if kind != OUTSIDE:
+            run.append(piece)
+    return entities
+
+
+def split_label(label: str) -> tuple[str, str]:
+    """Return a label's scheme prefix and its type.
+
+    >>> split_label("B-PER"), split_label("PER"), split_label("O")
+    (('B', 'PER'), ('', 'PER'), ('', 'O'))
+    """
+    if len(label) > 2 and label[1] in "-_" and label[0] in "BIESLU":
+        return label[0], label[2:]
+    return "", label
+
+
+def word_spans(offsets: NDArray[np.int64], words: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return the characters of each word, from its tokens."""
+    return [(int(offsets[g][0, 0]), int(offsets[g][-1, 1])) for g in _words(words)]
+
+
+def tag_words(
+    text: str, spans: Sequence[tuple[int, int]], entities: Sequence[Entity]
+) -> list[Word]:
+    """Return the words of a text with their IOB2 tags."""
+    tagged, coming = [], list(reversed(entities))
+    started = False
+    for start, end in spans:
+        while coming and coming[-1].end <= start:
+            coming.pop()
+            started = False
+        inside = bool(coming) and coming[-1].start < end
+        tag = f"{'I' if started else 'B'}-{coming[-1].label}" if inside else OUTSIDE
+        started = inside
+        tagged.append(Word(text[start:end].strip(), tag))
+    return tagged
+
+
+def _words(words: NDArray[np.int64]) -> list[slice]:
+    """Return the runs of tokens with one word number; tokens of no word stand alone."""
+    edges = [i for i in range(1, len(words)) if words[i] != words[i - 1] or words[i] < 0]
+    bounds = [0, *edges, len(words)] if len(words) else []
+    return [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]

@@ -1,0 +1,89 @@
+"""Answers to questions, as spans of a context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.engine.choices import Long
+from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.tokens import TextTokenizer, Tokens
+from bertcli.engine.windows import frame_pair, ranges
+from bertcli.errors import RecordError
+from bertcli.records import Record
+from bertcli.results import QaResult, Span
+from bertcli.tasks.run import Plan, count_read
+from bertcli.tasks.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans, span_table
+
+WINDOW = 384
+"""Tokens in a window of question and context, the length that answer heads are trained with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Qa:
+    """Extractive question answering over all windows of a context at once.
+
+    A context whose `no_answer` probability exceeds `threshold` gets no answer; with a threshold of
+    1 it always gets one.
+    """
+
+    encoder: Encoder
+    tokenizer: TextTokenizer
+    window: int
+    top_k: int = 1
+    threshold: float = 0.5
+    longest: int = MAX_ANSWER_TOKENS
+    long: Long = Long.WINDOW
+
+    def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
+        """Return the windows of every record's question and context."""
+        questions = self.tokenizer.ids([record.question or "" for record in records])
+        contexts = self.tokenizer.tokenize([record.text for record in records])
+        pairs = zip(questions, contexts, strict=True)
+        return [self._plan_one(question, context) for question, context in pairs]
+
+    def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> QaResult:
+        """Return the answers from start and end logits (length, 2) per window."""
+        table = span_table(plan.windows, outputs, self.longest)
+        no_answer = table.no_answer
+        spans = best_spans(table, self.top_k) if no_answer <= self.threshold else []
+        answers = [_in_characters(span, plan.tokens, record.text) for span in spans]
+        return QaResult(record.question or "", tuple(answers), no_answer, plan.reading)
+
+    def _plan_one(self, question: NDArray[np.int64], context: Tokens) -> Plan | RecordError:
+        frame = self.tokenizer.frame
+        room = min(self.window, WINDOW) - frame.pair - len(question)
+        if not len(question):
+            return RecordError("the question is empty")
+        if not len(context):
+            return RecordError("the context has no token that the model knows")
+        if room < min(self.window, WINDOW) // 4:
+            return RecordError(f"the question is too long: {len(question)} tokens")
+        try:
+            spans = ranges(len(context), room, self.long)
+        except RecordError as error:
+            return error
+        second = self.tokenizer.second_type
+        windows = tuple(frame_pair(question, context.ids, span, frame, second) for span in spans)
+        return Plan(windows, context, count_read(len(context), windows))
+
+
+def _in_characters(span: TokenSpan, tokens: Tokens, text: str) -> Span:
+    """Return a span of tokens as characters, widened to whole words."""
+    first, last = span.start, span.end - 1
+    while first and _same_word(tokens, first - 1, first):
+        first -= 1
+    while last + 1 < len(tokens) and _same_word(tokens, last, last + 1):
+        last += 1
+    start, end = int(tokens.offsets[first, 0]), int(tokens.offsets[last, 1])
+    bare = text[start:end].strip()
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    line = text.count("\n", 0, start) + 1
+    return Span(bare, start, start + len(bare), line, span.score)
+
+
+def _same_word(tokens: Tokens, left: int, right: int) -> bool:
+    return bool(tokens.words[left] >= 0 and tokens.words[left] == tokens.words[right])

@@ -1,0 +1,104 @@
+"""A task over a stream of records: plan, encode, decode, with answers in input order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.tokens import Tokens
+from bertcli.engine.windows import Window
+from bertcli.errors import RecordError
+from bertcli.records import BadRecord, Item, Pause, Record
+from bertcli.results import Answer, Reading, Result
+
+LOOK_AHEAD_RECORDS = 512
+LOOK_AHEAD_CHARACTERS = 400_000
+"""How far to read before batching: enough for batches of one length, little enough to hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one record asks of the encoder, and what its decoding needs afterwards."""
+
+    windows: tuple[Window, ...]
+    tokens: Tokens
+    reading: Reading
+
+
+class Task(Protocol):
+    """The plain functions of a task: the engine's work comes between them."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model that computes the windows."""
+        ...
+
+    def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
+        """Return every record's windows, or why it cannot be answered."""
+        ...
+
+    def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> Result:
+        """Return the result of a record from its windows' arrays."""
+        ...
+
+
+def answers(task: Task, items: Iterable[Item]) -> Iterator[Answer]:
+    """Yield one answer per item in input order; memory holds one look-ahead of records."""
+    for group in look_ahead(items):
+        yield from _answer_group(task, group)
+
+
+def look_ahead(items: Iterable[Item]) -> Iterator[list[Record | BadRecord]]:
+    """Yield groups of items: as many as may be held at once, or fewer when the stream pauses."""
+    group: list[Record | BadRecord] = []
+    characters = 0
+    for item in items:
+        if not isinstance(item, Pause):
+            group.append(item)
+            characters += len(item.text) if isinstance(item, Record) else 0
+        full = len(group) >= LOOK_AHEAD_RECORDS or characters >= LOOK_AHEAD_CHARACTERS
+        if group and (full or isinstance(item, Pause)):
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+def count_read(tokens: int, windows: Sequence[Window]) -> Reading:
+    """Return how much of a text its windows show: tokens in none of them were cut."""
+    covered, last = 0, 0
+    for start, end in sorted((window.start, window.end) for window in windows):
+        covered += max(0, end - max(start, last))
+        last = max(last, end)
+    return Reading(tokens, len(windows), tokens - covered)
+
+
+def _answer_group(task: Task, group: Sequence[Record | BadRecord]) -> Iterator[Answer]:
+    records = [item for item in group if isinstance(item, Record)]
+    plans = task.plan(records)
+    good = [plan for plan in plans if isinstance(plan, Plan)]
+    outputs = iter(task.encoder.encode([window for plan in good for window in plan.windows]))
+    planned = iter(plans)
+    for item in group:
+        if isinstance(item, BadRecord):
+            yield Answer(item, error=item.error)
+            continue
+        plan = next(planned)
+        if isinstance(plan, RecordError):
+            yield Answer(item, error=str(plan))
+            continue
+        mine = [next(outputs) for _ in plan.windows]
+        yield _decoded(task, item, plan, mine)
+
+
+def _decoded(task: Task, record: Record, plan: Plan, outputs: Sequence[Logits]) -> Answer:
+    if not all(bool(np.isfinite(array).all()) for array in outputs):
+        return Answer(record, error="the model computed no finite numbers for this text")
+    try:
+        return Answer(record, task.decode(record, plan, outputs))
+    except RecordError as error:
+        return Answer(record, error=str(error))
