@@ -4,9 +4,9 @@
     ├── UsageError          exit code 2: the command line asks for something that cannot be
     ├── DataError           a file or a stream that cannot be read as what it claims to be
     ├── CheckpointError     a model that is missing, damaged, unsafe or of the wrong kind
-    ├── IndexFolderError    an index that is missing, damaged, newer, locked or of another model
+    ├── IndexFolderError    an index: missing, damaged, newer, locked or of another model
     ├── OutputError         the result cannot be written where it should go
-    └── RecordError         one record cannot be answered; it becomes an error row and the run goes on
+    └── RecordError         one record cannot be answered: an error row, and the run goes on
 
 A message is one line and says what was wrong, what was expected and what to do next. Only
 `bertcli.cli.app.main` turns these into lines on stderr and exit codes.

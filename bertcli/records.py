@@ -38,10 +38,15 @@ class Record:
     place: Place = Place()
     question: str | None = None
 
+    @property
+    def file(self) -> str | None:
+        """The file whose whole text this is; None for a line, a row, or text given directly."""
+        return self.place.path if self.place.line is None and not self.columns else None
+
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A row that could not become a record; it travels along in its place and is answered by its error."""
+    """A row that could not become a record; it keeps its place and is answered by its error."""
 
     id: int
     error: str

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 from bertcli.records import BadRecord, Record
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     import numpy as np
+    from numpy.typing import NDArray
 
 SCORE_DIGITS = 6
 
@@ -37,7 +36,7 @@ def rounded(score: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How much of a text the model saw: its tokens, in how many windows, and how many were cut off."""
+    """How much of a text the model saw: its tokens, the windows, and how many were cut off."""
 
     tokens: int
     windows: int = 1
@@ -138,7 +137,9 @@ class FillMaskResult:
             | {"score": rounded(fill.score), "text": fill.text}
             for rank, fill in enumerate(self.joint, 1)
         ]
-        return [{key.replace("text", "filled"): v for key, v in row.items()} for row in alone + joint]
+        return [
+            {key.replace("text", "filled"): v for key, v in row.items()} for row in alone + joint
+        ]
 
     def plain(self) -> str:
         return self.joint[0].text if self.joint else self.masks[0].fills[0].text

@@ -1,0 +1,37 @@
+"""`python -m bertcli`, and the entry point of the `bertcli` command."""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from bertcli.cli.app import main
+
+
+def run() -> None:
+    """Run the command line and leave with its exit code."""
+    _replace_closed_streams()
+    for asked_to_end in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(asked_to_end) is signal.SIG_DFL:  # nohup has SIGHUP ignored
+            signal.signal(asked_to_end, _leave)
+    sys.exit(main(sys.argv[1:]))
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End as an exception does, so that temporary files are removed on the way out."""
+    sys.exit(128 + number)
+
+
+def _replace_closed_streams() -> None:
+    """Put something in the place of a stdout or stderr that was closed before the start.
+
+    Writing to this stdout fails with an error, as it should; notes to this stderr vanish.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,101 @@
+"""Corpora as blocks of token ids of one length, and the masks drawn over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bertcli.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bertcli.engine.tokens import TextTokenizer
+
+PARAGRAPHS_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRates:
+    """Which share of the tokens is to be predicted, and what the model sees in their place.
+
+    Of the selected positions the share `mask` becomes the mask token, `random` a random token, and
+    the rest stays as it is. The defaults are BERT's (Devlin et al. 2019, section 3.1).
+    """
+
+    select: float = 0.15
+    mask: float = 0.8
+    random: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The ids that framing and masking need: the frame's, the mask's, and those never masked."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    mask: int
+    size: int
+    special: frozenset[int]
+
+
+def write_tokens(paragraphs: Iterable[str], tokenizer: TextTokenizer, path: Path) -> int:
+    """Write the token ids of all paragraphs to one flat file and return how many there are.
+
+    Ids are little-endian uint32, without special tokens, in the order of the paragraphs: a corpus
+    may be larger than the memory. The file appears only when it is complete.
+    """
+    written = 0
+    partial = path.with_suffix(".partial")
+    stream = iter(paragraphs)
+    with partial.open("wb") as file:
+        while batch := list(islice(stream, PARAGRAPHS_AT_ONCE)):
+            for ids in tokenizer.ids(batch):
+                file.write(ids.astype("<u4").tobytes())
+                written += len(ids)
+    partial.replace(path)
+    return written
+
+
+def open_blocks(path: Path, content: int) -> NDArray[np.uint32]:
+    """Return a flat file as memory-mapped rows (blocks, content); a remnant at the end is left out.
+
+    Raises DataError when the corpus does not fill a single block.
+    """
+    tokens = path.stat().st_size // 4
+    if tokens < content:
+        raise DataError(
+            f"the corpus has {tokens} tokens, too few for one block of {content}: "
+            "give more text or a smaller --block"
+        )
+    blocks = tokens // content
+    flat = np.memmap(path, dtype="<u4", mode="r", shape=(blocks * content,))
+    return flat.reshape(blocks, content)
+
+
+def framed(rows: NDArray[np.uint32], vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """Return ids (n, length): each row between the model's own special tokens."""
+    before = np.tile(np.array(vocabulary.before, np.int64), (len(rows), 1))
+    after = np.tile(np.array(vocabulary.after, np.int64), (len(rows), 1))
+    return np.concatenate([before, rows.astype(np.int64), after], axis=1)
+
+
+def draw_masks(
+    ids: NDArray[np.int64], rates: MaskRates, vocabulary: Vocabulary, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return what the model sees of ids (n, length), and where it must predict the original.
+
+    Special tokens are never selected.
+    """
+    free = ~np.isin(ids, list(vocabulary.special))
+    selected = (rng.random(ids.shape) < rates.select) & free
+    fate = rng.random(ids.shape)
+    seen = np.where(selected & (fate < rates.mask), vocabulary.mask, ids)
+    swapped = selected & (fate >= rates.mask) & (fate < rates.mask + rates.random)
+    seen[swapped] = rng.integers(0, vocabulary.size, size=int(swapped.sum()))
+    return seen, selected

