@@ -1,24 +1,32 @@
-"""The Hugging Face cache, read without the hub's library: what is there needs no import and no network."""
+"""The Hugging Face cache, read without the hub's library: what is there needs no network."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bertcli.errors import CheckpointError
 
-PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
+PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "README.md"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """A checkpoint in the cache: its hub name, its snapshot folder and the folder of all of it."""
+    """One revision of a checkpoint in the cache, and the folder of all its revisions.
+
+    `revision` is a branch or tag where one points to it, else the commit. Both are None where a
+    download never got as far as a snapshot.
+    """
 
     name: str
-    snapshot: Path
     folder: Path
+    revision: str | None = None
+    snapshot: Path | None = None
 
 
 def hub_cache() -> Path:
@@ -33,7 +41,7 @@ def hub_cache() -> Path:
 
 def find_cached(name: str, revision: str | None = None) -> Path | None:
     """Return the snapshot folder of a hub name, None when it is not in the cache."""
-    folder = hub_cache() / f"models--{name.replace('/', '--')}"
+    folder = cached_folder(name)
     reference = folder / "refs" / (revision or "main")
     commit = reference.read_text().strip() if reference.is_file() else revision
     snapshot = folder / "snapshots" / commit if commit else None
@@ -41,11 +49,54 @@ def find_cached(name: str, revision: str | None = None) -> Path | None:
 
 
 def all_cached() -> Iterator[Cached]:
-    """Yield every checkpoint in the cache that has a snapshot, by name."""
+    """Yield every revision of every checkpoint in the cache, by name."""
     for folder in sorted(hub_cache().glob("models--*")):
-        name = folder.name.removeprefix("models--").replace("--", "/")
-        if snapshot := find_cached(name):
-            yield Cached(name, snapshot, folder)
+        if folder.is_dir():
+            yield from _revisions(folder)
+
+
+def cached_folder(name: str) -> Path:
+    """Return the folder in which the cache keeps, or would keep, all revisions of a hub name."""
+    return hub_cache() / f"models--{name.replace('/', '--')}"
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files in a folder, each counted once and no link followed."""
+    sizes: dict[tuple[int, int], int] = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                stat = Path(parent, name).lstat()
+                sizes[stat.st_dev, stat.st_ino] = stat.st_size
+    return sum(sizes.values())
+
+
+def remove_cached(name: str) -> int:
+    """Delete all revisions of a checkpoint from the cache and return the bytes that this freed.
+
+    Only the cache's own folder goes: a link is never followed. Raises CheckpointError when it is
+    not in the cache, is a link itself, or cannot be deleted.
+    """
+    folder = cached_folder(name)
+    if folder.is_symlink():
+        raise CheckpointError(
+            f"{name}: {folder} is a link to another place, which bertcli leaves alone; "
+            f"delete it yourself: rm '{folder}'"
+        )
+    if not folder.is_dir():
+        raise CheckpointError(f"{name}: not in the cache; bertcli models list shows what is")
+    before = folder_size(folder)
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise CheckpointError(
+            f"{name}: cannot be deleted ({error.strerror}: {error.filename}); "
+            f"check the permissions of {folder}"
+        ) from error
+    locks = hub_cache() / ".locks" / folder.name
+    if not locks.is_symlink():
+        shutil.rmtree(locks, ignore_errors=True)
+    return before
 
 
 def is_offline(flag: bool) -> bool:
@@ -59,17 +110,51 @@ def download(name: str, revision: str | None = None) -> Path:
     Raises CheckpointError when the hub cannot be reached or does not have it.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS))
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"{name}: the hub asks for its terms to be accepted first: "
+            f"see https://huggingface.co/{name}, then run: hf auth login"
+        ) from error
     except RepositoryNotFoundError as error:
         raise CheckpointError(f"{name}: the hub has no such model, or it is private") from error
     except RevisionNotFoundError as error:
         raise CheckpointError(f"{name}: the hub has no revision {revision}") from error
-    except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
+    except (
+        Exception
+    ) as error:  # the hub's transport has exceptions of its own, which vary by version
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{name}: the hub could not be reached ({line}); "
             "check the network, or give a local folder with -m DIR"
         ) from error
+
+
+def _revisions(folder: Path) -> Iterator[Cached]:
+    """Yield the snapshots below one checkpoint's folder, or the one sign that there is none."""
+    name = folder.name.removeprefix("models--").replace("--", "/")
+    references = _references(folder / "refs")
+    snapshots = [one for one in sorted(folder.glob("snapshots/*")) if one.is_dir()]
+    for snapshot in snapshots:
+        yield Cached(name, folder, references.get(snapshot.name, snapshot.name), snapshot)
+    if not snapshots:
+        yield Cached(name, folder)
+
+
+def _references(folder: Path) -> dict[str, str]:
+    """Return the branch or tag of each commit; `main` wins where several point to one."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*"), key=lambda path: path.name == "main"):
+        with suppress(OSError, ValueError):
+            found[path.read_text(encoding="utf-8").strip()] = path.relative_to(folder).as_posix()
+    return found

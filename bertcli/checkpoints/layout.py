@@ -12,6 +12,8 @@ from bertcli.engine.families import FAMILIES, Head, head_of
 from bertcli.errors import CheckpointError
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
+AFTER_PADDING = ("mpnet", "longformer", "data2vec-text", "roberta-prelayernorm", "xlm-roberta-xl")
+"""Architectures outside the families whose positions, like RoBERTa's, start behind the padding."""
 TASK_TYPES = {
     "SEQ_CLS": Head.SEQUENCE,
     "TOKEN_CLS": Head.TOKEN,
@@ -74,6 +76,8 @@ class Checkpoint:
         """The names of a classifier's outputs, in order; LABEL_0, … where it names none."""
         named = self.config.get("id2label")
         if isinstance(named, dict):
+            if not all(str(key).isdecimal() for key in named):
+                raise CheckpointError(f"{self.name}: id2label in config.json must map numbers")
             return [str(named[key]) for key in sorted(named, key=int)]
         return [f"LABEL_{i}" for i in range(int(self.config.get("num_labels", 2)))]
 
@@ -81,9 +85,11 @@ class Checkpoint:
     def window(self) -> int:
         """How many tokens it reads at once, special tokens included."""
         positions = int(self.config.get("max_position_embeddings") or 512)
-        family = FAMILIES.get(str(self.config.get("model_type")))
-        if family and family.positions_after_padding:
-            positions -= int(self.config.get("pad_token_id", 1)) + 1
+        kind = str(self.config.get("model_type"))
+        family = FAMILIES.get(kind)
+        if kind in AFTER_PADDING or (family and family.positions_after_padding):
+            padding = self.config.get("pad_token_id")
+            positions -= (1 if padding is None else int(padding)) + 1
         return positions
 
     @property
@@ -102,7 +108,8 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     config = read_json(folder / "config.json", f"{label}: not a checkpoint folder, no config.json")
     if "auto_map" in config and config.get("model_type") not in FAMILIES:
         raise CheckpointError(
-            f"{label}: this checkpoint needs Python code that came with it, which bertcli never runs; "
+            f"{label}: this checkpoint needs Python code that came with it, "
+            "which bertcli never runs; "
             "use a checkpoint of an architecture that transformers has itself"
         )
     if "model_type" not in config:
@@ -165,7 +172,9 @@ def read_json(path: Path, missing: str) -> dict[str, Any]:
 
 def _config_from_task(base: Checkpoint, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     head = TASK_TYPES.get(str(settings.get("task_type")), base.head)
-    kind = str(base.config.get("architectures", ["BertModel"])[0]).split("For")[0].removesuffix("Model")
+    names = base.config.get("architectures")
+    named = str(names[0]) if isinstance(names, list) and names else "BertModel"
+    kind = named.split("For")[0].removesuffix("Model")
     suffix = ARCHITECTURES.get(head, "Model")
     return {**base.config, "architectures": [kind + suffix]}
 
@@ -176,7 +185,9 @@ def _weight_files(folder: Path, label: str) -> tuple[Path, ...]:
         return (single,)
     if not index.is_file():
         raise _no_safetensors(folder, label, "model.safetensors")
-    shards = read_json(index, "").get("weight_map", {})
+    shards = read_json(index, "").get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise CheckpointError(f"{index}: it names no weight files; copy it again")
     names = sorted({Path(str(shard)).name for shard in shards.values()})
     absent = [name for name in names if not (folder / name).is_file()]
     if absent:
@@ -189,8 +200,9 @@ def _no_safetensors(folder: Path, label: str, expected: str) -> CheckpointError:
     if pickle is None:
         return CheckpointError(f"{label}: no {expected}; the checkpoint is incomplete")
     return CheckpointError(
-        f"{label}: only pickled weights ({pickle}), which can run code when opened; convert them on a "
-        "machine you trust: AutoModel.from_pretrained(DIR).save_pretrained(NEW_DIR)"
+        f"{label}: only pickled weights ({pickle}), which can run code when opened; "
+        "convert them on a machine you trust: "
+        "AutoModel.from_pretrained(DIR).save_pretrained(NEW_DIR)"
     )
 
 
@@ -199,16 +211,21 @@ def _sentence_settings(folder: Path) -> SentenceSettings:
     if not modules.is_file():
         return SentenceSettings()
     try:
-        listed = json.loads(modules.read_text(encoding="utf-8"))
+        listed = list(json.loads(modules.read_text(encoding="utf-8")))
         kinds = {str(one["type"]).rsplit(".", 1)[-1]: str(one["path"]) for one in listed}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not kinds:
+            raise ValueError("it is empty")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{modules}: not a list of modules ({error})") from error
     unknown = set(kinds) - {"Transformer", "Pooling", "Normalize"}
     if unknown:
         raise CheckpointError(
             f"{folder}: its sentence embedding needs the module {min(unknown)}, which bertcli lacks"
         )
-    pooling = read_json(folder / kinds["Pooling"] / "config.json", "") if "Pooling" in kinds else {}
+    pooling: dict[str, Any] = {}
+    if "Pooling" in kinds:
+        file = folder / kinds["Pooling"] / "config.json"
+        pooling = read_json(file, f"{file} is missing, which modules.json calls for")
     limits = folder / "sentence_bert_config.json"
     prompts = folder / "config_sentence_transformers.json"
     return SentenceSettings(
@@ -220,8 +237,13 @@ def _sentence_settings(folder: Path) -> SentenceSettings:
 
 
 def _pooling_mode(folder: Path, config: Mapping[str, Any]) -> str | None:
+    if config.get("include_prompt") is False:
+        raise CheckpointError(
+            f"{folder}: its pooling leaves the prompt out (include_prompt), which bertcli cannot"
+        )
     if "pooling_mode" in config:
-        chosen = [str(config["pooling_mode"])]
+        named = config["pooling_mode"]
+        chosen = [str(one) for one in named] if isinstance(named, list) else [str(named)]
     else:
         names = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
         chosen = [

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bertcli.checkpoints.layout import Checkpoint
 from bertcli.engine.choices import BATCH_TOKENS, Precision
 from bertcli.engine.families import Head, runs_on_onnx
 from bertcli.engine.tokens import TextTokenizer
-from bertcli.errors import CheckpointError
+from bertcli.errors import BertcliError, CheckpointError
 
 if TYPE_CHECKING:
     from bertcli.engine.encoder import Encoder
     from bertcli.engine.weights import Weights
+    from bertcli.engine.windows import Window
 
+LONGEST_PROBE = 1_024
 CAN_DO = {
     Head.MASKED_LM: "fill-mask",
     Head.SEQUENCE: "classify",
@@ -39,7 +41,8 @@ def load_encoder(
     """Return the checkpoint with the head a task needs, running.
 
     BERT-family checkpoints run on ONNX Runtime; other architectures, other devices and bf16 on
-    torch. Raises CheckpointError when the checkpoint has another head: every one has a bare encoder.
+    torch. Raises CheckpointError when the checkpoint has another head: a bare encoder
+    is in every one.
     """
     if head not in (Head.BASE, checkpoint.head):
         raise CheckpointError(
@@ -64,7 +67,41 @@ def load_weights(checkpoint: Checkpoint) -> Weights:
     base = read_weights(list(checkpoint.weights))
     if checkpoint.adapter is None:
         return base
-    return merge_adapter(base, read_weights([checkpoint.adapter.weights]), checkpoint.adapter.config)
+    return merge_adapter(
+        base, read_weights([checkpoint.adapter.weights]), checkpoint.adapter.config
+    )
+
+
+def first_run(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> tuple[int, ...]:
+    """Return the shape of what a checkpoint computes, with its own head, for a text of full length.
+
+    Raises CheckpointError when it does not load, does not run, or computes no finite numbers.
+    """
+    import numpy as np
+
+    try:
+        encoder = load_encoder(checkpoint, checkpoint.head, options)
+        output = encoder.encode([_full_window(checkpoint)])[0]
+    except BertcliError:
+        raise
+    except Exception as error:  # the engines have exceptions of their own
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{checkpoint.name}: does not run ({line})") from error
+    if not bool(np.isfinite(output).all()):
+        raise CheckpointError(
+            f"{checkpoint.name}: computes no finite numbers; its weights are damaged"
+        )
+    return tuple(output.shape)
+
+
+def _full_window(checkpoint: Checkpoint) -> Window:
+    """Return as many tokens as the model says it reads, one of them asked for as a mask."""
+    from bertcli.engine.windows import frame_text
+
+    tokenizer = load_tokenizer(checkpoint)
+    length = min(checkpoint.window, tokenizer.max_length or LONGEST_PROBE, LONGEST_PROBE)
+    ids = tokenizer.ids(["a short text " * length])[0][: length - tokenizer.frame.single]
+    return replace(frame_text(ids, 0, len(ids), tokenizer.frame), masks=(1,))
 
 
 def _on_onnx(checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encoder:
@@ -84,7 +121,7 @@ def _on_torch(checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encod
     source = TorchSource(
         checkpoint.folder,
         dict(checkpoint.config),
-        checkpoint.adapter.folder if checkpoint.adapter else None,
+        load_weights(checkpoint) if checkpoint.adapter else None,
     )
     precision = Precision.FP32 if options.precision is Precision.AUTO else options.precision
     return TorchEncoder(source, head, options.device, precision, options.batch_tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +37,41 @@ def resolve(choice: ModelChoice) -> Checkpoint:
     A folder wins over a built-in, a built-in over the cache, the cache over the hub. Raises
     CheckpointError with what to do when there is none.
     """
-    folder = Path(choice.name).expanduser()
-    if folder.is_dir():
-        return _from_folder(folder, choice, choice.name)
+    if _as_folder(choice.name) is None and (found := builtin(choice.name)):
+        return builtin_checkpoint(found)
+    return read_folder(locate(choice) or _fetched(choice), choice)
+
+
+def locate(choice: ModelChoice) -> Path | None:
+    """Return the folder that a name or a path stands for here, None when there is none."""
+    if folder := _as_folder(choice.name):
+        return folder
     if found := builtin(choice.name):
-        return _from_builtin(found)
-    if not HUB_NAME.fullmatch(choice.name) or choice.name.startswith("."):
-        raise CheckpointError(f"{choice.name}: no such folder")
-    return _from_folder(_hub_folder(choice), choice, choice.name)
+        return found.folder
+    return find_cached(choice.name, choice.revision) if is_hub_name(choice.name) else None
+
+
+def is_hub_name(name: str) -> bool:
+    """Tell whether a name could be one on the hub."""
+    return bool(HUB_NAME.fullmatch(name)) and not name.startswith(".")
+
+
+def read_folder(folder: Path, choice: ModelChoice) -> Checkpoint:
+    """Return the checkpoint in a folder: a whole model, or an adapter on the base it names."""
+    name = choice.name
+    if not is_adapter(folder):
+        return read_checkpoint(folder, name)
+    base = adapter_config(folder).get("base_model_name_or_path")
+    if not isinstance(base, str) or base == name:
+        raise CheckpointError(f"{name}: adapter_config.json names no base_model_name_or_path")
+    below = ModelChoice(base, None, choice.offline)
+    below_folder = locate(below)
+    if below_folder and is_adapter(below_folder):
+        raise CheckpointError(
+            f"{name}: its base {base} is an adapter too; merge that one first, "
+            "with PEFT's merge_and_unload()"
+        )
+    return with_adapter(resolve(below), folder, name)
 
 
 def base_checkpoint() -> Checkpoint:
@@ -57,24 +85,29 @@ def base_checkpoint() -> Checkpoint:
     return checkpoint
 
 
-def _from_builtin(found: Builtin) -> Checkpoint:
+def builtin_checkpoint(found: Builtin) -> Checkpoint:
+    """Return a built-in checkpoint, whatever folders there are of the same name."""
     base = base_checkpoint()
-    return with_adapter(base, found.folder, found.name) if found.adapter else base
+    if not found.adapter:
+        return base
+    if not found.folder.is_dir():
+        raise CheckpointError(
+            f"the built-in checkpoint {found.name} is missing from this installation; "
+            "reinstall bertcli: pip install --force-reinstall --no-deps bertcli"
+        )
+    return with_adapter(base, found.folder, found.name)
 
 
-def _from_folder(folder: Path, choice: ModelChoice, name: str) -> Checkpoint:
-    if not is_adapter(folder):
-        return read_checkpoint(folder, name)
-    base = adapter_config(folder).get("base_model_name_or_path")
-    if not isinstance(base, str) or base == choice.name:
-        raise CheckpointError(f"{name}: adapter_config.json names no base_model_name_or_path")
-    return with_adapter(resolve(ModelChoice(base, None, choice.offline)), folder, name)
+def _as_folder(name: str) -> Path | None:
+    with suppress(RuntimeError):  # ~ of a user who does not exist
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    return None
 
 
-def _hub_folder(choice: ModelChoice) -> Path:
-    cached = find_cached(choice.name, choice.revision)
-    if cached:
-        return cached
+def _fetched(choice: ModelChoice) -> Path:
+    if not is_hub_name(choice.name):
+        raise CheckpointError(f"{choice.name}: no such folder")
     if is_offline(choice.offline):
         raise CheckpointError(
             f"{choice.name}: not a folder, not built in, not in the cache, and the network is off; "

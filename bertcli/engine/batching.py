@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bertcli.engine.windows import Window
 
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Padded windows: ids and types (n, length) int64, mask (n, length) int32, positions (k, 2)."""

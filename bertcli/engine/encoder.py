@@ -43,8 +43,8 @@ def encode_in_batches(
     found: dict[int, Logits] = {}
     for indices in plan([len(window) for window in windows], budget):
         members = [windows[i] for i in indices]
-        for index, array in zip(indices, _split(run(pad(members, padding)), members, head), strict=True):
-            found[index] = array
+        outputs = _split(run(pad(members, padding)), members, head)
+        found.update(zip(indices, outputs, strict=True))
     return [found[i] for i in range(len(windows))]
 
 

@@ -85,7 +85,11 @@ BERT = Family("bert", "encoder.layer.{}", BERT_LAYER)
 ROBERTA = Family("roberta", "encoder.layer.{}", BERT_LAYER, positions_after_padding=True)
 ELECTRA = Family("electra", "encoder.layer.{}", BERT_LAYER)
 DISTILBERT = Family(
-    "distilbert", "transformer.layer.{}", DISTILBERT_LAYER, token_types=False, sizes=DISTILBERT_SIZES
+    "distilbert",
+    "transformer.layer.{}",
+    DISTILBERT_LAYER,
+    token_types=False,
+    sizes=DISTILBERT_SIZES,
 )
 
 FAMILIES: Mapping[str, Family] = {

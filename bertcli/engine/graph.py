@@ -80,7 +80,10 @@ class _Builder:
         return name
 
     def size(self, key: str) -> int:
-        return int(cast(int, self.family.setting(self.config, key)))
+        found = self.family.setting(self.config, key)
+        if not isinstance(found, int) or found < 1:
+            raise CheckpointError(f"config.json has no {key} that is a number: {found}")
+        return found
 
     @property
     def epsilon(self) -> float:
@@ -180,14 +183,14 @@ def _encoder_prefix(family: Family, weights: Weights) -> str:
 
 
 def _embeddings(b: _Builder) -> str:
-    width = int(cast(int, b.config.get("embedding_size") or b.size("hidden_size")))
-    if b.family.prefix != "electra":
-        width = b.size("hidden_size")
+    narrow = b.family.prefix == "electra" and b.config.get("embedding_size")
+    width = b.size("embedding_size" if narrow else "hidden_size")
     name = b.encoder_name("embeddings")
     words = b.weight(f"{name}.word_embeddings.weight", b.size("vocab_size"), width)
-    summed = b.op("Add", b.op("Gather", words, "ids"), _positions(b, name))
+    summed = b.op("Add", b.op("Gather", words, "ids"), _positions(b, name, width))
     if b.family.token_types:
-        types = b.weight(f"{name}.token_type_embeddings.weight")
+        kinds = int(cast(int, b.config.get("type_vocab_size", 2)))
+        types = b.weight(f"{name}.token_type_embeddings.weight", kinds, width)
         summed = b.op("Add", summed, b.op("Gather", types, "types"))
     normed = b.norm(summed, f"{name}.LayerNorm", width)
     if width == b.size("hidden_size"):
@@ -195,14 +198,16 @@ def _embeddings(b: _Builder) -> str:
     return b.linear(normed, b.encoder_name("embeddings_project"), b.size("hidden_size"), width)
 
 
-def _positions(b: _Builder, name: str) -> str:
+def _positions(b: _Builder, name: str, width: int) -> str:
     """Return the position vectors (length, d): a slice, since padding is always on the right.
 
     RoBERTa's positions start behind the padding token's id.
     """
-    table = b.weight(f"{name}.position_embeddings.weight")
-    padding = int(cast(int, b.config.get("pad_token_id", 1)))
-    first = padding + 1 if b.family.positions_after_padding else 0
+    count = b.size("max_position_embeddings")
+    table = b.weight(f"{name}.position_embeddings.weight", count, width)
+    padding = b.config.get("pad_token_id")
+    after = 1 if padding is None else int(cast(int, padding))
+    first = after + 1 if b.family.positions_after_padding else 0
     length = b.op("Shape", "ids", start=1, end=2)
     end = b.op("Add", length, b.constant([first]))
     return b.op("Slice", table, b.constant([first]), end, b.constant([0]))
@@ -210,6 +215,11 @@ def _positions(b: _Builder, name: str) -> str:
 
 def _layer(b: _Builder, x: str, number: int) -> str:
     width, inner = b.size("hidden_size"), b.size("intermediate_size")
+    heads = b.size("num_attention_heads")
+    if width % heads:
+        raise CheckpointError(
+            f"config.json's hidden_size {width} is not a multiple of {heads} heads"
+        )
     base, names = b.encoder_name(b.family.layers.format(number)), b.family.names
     parts = [f"{base}.{part}" for part in (names.query, names.key, names.value)]
     matrix = np.concatenate([b.raw(f"{part}.weight", width, width) for part in parts])
@@ -221,22 +231,20 @@ def _layer(b: _Builder, x: str, number: int) -> str:
         b.array(f"{base}.qkv.bias", bias),
         "mask",
         domain=MICROSOFT,
-        num_heads=b.size("num_attention_heads"),
+        num_heads=heads,
     )
-    x = _residual(b, attended, x, f"{base}.{names.attention_out}", f"{base}.{names.attention_norm}")
+    out, norm = f"{base}.{names.attention_out}", f"{base}.{names.attention_norm}"
+    x = _residual(b, attended, x, (out, norm), width)
     up = f"{base}.{names.inner}"
     product = b.matmul(x, f"{up}.weight", b.raw(f"{up}.weight", inner, width))
     activated = b.activate(product, b.weight(f"{up}.bias", inner))
-    return _residual(b, activated, x, f"{base}.{names.outer}", f"{base}.{names.norm}")
+    return _residual(b, activated, x, (f"{base}.{names.outer}", f"{base}.{names.norm}"), inner)
 
 
-def _residual(b: _Builder, inner: str, skip: str, module: str, norm: str) -> str:
-    """Return `LayerNorm(inner · Wᵀ + bias + skip)`."""
-    width = b.size("hidden_size")
-    matrix = b.raw(f"{module}.weight")
-    if matrix.ndim != 2 or len(matrix) != width:
-        raise CheckpointError(f"{module}.weight has the shape {list(matrix.shape)}, not [{width}, …]")
-    product = b.matmul(inner, f"{module}.weight", matrix)
+def _residual(b: _Builder, x: str, skip: str, modules: tuple[str, str], columns: int) -> str:
+    """Return `LayerNorm(x · Wᵀ + bias + skip)` for a linear layer of `columns` and its norm."""
+    width, (module, norm) = b.size("hidden_size"), modules
+    product = b.matmul(x, f"{module}.weight", b.raw(f"{module}.weight", width, columns))
     return b.op(
         "SkipLayerNormalization",
         product,
@@ -256,9 +264,10 @@ def _base_head(b: _Builder, hidden: str) -> str:
 def _labels(b: _Builder, module: str) -> int:
     """Return how many outputs a head has; config.json's labels must be as many."""
     rows = len(b.raw(f"{module}.weight"))
-    labels = b.config.get("id2label")
-    if isinstance(labels, dict) and len(labels) != rows:
-        raise CheckpointError(f"{module} has {rows} outputs, but config.json {len(labels)} labels")
+    named = b.config.get("id2label")
+    labels = len(named) if isinstance(named, dict) else b.config.get("num_labels", 2)
+    if labels != rows:
+        raise CheckpointError(f"{module} has {rows} outputs, but config.json {labels} labels")
     return rows
 
 
@@ -277,7 +286,9 @@ def _sequence_head(b: _Builder, hidden: str) -> str:
         )
         bias = b.weight("classifier.dense.bias", width)
         electra = b.family.prefix == "electra"
-        pooled = b.activate(dense, bias, "gelu") if electra else b.op("Tanh", b.op("Add", dense, bias))
+        pooled = (
+            b.activate(dense, bias, "gelu") if electra else b.op("Tanh", b.op("Add", dense, bias))
+        )
         out = "classifier.out_proj"
     return b.linear(pooled, out, _labels(b, out), width)
 
@@ -292,7 +303,10 @@ def _qa_head(b: _Builder, hidden: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _MaskedHead:
-    """Names of a masked-LM head: the dense layer, its norm, the output matrix and its bias."""
+    """Names of a masked-LM head: the dense layer, its norm, the output matrix and its bias.
+
+    Of several names for the bias the first that the checkpoint has is the one transformers adds.
+    """
 
     dense: str
     norm: str
@@ -306,7 +320,7 @@ _MASKED_HEADS = {
         "cls.predictions.transform.dense",
         "cls.predictions.transform.LayerNorm",
         "cls.predictions.decoder",
-        ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+        ("cls.predictions.decoder.bias", "cls.predictions.bias"),
     ),
     "distilbert": _MaskedHead(
         "vocab_transform", "vocab_layer_norm", "vocab_projector", ("vocab_projector.bias",)
@@ -315,7 +329,7 @@ _MASKED_HEADS = {
         "lm_head.dense",
         "lm_head.layer_norm",
         "lm_head.decoder",
-        ("lm_head.bias", "lm_head.decoder.bias"),
+        ("lm_head.decoder.bias", "lm_head.bias"),
         "gelu",
     ),
     "electra": _MaskedHead(
@@ -333,14 +347,16 @@ def _masked_head(b: _Builder, hidden: str) -> str:
     names, width = _MASKED_HEADS[b.family.prefix], b.size("hidden_size")
     at_masks = b.op("GatherND", hidden, "positions")
     matrix = b.raw(f"{names.dense}.weight")
-    dense = b.matmul(at_masks, f"{names.dense}.weight", b.raw(f"{names.dense}.weight", len(matrix), width))
+    dense = b.matmul(
+        at_masks, f"{names.dense}.weight", b.raw(f"{names.dense}.weight", len(matrix), width)
+    )
     bias = b.weight(f"{names.dense}.bias", len(matrix))
     x = b.norm(b.activate(dense, bias, names.activation), names.norm, len(matrix))
     own = f"{names.decoder}.weight"
     tied = b.encoder_name("embeddings.word_embeddings.weight")
     table = b.weight(own if own in b.weights else tied, b.size("vocab_size"), len(matrix))
     logits = b.op("FusedMatMul", x, table, domain=MICROSOFT, transB=1)
-    found = next((name for name in names.bias if name in b.weights), names.bias[0])
+    found = next((name for name in names.bias if name in b.weights), names.bias[-1])
     return b.op("Add", logits, b.weight(found, b.size("vocab_size")))
 
 

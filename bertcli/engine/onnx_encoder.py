@@ -30,7 +30,7 @@ class OnnxEncoder:
         precision: Precision = Precision.FP32,
         batch_tokens: int = BATCH_TOKENS,
     ) -> None:
-        """Build the graph and start the session; raises CheckpointError where weights do not fit."""
+        """Build the graph and start the session; CheckpointError where weights do not fit."""
         self.head = head
         graph = build_graph(config, weights, head, precision)
         self._token_types = graph.token_types
@@ -60,7 +60,7 @@ def _session(graph: Graph) -> InferenceSession:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     values = [
-        onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        onnxruntime.OrtValue.ortvalue_from_numpy(np.require(array, requirements=["C", "ALIGNED"]))
         for array in graph.arrays.values()
     ]
     options.add_external_initializers(list(graph.arrays), values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,9 +16,9 @@ def pool(hidden: NDArray[np.float32], how: Pooling) -> Vector:
     >>> pool(np.array([[1, 4], [3, 2]], np.float32), Pooling.MEAN).tolist()
     [2.0, 3.0]
     """
-    if how is Pooling.CLS:
-        return hidden[0]
-    pooled: Vector = hidden.max(axis=0) if how is Pooling.MAX else hidden.mean(axis=0)
+    if how is Pooling.MEAN:
+        return np.asarray(hidden.mean(axis=0))
+    pooled: Vector = hidden[0] if how is Pooling.CLS else hidden.max(axis=0)
     return pooled
 
 

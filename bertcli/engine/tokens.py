@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +20,17 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
+SPACE_MARKS = ("Ġ", "▁")
+UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff]")
+"""Scripts written without spaces: Thai, Lao, Burmese, Khmer, Chinese and Japanese."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of one text: ids (n,) int64, half-open character offsets (n, 2), word numbers (n,).
+    """A text's tokens: ids (n,) int64, half-open character offsets (n, 2), word numbers (n,).
 
-    Tokens of one word, as the tokenizer splits words, share a number. No special tokens.
+    Tokens of one word share a number. Words end at spaces and at signs, and between any two
+    characters of a script without spaces. No special tokens.
     """
 
     ids: NDArray[np.int64]
@@ -80,7 +88,7 @@ class TextTokenizer:
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Return every text's tokens, without special tokens."""
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [_tokens(encoding) for encoding in encodings]
+        return [_tokens(encoding, text) for encoding, text in zip(encodings, texts, strict=True)]
 
     def ids(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Return every text's ids alone; quicker where nobody asks for offsets."""
@@ -105,6 +113,8 @@ class TextTokenizer:
         """The special tokens, as found by framing a probe."""
         one = self._tokenizer.encode("a")
         two = self._tokenizer.encode("a", "a")
+        if 0 not in one.sequence_ids:
+            raise CheckpointError("the tokenizer has no token for the letter a: it cannot be used")
         first, last = _inner(one.sequence_ids, 0)
         if 1 not in two.sequence_ids:
             return Frame(tuple(one.ids[:first]), (), tuple(one.ids[last:]))
@@ -128,6 +138,20 @@ class TextTokenizer:
         return next((token for token in candidates if self.id(token) is not None), None)
 
     @cached_property
+    def marks_spaces(self) -> bool:
+        """Tell whether a word's first piece is spelled with its space, `Ġthe` or `▁the`.
+
+        WordPiece does the reverse, and marks the pieces that go on: `##ing`.
+        """
+        first = next(iter(self.ids([" a"])[0]), None)
+        return first is not None and self.pieces([first])[0].startswith(SPACE_MARKS)
+
+    def starts_word(self, chosen: int) -> bool:
+        """Tell whether a token begins a word, rather than going on with the one before it."""
+        piece = self.pieces([chosen])[0]
+        return piece.startswith(SPACE_MARKS) if self.marks_spaces else not piece.startswith("##")
+
+    @cached_property
     def special_ids(self) -> frozenset[int]:
         """The ids of all special tokens."""
         added = self._tokenizer.get_added_tokens_decoder()
@@ -145,18 +169,50 @@ class TextTokenizer:
 
     @property
     def max_length(self) -> int | None:
-        """The length that tokenizer_config.json declares; None when it declares none to speak of."""
+        """The length that tokenizer_config.json declares; None where that is no real limit."""
         declared = self._settings.get("model_max_length")
         sensible = isinstance(declared, int) and 0 < declared < 1_000_000
         return declared if sensible and isinstance(declared, int) else None
 
 
-def _tokens(encoding: Encoding) -> Tokens:
-    words = [-1 if word is None else word for word in encoding.word_ids]
+def _tokens(encoding: Encoding, text: str) -> Tokens:
+    offsets = [_trimmed(text, start, end) for start, end in encoding.offsets]
     return Tokens(
         ids=np.array(encoding.ids, dtype=np.int64),
-        offsets=np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2),
-        words=np.array(words, dtype=np.int64),
+        offsets=np.array(offsets, dtype=np.int64).reshape(-1, 2),
+        words=np.array(_word_numbers(offsets, text), dtype=np.int64),
+    )
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a token's characters without the space that some tokenizers put before a word."""
+    while start < end and text[start].isspace():
+        start += 1
+    return start, end
+
+
+def _word_numbers(offsets: Sequence[tuple[int, int]], text: str) -> list[int]:
+    """Return each token's word, counted from 0.
+
+    The tokenizers' own words will not do: for sentencepiece a word is all between two spaces, a
+    whole Chinese sentence too. A token of nothing but a space belongs to the word behind it.
+    """
+    numbers: list[int] = []
+    last_start, last_end = 0, 0
+    for start, end in offsets:
+        only_space = last_start == last_end == start
+        goes_on = start < last_end or only_space or not _is_edge(text, start)
+        before = numbers[-1] if numbers else 0
+        numbers.append(before if goes_on or not numbers else before + 1)
+        last_start, last_end = start, end
+    return numbers
+
+
+def _is_edge(text: str, position: int) -> bool:
+    """Tell whether a word may end before a character: at a space, a sign or an unspaced script."""
+    around = text[max(0, position - 1) : position + 1]
+    return any(
+        c.isspace() or unicodedata.category(c)[0] in "PS" or UNSPACED.match(c) for c in around
     )
 
 
@@ -171,6 +227,6 @@ def _settings(path: Path) -> dict[str, object]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not readable JSON ({error})") from error
     return found if isinstance(found, dict) else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from bertcli.engine.batching import Batch
 from bertcli.engine.choices import BATCH_TOKENS, Precision
 from bertcli.engine.encoder import Logits, encode_in_batches
 from bertcli.engine.families import Head
+from bertcli.engine.weights import Weights
 from bertcli.engine.windows import Window
 from bertcli.errors import CheckpointError, UsageError
 
@@ -29,11 +30,14 @@ AUTO_CLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class TorchSource:
-    """The folders a torch model is read from: the checkpoint, and an adapter on top of it."""
+    """What a torch model is made of: the checkpoint's folder and its settings.
+
+    `weights` take the place of the folder's own, where an adapter has changed them.
+    """
 
     folder: Path
     config: dict[str, Any]
-    adapter: Path | None = None
+    weights: Weights | None = None
 
 
 class TorchEncoder:
@@ -53,7 +57,9 @@ class TorchEncoder:
         self._device = _device(device)
         self._bf16 = precision is Precision.BF16
         if precision is Precision.INT8:
-            raise UsageError("--precision int8 runs BERT-family checkpoints on the CPU only: use fp32")
+            raise UsageError(
+                "--precision int8 runs BERT-family checkpoints on the CPU only: use fp32"
+            )
         self._batch_tokens = batch_tokens
         self._model = _load(source, head).to(self._device).eval()
         self._padding = int(self._model.config.pad_token_id or 0)
@@ -90,9 +96,7 @@ class TorchEncoder:
 
         if self.head is Head.QA:
             return torch.stack([output.start_logits, output.end_logits], dim=-1)
-        picked: torch.Tensor = (
-            output.last_hidden_state if self.head is Head.BASE else output.logits
-        )
+        picked: torch.Tensor = output.last_hidden_state if self.head is Head.BASE else output.logits
         return picked
 
 
@@ -109,25 +113,49 @@ def _device(name: str) -> torch.device:
 
 
 def _load(source: TorchSource, head: Head) -> Any:
-    """Return the model with its adapter merged; safetensors only, and never a checkpoint's own code."""
+    """Return the model with its adapter merged; safetensors only, never a checkpoint's own code."""
+    import torch
     import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    config = transformers.AutoConfig.for_model(**source.config)
+    auto = getattr(transformers, AUTO_CLASSES[head])
     try:
-        model = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(
-            source.folder,
+        config = transformers.AutoConfig.for_model(**source.config)
+        with torch.device("meta"):  # for its class: the Auto ones take no weights from memory
+            kind = type(auto.from_config(config, trust_remote_code=False))
+        model, loaded = kind.from_pretrained(
+            None if source.weights else source.folder,
             config=config,
+            state_dict=_tensors(source.weights),
+            dtype=torch.float32,
             use_safetensors=True,
-            trust_remote_code=False,
             local_files_only=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        line = str(error).strip().splitlines()[0]
+    except Exception as error:  # transformers passes on whatever its many parts raise
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{source.folder}: transformers cannot load it ({line})") from error
-    if source.adapter is None:
-        return model
-    from peft import PeftModel
+    _refuse_missing(source.folder, head, loaded["missing_keys"])
+    return model
 
-    return PeftModel.from_pretrained(model, str(source.adapter)).merge_and_unload()
+
+def _tensors(weights: Weights | None) -> dict[str, torch.Tensor] | None:
+    import torch
+
+    if weights is None:
+        return None
+    return {name: torch.tensor(array) for name, array in weights.items()}
+
+
+def _refuse_missing(folder: Path, head: Head, missing: Iterable[str]) -> None:
+    """Raise CheckpointError for weights that transformers would make up at random.
+
+    A bare encoder's pooler may be missing: nobody asks for what it computes.
+    """
+    unused = "pooler" if head is Head.BASE else None
+    needed = sorted(name for name in missing if unused is None or unused not in name)
+    if needed:
+        raise CheckpointError(
+            f"{folder}: the weights lack {needed[0]}, which config.json calls for"
+        )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import mmap
+import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ DTYPES = {
 }
 HEADER_LIMIT = 100_000_000
 PEFT_PREFIX = "base_model.model."
+TIED_OUTPUTS = ("predictions.decoder", "lm_head.decoder", "vocab_projector", "generator_lm_head")
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+PREFIXES = ("bert", "roberta", "distilbert", "electra")
+ENCODER_PARTS = ("embeddings", "embeddings_project", "encoder", "transformer", "pooler")
 
 
 class Weights(Mapping[str, NDArray[Any]]):
@@ -40,7 +46,8 @@ class Weights(Mapping[str, NDArray[Any]]):
         self._tensors = {_modern_name(name): tensor for name, tensor in tensors.items()}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._tensors[name]
+        tensor = self._tensors[name]
+        return _widened(tensor) if tensor.dtype == DTYPES["BF16"] else tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -71,16 +78,20 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
     """
     _refuse_unknown_variants(config)
     changed: dict[str, NDArray[Any]] = {}
-    for name, tensor in adapter.items():
+    for name in adapter:
         plain = name.removeprefix(PEFT_PREFIX).replace(".base_layer", "")
         if plain.endswith(".lora_A.weight"):
             module = plain.removesuffix(".lora_A.weight")
-            b = adapter[name.replace("lora_A", "lora_B")].astype(np.float32)
-            a = tensor.astype(np.float32)
+            a, b = (_float32(adapter, one) for one in (name, name.replace("lora_A", "lora_B")))
             weight = _base_weight(base, f"{module}.weight")
-            changed[_name_in(base, f"{module}.weight")] = weight + _scale(config, module, len(a)) * (b @ a)
-        elif ".lora_" not in plain:
-            changed[_name_in(base, plain.replace(".modules_to_save", ""))] = tensor.astype(np.float32)
+            update = _scale(config, module, len(a)) * (b @ a)
+            if update.shape != weight.shape:
+                shapes = f"{list(update.shape)} and {list(weight.shape)}"
+                raise CheckpointError(f"the adapter and its base differ in {module}: {shapes}")
+            changed[_name_in(base, f"{module}.weight")] = weight + update
+        elif not plain.endswith(".lora_B.weight"):
+            _refuse_unknown_parameter(plain)
+            changed[_name_in(base, plain.replace(".modules_to_save", ""))] = _float32(adapter, name)
     return base.changed(changed)
 
 
@@ -98,11 +109,18 @@ def _read_file(path: Path) -> dict[str, NDArray[Any]]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     header, start = _header(path, data)
-    return {
-        name: _tensor(path, data, start, name, entry)
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    tensors = {name: _tensor(path, data, start, name, entry) for name, entry in entries.items()}
+    _refuse_overlaps(path, entries)
+    return tensors
+
+
+def _refuse_overlaps(path: Path, entries: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where two tensors claim the same bytes, as no writer makes them."""
+    spans = sorted((tuple(map(int, entries[name]["data_offsets"])), name) for name in entries)
+    for ((_, end), one), ((begin, _), other) in pairwise(spans):
+        if begin < end:
+            raise _damaged(path, f"{one} and {other} overlap")
 
 
 def _header(path: Path, data: mmap.mmap | bytes) -> tuple[dict[str, Any], int]:
@@ -118,13 +136,11 @@ def _header(path: Path, data: mmap.mmap | bytes) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
-def _tensor(
-    path: Path, data: mmap.mmap | bytes, start: int, name: str, entry: Any
-) -> NDArray[Any]:
+def _tensor(path: Path, data: mmap.mmap | bytes, start: int, name: str, entry: Any) -> NDArray[Any]:
     try:
         kind, shape = str(entry["dtype"]), [int(size) for size in entry["shape"]]
         begin, end = (int(offset) for offset in entry["data_offsets"])
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise _damaged(path, f"the entry of {name} is malformed") from error
     if kind not in DTYPES:
         raise CheckpointError(f"{path}: {name} has the data type {kind}, which is not supported")
@@ -134,8 +150,7 @@ def _tensor(
         raise _damaged(path, f"{name} of shape {shape} does not fit its {end - begin:,} bytes")
     if start + end > len(data):
         raise _damaged(path, f"{name} ends past the end of the file")
-    view = np.frombuffer(data, dtype, count, start + begin).reshape(shape)
-    return _widened(view) if kind == "BF16" else view
+    return np.frombuffer(data, dtype, count, start + begin).reshape(shape)
 
 
 def _widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -150,32 +165,65 @@ def _damaged(path: Path, why: str) -> CheckpointError:
 def _refuse_unknown_variants(config: Mapping[str, Any]) -> None:
     kind = config.get("peft_type", "LORA")
     if kind != "LORA" or config.get("use_dora"):
-        variant = "DoRA" if config.get("use_dora") else kind
-        raise CheckpointError(
-            f"adapters of type {variant} are not supported, only plain LoRA: "
-            "merge it into its base with PEFT's merge_and_unload() and save that"
-        )
+        raise _unmergeable(f"adapters of type {'DoRA' if config.get('use_dora') else kind}")
+
+
+def _refuse_unknown_parameter(name: str) -> None:
+    """Raise CheckpointError for what plain LoRA does not have: it would be left out silently."""
+    if ".lora_" in name or ".token_adapter." in name:
+        raise _unmergeable(f"adapters with {name}")
+
+
+def _unmergeable(what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{what} are not supported, only plain LoRA: "
+        "merge it into its base with PEFT's merge_and_unload() and save that"
+    )
 
 
 def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
-    alpha = config.get("lora_alpha", rank)
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if module == pattern or module.endswith(f".{pattern}"):
-            alpha = value
+    """Return alpha/r of a module; the first match in `alpha_pattern` (expressions) counts."""
+    patterns: Mapping[str, Any] = config.get("alpha_pattern") or {}
+    fitting = (value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module))
+    alpha = next(fitting, config.get("lora_alpha", rank))
     return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
 
 
 def _name_in(base: Weights, name: str) -> str:
-    """Return the name under which the base has a weight: with or without the model's prefix.
+    """Return the name under which the base has, or would have, a weight.
 
-    A bare encoder's file has `encoder.layer…` where the model with a head says `bert.encoder.layer…`.
+    The model with a head says `bert.encoder.layer…` where a bare encoder says `encoder.layer…`;
+    the adapter may have been trained on either, and the base's file may be either.
     """
-    bare = name.split(".", 1)[-1]
-    return bare if name not in base and bare in base else name
+    rest = name.partition(".")[2]
+    if name in base or rest in base:
+        return name if name in base else rest
+    longer = next((one for one in base if one.endswith(f".{name}")), None)
+    return longer or _name_of_new(base, name)
+
+
+def _name_of_new(base: Weights, name: str) -> str:
+    """Return the name, in the base's style, of a parameter that only the adapter has."""
+    words = next((one for one in base if one.endswith(WORD_EMBEDDINGS)), WORD_EMBEDDINGS)
+    prefix = words.removesuffix(WORD_EMBEDDINGS)
+    root = name.split(".", 1)[0]
+    if not prefix:
+        return name.removeprefix(f"{root}.") if root in PREFIXES else name
+    return f"{prefix}{name}" if root in ENCODER_PARTS else name
 
 
 def _base_weight(base: Weights, name: str) -> NDArray[np.float32]:
-    found = base.get(_name_in(base, name))
-    if found is None:
+    """Return the weight that an adapter changes; an output matrix may be the tied embeddings."""
+    known = _name_in(base, name)
+    if known not in base and name.removesuffix(".weight").endswith(TIED_OUTPUTS):
+        known = next((one for one in base if one.endswith(WORD_EMBEDDINGS)), known)
+    if known not in base:
         raise CheckpointError(f"the adapter changes {name}, which its base model does not have")
+    return _float32(base, known)
+
+
+def _float32(weights: Weights, name: str) -> NDArray[np.float32]:
+    found = weights.get(name)
+    if found is None:
+        raise CheckpointError(f"the adapter lacks {name}; copy it again")
     return found.astype(np.float32)

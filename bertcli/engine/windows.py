@@ -36,7 +36,7 @@ class Window:
 
 
 def cuts(tokens: int, capacity: int, overlap: float = OVERLAP) -> list[tuple[int, int]]:
-    """Return half-open ranges of at most `capacity` that cover all tokens, each overlapping the next.
+    """Return half-open ranges of at most `capacity` that cover all tokens; neighbours overlap.
 
     The last one is moved back to be full, so that no window is a short remnant without context.
 

@@ -2,7 +2,7 @@
 
 A record's own columns come first and keep their names. A result's key that would hide one of them
 is written as `predicted_<key>`. Plain text has no columns and is repeated as `text`, or as `query`
-in a search.
+in a search; of a file that is one record, the name is given as `source`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ ECHOES = ("query", "question")  # result keys that only repeat what was asked
 
 
 def own_fields(answer: Answer) -> Fields:
-    """Return what the output repeats of the input: the row's columns, or the text."""
+    """Return what the output repeats of the input: the row's columns, the text, or its file."""
     record = answer.record
     if record.columns:
         return dict(record.columns)
     if isinstance(record, BadRecord) or _repeats_text(answer):
         return {}
     asked: Fields = {} if record.question is None else {"question": record.question}
-    return {"text": record.text} | (asked if answer.result is None else {})
+    given: Fields = {"text": record.text} if record.file is None else {"source": record.file}
+    return given | (asked if answer.result is None else {})
 
 
 def _repeats_text(answer: Answer) -> bool:

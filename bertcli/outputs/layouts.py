@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from bertcli.outputs.visible import visible
-from bertcli.records import BadRecord
+from bertcli.records import BadRecord, Record
 from bertcli.results import (
     Answer,
     ClassifyResult,
@@ -122,7 +122,7 @@ def _highlighted(answer: Answer, color: bool) -> Text:
     from rich.text import Text
 
     shown, at = Text(), 0
-    text = subject_of(answer)
+    text = visible(answer.record.text) if isinstance(answer.record, Record) else ""
     entities = answer.result.entities if isinstance(answer.result, NerResult) else ()
     for entity in sorted(entities, key=lambda e: e.start):
         if entity.start < at:  # one inside another: the rows below have it
@@ -159,12 +159,17 @@ def _query(answer: Answer, color: bool) -> Text:
 
 
 def subject_of(answer: Answer) -> str:
-    """Return what a record asks, fit to be shown: its question, or else its text."""
+    """Return what a record asks, fit to be shown: its question, or else its text.
+
+    Where that alone would not tell one record from the next, its file stands in front.
+    """
     record = answer.record
     if isinstance(record, BadRecord):
         return ""
     asked = answer.result.question if isinstance(answer.result, QaResult) else record.question
-    return visible(record.text if asked is None else asked)
+    text = record.text if asked is None else asked
+    from_file = record.file or (asked and not record.columns and record.place.path)
+    return visible(f"{record.place}: {text}" if from_file else text)
 
 
 SCORE = Column("score", number=True, style="cyan")

@@ -118,7 +118,7 @@ class ClassifyByEntailment:
     long: Long = Long.WINDOW
 
     def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
-        """Return the pairs of every text: for each label, the text's windows with its hypothesis."""
+        """Return every text's pairs: for each label, the text's windows with its hypothesis."""
         hypotheses = self.tokenizer.ids(list(self.hypotheses))
         room = self.window - self.tokenizer.frame.pair - max(len(ids) for ids in hypotheses)
         tokenised = self.tokenizer.tokenize([record.text for record in records])

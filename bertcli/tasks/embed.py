@@ -10,7 +10,7 @@ import numpy as np
 from bertcli.engine.choices import Long, Pooling
 from bertcli.engine.encoder import Encoder, Logits
 from bertcli.engine.pooling import Vector, normalised, pool, weighted_mean
-from bertcli.engine.tokens import Tokens, TextTokenizer
+from bertcli.engine.tokens import TextTokenizer, Tokens
 from bertcli.engine.windows import frame_text, ranges
 from bertcli.errors import RecordError
 from bertcli.records import Record
@@ -45,9 +45,13 @@ class Embed:
         return EmbedResult(normalised(vector) if self.normalize else vector, plan.reading)
 
     def vectors(self, texts: Sequence[str]) -> Vector:
-        """Return the vectors of a few texts, (n, d)."""
+        """Return the vectors of a few texts, (n, d); raises RecordError where one is refused."""
         records = [Record(number, text) for number, text in enumerate(texts)]
-        plans = [plan for plan in self.plan(records) if isinstance(plan, Plan)]
+        plans = list[Plan]()
+        for plan in self.plan(records):
+            if isinstance(plan, RecordError):
+                raise plan
+            plans.append(plan)
         outputs = iter(self.encoder.encode([w for plan in plans for w in plan.windows]))
         rows = [
             self.decode(record, plan, [next(outputs) for _ in plan.windows]).vector

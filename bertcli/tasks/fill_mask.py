@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,7 @@ from bertcli.tasks.run import Plan, count_read
 PLACEHOLDER = "[MASK]"
 BEAM = 10
 NO_MASK = (
-    "no [MASK] in the text: put one where a word is missing, "
-    'as in "Paris is the [MASK] of France."'
+    'no [MASK] in the text: put one where a word is missing, as in "Paris is the [MASK] of France."'
 )
 
 
@@ -62,12 +62,22 @@ class FillMask:
 
     @cached_property
     def target_ids(self) -> list[NDArray[np.int64]]:
-        """The tokens of each target, as they are spelled in the middle of a sentence."""
-        found = self.tokenizer.ids([f" {word}" for word in self.targets])
-        for word, ids in zip(self.targets, found, strict=True):
-            if not len(ids) or self.tokenizer.unknown_id in ids:
-                raise UsageError(f"the model's vocabulary cannot spell the target {word!r}")
-        return found
+        """The tokens of each target, as they are spelled after a space."""
+        return self._spelled([f" {word}" for word in self.targets])
+
+    @cached_property
+    def glued_target_ids(self) -> list[NDArray[np.int64]]:
+        """The tokens of each target, as they are spelled at the start of a text or after a sign."""
+        return self._spelled(self.targets)
+
+    @cached_property
+    def capacity(self) -> int:
+        """How many tokens of a text a window holds, with room for the longest target."""
+        longest = max((len(ids) for ids in self.target_ids + self.glued_target_ids), default=1)
+        room = self.window - self.tokenizer.frame.single - (longest - 1)
+        if room < 2:
+            raise UsageError(f"a target has {longest} tokens and the model reads {self.window}")
+        return room
 
     def has_mask(self, text: str) -> bool:
         """Tell whether a text has a mask, in either spelling."""
@@ -94,20 +104,29 @@ class FillMask:
         joint = self._joint(record.text, places, plan.windows[0]) if together else []
         return FillMaskResult(tuple(masks), plan.reading, tuple(joint))
 
+    def _spelled(self, words: Sequence[str]) -> list[NDArray[np.int64]]:
+        found = self.tokenizer.ids(words)
+        for word, ids in zip(words, found, strict=True):
+            if not len(ids) or self.tokenizer.unknown_id in ids:
+                raise UsageError(f"the model's vocabulary cannot spell the target {word.strip()!r}")
+        return found
+
     def _plan_one(self, tokens: Tokens) -> Plan | RecordError:
         at = np.flatnonzero(tokens.ids == self.mask_id).tolist()
         frame = self.tokenizer.frame
         if not at:
             return RecordError(NO_MASK)
         try:
-            (_, first_end), *_ = ranges(len(tokens), self.window - frame.single, self.long)
+            (_, first_end), *_ = ranges(len(tokens), self.capacity, self.long)
         except RecordError as error:
             return error
-        groups = mask_windows(at, len(tokens), self.window - frame.single)
+        groups = mask_windows(at, len(tokens), self.capacity)
         if self.long is Long.TRUNCATE:
             groups = [MaskGroup(tuple(at), 0, first_end)]
         if at[-1] >= first_end and self.long is Long.TRUNCATE:
-            return RecordError(f"a mask stands behind the first {first_end} tokens: use --long window")
+            return RecordError(
+                f"a mask stands behind the first {first_end} tokens: use --long window"
+            )
         windows = tuple(
             _marked(frame_text(tokens.ids, group.start, group.end, frame), group.masks)
             for group in groups
@@ -125,10 +144,23 @@ class FillMask:
         probabilities = softmax(logits)
         if not self.targets:
             best = self._best(probabilities, self.top_k)
-            scored = [(self.tokenizer.decode([i]), float(probabilities[i])) for i in best]
-        else:
-            scored = self._score_targets(window, row, probabilities)
+            return [
+                Fill(
+                    self.tokenizer.decode([i]),
+                    float(probabilities[i]),
+                    fill_in(text, [place], [self._to_fill_in(i)]),
+                )
+                for i in best
+            ]
+        after_space = text[: place[0]][-1:].isspace()
+        spelled = self.target_ids if after_space else self.glued_target_ids
+        scored = self._score_targets(spelled, window, row, probabilities)
         return [Fill(word, score, fill_in(text, [place], [word])) for word, score in scored]
+
+    def _to_fill_in(self, chosen: int) -> str:
+        """Return a token's word, with ## in front where it goes on with the word before it."""
+        word = self.tokenizer.decode([chosen]).removeprefix("##")
+        return word if self.tokenizer.starts_word(chosen) else f"##{word}"
 
     def _best(self, probabilities: NDArray[np.float64], count: int) -> list[int]:
         """Return the most probable ids, special tokens left out."""
@@ -136,7 +168,11 @@ class FillMask:
         return [int(i) for i in order if int(i) not in self.tokenizer.special_ids][:count]
 
     def _score_targets(
-        self, window: Window, row: int, probabilities: NDArray[np.float64]
+        self,
+        spelled: Sequence[NDArray[np.int64]],
+        window: Window,
+        row: int,
+        probabilities: NDArray[np.float64],
     ) -> list[tuple[str, float]]:
         """Return each target with its probability, best first.
 
@@ -144,7 +180,7 @@ class FillMask:
         tokens', each given those before it (the chain rule, left to right).
         """
         scores = []
-        for ids in self.target_ids:
+        for ids in spelled:
             if len(ids) == 1:
                 scores.append(float(probabilities[ids[0]]))
             else:
@@ -158,15 +194,11 @@ class FillMask:
         for number, chosen in enumerate(ids):
             steps.append(replace(window, masks=(window.masks[row + number],)))
             window = _filled(window, window.masks[row + number], int(chosen))
-        if len(window) > self.window:
-            raise RecordError("the text leaves no room for a target of several tokens")
         outputs = self.encoder.encode(steps)
         parts = [softmax(out[0])[i] for out, i in zip(outputs, ids, strict=True)]
         return float(np.prod(parts))
 
-    def _joint(
-        self, text: str, places: list[tuple[int, int]], window: Window
-    ) -> list[JointFill]:
+    def _joint(self, text: str, places: list[tuple[int, int]], window: Window) -> list[JointFill]:
         """Return the best words for all masks together, by beam search from left to right."""
         width = max(BEAM, self.top_k)
         beams = [Beam(window)]
@@ -177,7 +209,7 @@ class FillMask:
                 self._extended(beam, position, softmax(output[0]), width)
                 for beam, output in zip(beams, outputs, strict=True)
             ]
-            beams = sorted(sum(longer, []), key=lambda beam: -beam.log_score)[:width]
+            beams = sorted(chain.from_iterable(longer), key=lambda beam: -beam.log_score)[:width]
         return [self._joint_fill(text, places, beam) for beam in beams[: self.top_k]]
 
     def _extended(
@@ -194,7 +226,8 @@ class FillMask:
 
     def _joint_fill(self, text: str, places: list[tuple[int, int]], beam: Beam) -> JointFill:
         words = tuple(self.tokenizer.decode([i]) for i in beam.ids)
-        return JointFill(words, float(np.exp(beam.log_score)), fill_in(text, places, words))
+        filled = fill_in(text, places, [self._to_fill_in(i) for i in beam.ids])
+        return JointFill(words, float(np.exp(beam.log_score)), filled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +273,7 @@ def fill_in(text: str, places: Sequence[tuple[int, int]], words: Sequence[str]) 
     for (start, end), word in zip(places, words, strict=True):
         before = text[last:start]
         joined = word.removeprefix("##")
-        parts += [before.rstrip() if joined != word else before, joined]
+        parts += [before.rstrip(" ") if joined != word else before, joined]
         last = end
     return "".join(parts) + text[last:]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class Ner:
     def _merge(self, pieces: Sequence[Piece], text: str) -> list[Entity]:
         if self.aggregate is not Aggregate.NONE:
             return merge_pieces(pieces, text)
-        kept = (piece for piece in pieces if piece.label != OUTSIDE)
+        kept = (one for one in pieces if one.label != OUTSIDE and one.start < one.end)
         return [Entity(p.label, p.start, p.end, text[p.start : p.end], p.score) for p in kept]
 
     def _plan_one(self, tokens: Tokens) -> Plan | RecordError:
@@ -119,6 +120,8 @@ def label_pieces(
             row = rows[int(rows.max(axis=1).argmax())]
         best = int(row.argmax())
         start, end = int(offsets[group][0, 0]), int(offsets[group][-1, 1])
+        if start == end and aggregate is not Aggregate.NONE:
+            continue  # a space and nothing more, for which byte-level tokenizers have a token
         pieces.append(Piece(start, end, labels[best], float(row[best])))
     return pieces
 
@@ -159,7 +162,8 @@ def split_label(label: str) -> tuple[str, str]:
 
 def word_spans(offsets: NDArray[np.int64], words: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Return the characters of each word, from its tokens."""
-    return [(int(offsets[g][0, 0]), int(offsets[g][-1, 1])) for g in _words(words)]
+    spans = [(int(offsets[g][0, 0]), int(offsets[g][-1, 1])) for g in _words(words)]
+    return [(start, end) for start, end in spans if start < end]
 
 
 def tag_words(
@@ -180,7 +184,7 @@ def tag_words(
 
 
 def _words(words: NDArray[np.int64]) -> list[slice]:
-    """Return the runs of tokens with one word number; tokens of no word stand alone."""
-    edges = [i for i in range(1, len(words)) if words[i] != words[i - 1] or words[i] < 0]
+    """Return the runs of tokens with one word number."""
+    edges = [i for i in range(1, len(words)) if words[i] != words[i - 1]]
     bounds = [0, *edges, len(words)] if len(words) else []
-    return [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(bounds)]

@@ -49,9 +49,12 @@ class Qa:
         """Return the answers from start and end logits (length, 2) per window."""
         table = span_table(plan.windows, outputs, self.longest)
         no_answer = table.no_answer
-        spans = best_spans(table, self.top_k) if no_answer <= self.threshold else []
-        answers = [_in_characters(span, plan.tokens, record.text) for span in spans]
-        return QaResult(record.question or "", tuple(answers), no_answer, plan.reading)
+        spans: list[TokenSpan] = []
+        if no_answer <= self.threshold:
+            spans = best_spans(table, self.top_k, plan.tokens.words)
+        found = (_in_characters(span, plan.tokens, record.text) for span in spans)
+        answers = tuple(answer for answer in found if answer.text)
+        return QaResult(record.question or "", answers, no_answer, plan.reading)
 
     def _plan_one(self, question: NDArray[np.int64], context: Tokens) -> Plan | RecordError:
         frame = self.tokenizer.frame
@@ -72,18 +75,9 @@ class Qa:
 
 
 def _in_characters(span: TokenSpan, tokens: Tokens, text: str) -> Span:
-    """Return a span of tokens as characters, widened to whole words."""
-    first, last = span.start, span.end - 1
-    while first and _same_word(tokens, first - 1, first):
-        first -= 1
-    while last + 1 < len(tokens) and _same_word(tokens, last, last + 1):
-        last += 1
-    start, end = int(tokens.offsets[first, 0]), int(tokens.offsets[last, 1])
+    """Return a span of tokens as characters, without spaces around it."""
+    start, end = int(tokens.offsets[span.start, 0]), int(tokens.offsets[span.end - 1, 1])
     bare = text[start:end].strip()
     start += len(text[start:end]) - len(text[start:end].lstrip())
     line = text.count("\n", 0, start) + 1
     return Span(bare, start, start + len(bare), line, span.score)
-
-
-def _same_word(tokens: Tokens, left: int, right: int) -> bool:
-    return bool(tokens.words[left] >= 0 and tokens.words[left] == tokens.words[right])

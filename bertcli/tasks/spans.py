@@ -67,8 +67,11 @@ def span_table(
     return SpanTable(scores, null)
 
 
-def best_spans(table: SpanTable, count: int) -> list[TokenSpan]:
-    """Return the most probable spans that do not overlap, best first."""
+def best_spans(table: SpanTable, count: int, words: NDArray[np.int64]) -> list[TokenSpan]:
+    """Return the most probable spans, best first, widened to whole words, none in two answers.
+
+    `words` are the word numbers of the tokens.
+    """
     log_total, found = table.log_total, list[TokenSpan]()
     scores = table.scores.copy()
     while len(found) < count and scores.size:
@@ -76,10 +79,23 @@ def best_spans(table: SpanTable, count: int) -> list[TokenSpan]:
         score = scores[start, width]
         if score == -np.inf:
             break
-        begin, end = int(start), int(start + width + 1)
+        begin, end = widened(int(start), int(start + width + 1), words)
         found.append(TokenSpan(begin, end, float(np.exp(score - log_total))))
         _forbid(scores, begin, end)
     return found
+
+
+def widened(start: int, end: int, words: NDArray[np.int64]) -> tuple[int, int]:
+    """Return a range of tokens with the rest of its first and of its last word.
+
+    >>> widened(1, 2, np.array([0, 0, 0, 1]))
+    (0, 3)
+    """
+    while start and words[start - 1] == words[start]:
+        start -= 1
+    while end < len(words) and words[end - 1] == words[end]:
+        end += 1
+    return start, end
 
 
 def _spans_of_window(
@@ -92,7 +108,7 @@ def _spans_of_window(
 
 def _forbid(scores: NDArray[np.float64], start: int, end: int) -> None:
     """Strike every span that shares a token with the one from `start` to `end`."""
-    longest = scores.shape[1]
+    longest = int(scores.shape[1])
     scores[start:end] = -np.inf
     for before in range(max(0, start - longest + 1), start):
         scores[before, start - before :] = -np.inf

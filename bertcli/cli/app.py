@@ -1,0 +1,157 @@
+"""The program: its commands, and the one place where errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from bertcli import __version__
+from bertcli.cli import (
+    classify,
+    doctor,
+    embed,
+    eval,
+    fill_mask,
+    index,
+    models,
+    ner,
+    qa,
+    search,
+    train,
+)
+from bertcli.cli.settings import user_defaults
+from bertcli.errors import BertcliError, UsageError
+
+INTERRUPTED = 130
+SHOWN_LETTERS = 300
+NAME = "bertcli"
+COMPLETION = "_BERTCLI_COMPLETE"  # set by the shell that asks for completions
+
+app = typer.Typer(
+    name=NAME,
+    add_completion=True,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback(invoke_without_command=True)
+def bertcli(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """BERT on the command line.
+
+    \b
+    bertcli fill-mask "Paris is the [MASK] of France."
+    bertcli classify --labels "sports,politics" -i news.csv -f csv > labelled.csv
+    bertcli ner -m DIR "Ada Lovelace was born in London."
+    bertcli qa "Who wrote it?" -i book.txt -m DIR
+    bertcli embed -i docs.jsonl -o vectors.npy
+    bertcli index build my-index -i notes/ && bertcli search "a question" --index my-index
+    """
+    if version:
+        typer.echo(f"bertcli {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command("fill-mask")(fill_mask.fill_mask)
+app.command("classify")(classify.classify)
+app.command("ner")(ner.ner)
+app.command("qa")(qa.qa)
+app.command("embed")(embed.embed)
+app.command("search")(search.search)
+app.add_typer(index.app, name="index")
+app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
+app.add_typer(eval.app, name="eval")
+app.command("doctor")(doctor.doctor)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command line and return its exit code: 0 done, 1 failed, 2 used wrongly, 3 finished
+    but some records failed, 130 interrupted. Every failure is one line on stderr."""
+    try:
+        return _run(arguments)
+    except BertcliError as error:
+        return _failed(f"bertcli: {error}", error.exit_code, arguments)
+    except KeyboardInterrupt:
+        return _failed("bertcli: interrupted", INTERRUPTED, arguments)
+    except BrokenPipeError:
+        _silence_stdout()
+        return 0
+    except MemoryError:
+        line = "bertcli: out of memory: use a smaller --batch-tokens or shorter records"
+        return _failed(line, BertcliError.exit_code, arguments)
+    except OSError as error:
+        said = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        return _failed(f"bertcli: {said}", BertcliError.exit_code, arguments)
+    except Exception as error:  # a defect of bertcli or of a library: still one line
+        said = f"{type(error).__name__}: {error}"[:SHOWN_LETTERS]
+        line = f"bertcli: unexpected {said}; --debug shows where, please report it"
+        return _failed(line, BertcliError.exit_code, arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    command = typer.main.get_command(app)
+    if COMPLETION in os.environ:
+        command.main(prog_name=NAME)
+    # Typer's main() would make exit codes of its own of an interruption and of a closed pipe.
+    try:
+        defaults = user_defaults(command)
+        with command.make_context(NAME, list(arguments), default_map=defaults) as context:
+            command.invoke(context)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        return _used_wrongly(error.format_message(), getattr(error, "ctx", None), arguments)
+    return 0
+
+
+def _used_wrongly(message: str, context: typer.Context | None, arguments: list[str]) -> int:
+    """Say what Typer has against a command line; its help where a group was given no command."""
+    if "\n" in message:
+        print_error(message)
+        return UsageError.exit_code
+    where = f" ({context.command_path} --help shows how)" if context else ""
+    line = f"bertcli: {message.replace('Value error, ', '')}{where}"
+    return _failed(line, UsageError.exit_code, arguments)
+
+
+def _failed(line: str, code: int, arguments: list[str]) -> int:
+    if "--debug" in arguments:
+        traceback.print_exc()
+    print_error(" ".join(line.split()))
+    _flush_stdout()
+    return code
+
+
+def print_error(line: str) -> None:
+    """Write a line to stderr, whatever its encoding can show."""
+    sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
+
+
+def _flush_stdout() -> None:
+    """Hand on the answers that came before a failure; where stdout is what failed, let them go."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence_stdout()
+
+
+def _silence_stdout() -> None:
+    """Point stdout nowhere, so that closing it at exit does not fail a second time."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,170 @@
+"""`bertcli classify`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
+from bertcli.cli.recipe import choose_checkpoint, finish, load_model, read_items
+from bertcli.engine.families import Head
+from bertcli.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.tasks.classify import Choice
+    from bertcli.tasks.run import Task
+
+NO_LABELS = (
+    'say what to look for: --labels "sports,politics,science" labels without training, '
+    "-m DIR uses a fine-tuned checkpoint"
+)
+
+
+@grouped
+def classify(
+    context: typer.Context,
+    source: InputFlags,
+    model: ModelFlags,
+    out: OutputFlags,
+    texts: Texts = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Labels for zero-shot, separated by commas; label=description."),
+    ] = None,
+    labels_file: Annotated[
+        Path | None, typer.Option(help="File with one label a line, or label<TAB>description.")
+    ] = None,
+    template: Annotated[
+        str, typer.Option(help="Sentence around a zero-shot label, {} in its place.")
+    ] = "This text is about {}.",
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="Score every label by itself.")
+    ] = False,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            "-k", "--top-k", min=1, help="Labels per text; default 1, all with --threshold."
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Only labels with at least this score.")
+    ] = None,
+) -> None:
+    """Label texts, with labels of your own or with a fine-tuned checkpoint.
+
+    \b
+    bertcli classify --labels "sports,politics,science" "The striker scored twice."
+    bertcli classify --labels "billing=a question about an invoice,bug=an error" -i tickets.csv
+    bertcli classify -m ./my-checkpoint -i reviews.csv --field review -f csv -o labelled.csv
+    tail -f app.log | bertcli classify --labels "error,warning,normal"
+    """
+    from bertcli.tasks.classify import Choice
+    from bertcli.tasks.run import answers
+
+    named = read_labels(labels, labels_file)
+    if "{}" not in template:
+        raise UsageError(f"--template {template}: expected {{}} where the label is to stand")
+    if not named and model.model is None:
+        raise UsageError(NO_LABELS)
+    items = read_items(context, texts, source)
+    several = multi_label or threshold is not None
+    choice = Choice(top_k or (None if several else 1), threshold)
+    checkpoint = choose_checkpoint(model, "embed")
+    if not named:
+        task: Task = _fine_tuned(checkpoint, model, multi_label, choice)
+    elif checkpoint.head is Head.SEQUENCE:
+        task = _by_entailment(checkpoint, model, named, template, multi_label, choice)
+    else:
+        task = _by_similarity(checkpoint, model, named, template, multi_label, choice)
+    finish(answers(task, items), out, items)
+
+
+def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:
+    """Return the zero-shot labels with their descriptions, which default to the labels themselves.
+
+    Raises UsageError when a label is given twice, or only one is.
+    """
+    parts = (listed or "").split(",")
+    if file is not None:
+        try:
+            parts += [line.replace("\t", "=", 1) for line in file.read_text("utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--labels-file {file}: cannot be read ({error})") from error
+    pairs = [part.partition("=") for part in parts if part.strip()]
+    named = {label.strip(): (about or label).strip() for label, _, about in pairs}
+    if len(named) < len(pairs):
+        raise UsageError("the same label was given twice")
+    if not named and (listed is not None or file is not None):
+        raise UsageError("no label was given: name at least two, as in --labels sports,politics")
+    if len(named) == 1:
+        raise UsageError("one label leaves nothing to choose: give at least two")
+    return named
+
+
+def _fine_tuned(
+    checkpoint: Checkpoint, model: ModelFlags, multi_label: bool, choice: Choice
+) -> Task:
+    from bertcli.tasks.classify import Classify
+
+    problem = checkpoint.config.get("problem_type")
+    if problem == "regression":
+        raise CheckpointError(f"{checkpoint.name}: a regression checkpoint has no labels to give")
+    encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model)
+    labels = checkpoint.labels
+    multi = multi_label or problem == "multi_label_classification" or len(labels) == 1
+    if multi and choice.top_k == 1 and not multi_label and problem is not None:
+        choice = replace(choice, top_k=None)
+    return Classify(encoder, tokenizer, window, labels, multi, choice, model.long)
+
+
+def _by_similarity(
+    checkpoint: Checkpoint,
+    model: ModelFlags,
+    named: dict[str, str],
+    template: str,
+    multi_label: bool,
+    choice: Choice,
+) -> Task:
+    from bertcli.cli.embed import build_embed
+    from bertcli.tasks.classify import ClassifyBySimilarity
+
+    embed = replace(build_embed(checkpoint, model), normalize=True)
+    vectors = embed.vectors([template.replace("{}", about) for about in named.values()])
+    return ClassifyBySimilarity(embed, list(named), vectors, multi_label, choice)
+
+
+def _by_entailment(
+    checkpoint: Checkpoint,
+    model: ModelFlags,
+    named: dict[str, str],
+    template: str,
+    multi_label: bool,
+    choice: Choice,
+) -> Task:
+    from bertcli.tasks.classify import ClassifyByEntailment
+
+    lowered = [label.lower() for label in checkpoint.labels]
+    entailment = next((i for i, label in enumerate(lowered) if label.startswith("entail")), None)
+    if entailment is None:
+        raise CheckpointError(
+            f"{checkpoint.name}: --labels needs an NLI checkpoint, with an entailment label; "
+            f"this one knows {', '.join(checkpoint.labels[:5])}: leave --labels out"
+        )
+    contradiction = next((i for i, label in enumerate(lowered) if label.startswith("contra")), 0)
+    encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model)
+    return ClassifyByEntailment(
+        encoder,
+        tokenizer,
+        window,
+        labels=list(named),
+        hypotheses=[template.replace("{}", about) for about in named.values()],
+        entailment=entailment,
+        contradiction=contradiction,
+        multi_label=multi_label,
+        choice=choice,
+        long=model.long,
+    )

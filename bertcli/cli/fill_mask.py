@@ -1,0 +1,62 @@
+"""`bertcli fill-mask`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
+from bertcli.cli.recipe import choose_checkpoint, finish, load_model, read_items
+from bertcli.engine.families import Head
+from bertcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from bertcli.tasks.fill_mask import FillMask
+
+
+@grouped
+def fill_mask(
+    context: typer.Context,
+    source: InputFlags,
+    model: ModelFlags,
+    out: OutputFlags,
+    texts: Texts = None,
+    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Words per mask.")] = 5,
+    targets: Annotated[
+        str | None, typer.Option(help="Score only these words, separated by commas.")
+    ] = None,
+) -> None:
+    """Fill masked words.
+
+    \b
+    bertcli fill-mask "Paris is the [MASK] of France."
+    bertcli fill-mask "The [MASK] sat on the [MASK]." -k 3
+    bertcli fill-mask "The film was [MASK]." --targets "good,bad,underwhelming"
+    bertcli fill-mask -i sentences.txt -f csv -o filled.csv
+    """
+    from bertcli.tasks.fill_mask import FillMask
+    from bertcli.tasks.run import answers
+
+    items = read_items(context, texts, source)
+    checkpoint = choose_checkpoint(model, "fill-mask")
+    encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, model)
+    task = FillMask(encoder, tokenizer, window, top_k, _words(targets), model.long)
+    _refuse_without_mask(task, texts or [])
+    finish(answers(task, items), out, items)
+
+
+def _words(targets: str | None) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in (targets or "").split(",") if word.strip())
+    if targets is not None and not words:
+        raise UsageError('--targets names no word: give some, as in --targets "good,bad"')
+    return words
+
+
+def _refuse_without_mask(task: FillMask, texts: list[str]) -> None:
+    from bertcli.tasks.fill_mask import NO_MASK
+
+    if any(not task.has_mask(text) for text in texts):
+        raise UsageError(NO_MASK)
+    if task.targets:
+        _ = task.target_ids

@@ -1,0 +1,121 @@
+"""Options that several commands share, as dataclasses that a command takes whole.
+
+`@grouped` unfolds every parameter that is one of these into its fields, so that Typer sees the
+options and the command sees the group.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from bertcli.engine.choices import BATCH_TOKENS, Long, Precision
+from bertcli.inputs.formats import InputFormat
+from bertcli.outputs.formats import OutputFormat
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with its dataclass parameters unfolded into single options."""
+    hints = get_type_hints(command, include_extras=True)
+    names = list(inspect.signature(command).parameters)
+    groups = {name: hints[name] for name in names if dataclasses.is_dataclass(hints[name])}
+    own = [p for n, p in inspect.signature(command).parameters.items() if n not in groups]
+    own = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in own]
+    shared = [p for group in groups.values() for p in _parameters(group)]
+
+    @wraps(command)
+    def unfolded(**values: Any) -> None:
+        built = {
+            name: group(**{f.name: values.pop(f.name) for f in dataclasses.fields(group)})
+            for name, group in groups.items()
+        }
+        command(**values, **built)
+
+    parameters = own + shared
+    unfolded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    unfolded.__annotations__ = {p.name: p.annotation for p in parameters}
+    del unfolded.__wrapped__
+    return unfolded
+
+
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
+        )
+        for f in dataclasses.fields(group)
+    ]
+
+
+Texts = Annotated[
+    list[str] | None, typer.Argument(help="Text itself; for files use -i.", show_default=False)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class InputFlags:
+    """Where the records come from."""
+
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("-i", "--input", help="File, glob, folder, or - for stdin; repeatable."),
+    ] = None
+    input_format: Annotated[
+        InputFormat | None, typer.Option(help="Format of the input, whatever its suffix.")
+    ] = None
+    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text"
+    whole_file: Annotated[
+        bool, typer.Option("--whole-file", help="One record per text file, not per line.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFlags:
+    """Which checkpoint answers, and how it runs."""
+
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", help="Built-in name, folder, or Hugging Face name."),
+    ] = None
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
+    precision: Annotated[
+        Precision,
+        typer.Option(help="fp32 and int8 run on ONNX Runtime, bf16 on torch; auto is fp32."),
+    ] = Precision.AUTO
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens in one batch.")] = (
+        BATCH_TOKENS
+    )
+    long: Annotated[
+        Long, typer.Option(help="Text over the model's length: windows, a cut, or an error.")
+    ] = Long.WINDOW
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFlags:
+    """Where the answers go, and in which form."""
+
+    output_format: Annotated[
+        OutputFormat | None,
+        typer.Option("-f", "--format", help="Table on a terminal, JSON lines in a pipe."),
+    ] = None
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="File to write, replaced when complete.")
+    ] = None
+    max_errors: Annotated[
+        int | None, typer.Option(min=0, help="Stop after more than this many bad records.")
+    ] = None
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notes on stderr.")] = False
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Counts and rate at the end.")
+    ] = False
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress line.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False

@@ -1,0 +1,115 @@
+"""`bertcli qa`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, grouped
+from bertcli.cli.recipe import (
+    Incoming,
+    choose_checkpoint,
+    finish,
+    incoming,
+    input_options,
+    load_model,
+    stdin_or_help,
+)
+from bertcli.engine.families import Head
+from bertcli.errors import UsageError
+from bertcli.records import BadRecord, Item, Pause, Record
+
+NO_QUESTION = 'no question was asked: give one, as in bertcli qa "Who wrote it?" -i report.txt'
+
+Questions = Annotated[
+    list[str] | None,
+    typer.Argument(help="Questions; none when the input has a column of them.", show_default=False),
+]
+
+
+@grouped
+def qa(
+    command: typer.Context,
+    source: InputFlags,
+    model: ModelFlags,
+    out: OutputFlags,
+    questions: Questions = None,
+    context: Annotated[
+        list[str] | None, typer.Option(help="Text to find the answer in; repeatable.")
+    ] = None,
+    question_field: Annotated[str, typer.Option(help="Column of the questions.")] = "question",
+    context_field: Annotated[str, typer.Option(help="Column of the contexts.")] = "context",
+    per_line: Annotated[
+        bool, typer.Option("--per-line", help="Each line of a text file is a context of its own.")
+    ] = False,
+    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Answers per context.")] = 1,
+    no_answer_threshold: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="No answer above this probability of none; 1: always one."),
+    ] = 0.5,
+) -> None:
+    """Answer questions from texts, word for word.
+
+    \b
+    bertcli qa -m DIR "Who wrote the report?" -i report.txt
+    bertcli qa -m DIR "When was it built?" --context "The bridge was built in 1932."
+    bertcli qa -m DIR -i squad.jsonl -f csv -o answers.csv
+    """
+    from bertcli.tasks.qa import Qa
+    from bertcli.tasks.run import answers
+
+    source = replace(source, whole_file=not per_line)
+    if questions:
+        if not all(question.strip() for question in questions):
+            raise UsageError(NO_QUESTION)
+        contexts = _contexts(command, context or [], source)
+        items = replace(contexts, items=_ask(questions, contexts))
+    elif context:
+        raise UsageError(NO_QUESTION)
+    else:
+        items = _read_questions(command, source, question_field, context_field)
+    checkpoint = choose_checkpoint(model, "qa")
+    encoder, tokenizer, window = load_model(checkpoint, Head.QA, model)
+    task = Qa(encoder, tokenizer, window, top_k, no_answer_threshold, long=model.long)
+    finish(answers(task, items), out, items)
+
+
+def _contexts(command: typer.Context, texts: list[str], source: InputFlags) -> Incoming:
+    from bertcli.inputs.records import read_records
+
+    given = bool(texts or source.inputs)
+    stdin = stdin_or_help(command, given)
+    records = read_records(input_options(texts, source), stdin)
+    from_stdin = not given or "-" in (source.inputs or ())
+    return incoming(records, stdin, from_stdin)
+
+
+def _read_questions(
+    command: typer.Context, source: InputFlags, question_field: str, context_field: str
+) -> Incoming:
+    from bertcli.inputs.records import question_records, read_rows
+
+    stdin = stdin_or_help(command, bool(source.inputs))
+    rows = read_rows(input_options((), source), stdin)
+    records = question_records(rows, question_field, context_field)
+    return incoming(records, stdin, not source.inputs or "-" in source.inputs)
+
+
+def _ask(questions: list[str], contexts: Iterable[Item]) -> Iterator[Item]:
+    """Yield every question over every context, numbered anew in that order."""
+    number = 0
+    for item in contexts:
+        if isinstance(item, Pause):
+            yield item
+            continue
+        asked: list[Record | BadRecord] = (
+            [item]
+            if isinstance(item, BadRecord)
+            else [replace(item, question=question) for question in questions]
+        )
+        for one in asked:
+            yield replace(one, id=number)
+            number += 1

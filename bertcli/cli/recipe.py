@@ -1,0 +1,233 @@
+"""The steps that every task's command has in common: read, load, answer, write, report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+import typer
+
+from bertcli.errors import BertcliError, UsageError
+from bertcli.records import BadRecord, Item, Record
+
+if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.checkpoints.load import LoadOptions
+    from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags
+    from bertcli.engine.encoder import Encoder
+    from bertcli.engine.families import Head
+    from bertcli.engine.tokens import TextTokenizer
+    from bertcli.inputs.source import InputOptions
+    from bertcli.outputs.write import Tally
+    from bertcli.results import Answer
+
+ERRORS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """The records of a command line, and what is known of them beforehand.
+
+    `live` where they come from a pipe that may make us wait; `options` where each of the input's
+    rows is one record.
+    """
+
+    items: Iterator[Item]
+    live: bool = False
+    options: InputOptions | None = None
+
+    def __iter__(self) -> Iterator[Item]:
+        return self.items
+
+
+def stdin_or_help(context: typer.Context, given: bool) -> BinaryIO | None:
+    """Return stdin when records come from it; show the command's help when there is no input.
+
+    Stdin is read with `-i -`, and with neither text nor files where it is not a terminal.
+    """
+    if not given and (sys.stdin is None or sys.stdin.isatty()):
+        show_help(context)
+    return None if sys.stdin is None else sys.stdin.buffer
+
+
+def show_help(context: typer.Context) -> NoReturn:
+    """Show a command's help on stderr and leave with exit code 2."""
+    typer.echo(context.get_help(), err=True)
+    raise typer.Exit(UsageError.exit_code)
+
+
+def input_options(texts: Iterable[str], flags: InputFlags) -> InputOptions:
+    """Return what the readers are to read."""
+    from bertcli.inputs.source import InputOptions
+
+    return InputOptions(
+        texts=tuple(texts),
+        inputs=tuple(flags.inputs or ()),
+        field=flags.field,
+        whole_file=flags.whole_file,
+        input_format=flags.input_format,
+    )
+
+
+def read_items(context: typer.Context, texts: list[str] | None, flags: InputFlags) -> Incoming:
+    """Return the records of a command line, with pauses where they come from a live pipe."""
+    from bertcli.inputs.records import read_records
+
+    for text in texts or ():
+        _hint_at_file(text)
+    given = bool(texts or flags.inputs)
+    stdin = stdin_or_help(context, given)
+    options = input_options(texts or (), flags)
+    records = read_records(options, stdin)
+    from_stdin = not given or "-" in (flags.inputs or ())
+    return replace(incoming(records, stdin, from_stdin), options=options)
+
+
+def incoming(
+    records: Iterator[Record | BadRecord], stdin: BinaryIO | None, from_stdin: bool
+) -> Incoming:
+    """Return the records, with pauses where stdin is a pipe that may have to be waited for."""
+    from bertcli.inputs.live import is_live, with_pauses
+
+    live = from_stdin and is_live(stdin)
+    return Incoming(with_pauses(records) if live else iter(records), live)
+
+
+def choose_checkpoint(flags: ModelFlags, task: str) -> Checkpoint:
+    """Return the checkpoint of `-m`, or the built-in one of a command."""
+    from bertcli.checkpoints.catalog import builtin_for
+    from bertcli.checkpoints.resolve import ModelChoice, builtin_checkpoint, resolve
+
+    if flags.model is not None:
+        return resolve(ModelChoice(flags.model, flags.revision, flags.offline))
+    found = builtin_for(task)
+    if found is None:
+        raise UsageError(
+            f"there is no built-in checkpoint for {task} yet: give one with -m, "
+            "a folder or a Hugging Face name"
+        )
+    return builtin_checkpoint(found)
+
+
+def load_options(flags: ModelFlags) -> LoadOptions:
+    """Return how the checkpoint is to run."""
+    from bertcli.checkpoints.load import LoadOptions
+
+    if flags.device not in ("auto", "cpu", "cuda", "mps"):
+        raise UsageError(f"--device {flags.device}: expected auto, cpu, cuda or mps")
+    return LoadOptions(flags.device, flags.precision, flags.batch_tokens)
+
+
+def load_model(
+    checkpoint: Checkpoint, head: Head, flags: ModelFlags
+) -> tuple[Encoder, TextTokenizer, int]:
+    """Return a checkpoint's encoder, its tokenizer, and the tokens it reads at once."""
+    from bertcli.checkpoints.load import load_encoder, load_tokenizer
+
+    tokenizer = load_tokenizer(checkpoint)
+    encoder = load_encoder(checkpoint, head, load_options(flags))
+    known = checkpoint.config.get("vocab_size")
+    if isinstance(known, int) and tokenizer.vocabulary_size > known:
+        warn(
+            f"{checkpoint.name}: its tokenizer.json has {tokenizer.vocabulary_size:,} tokens and "
+            f"its config.json {known:,}: is it the tokenizer of another model?"
+        )
+    return encoder, tokenizer, min(checkpoint.window, tokenizer.max_length or checkpoint.window)
+
+
+def finish(answers: Iterable[Answer], flags: OutputFlags, source: Incoming) -> None:
+    """Write the answers and report on stderr; leaves with exit code 3 when a record failed.
+
+    Answers to a live `source` are handed on one by one.
+    """
+    from bertcli.inputs.size import expected_records
+    from bertcli.outputs.formats import OutputFormat, choose_format, is_stdout
+    from bertcli.outputs.progress import progress
+    from bertcli.outputs.write import Destination, write_answers
+
+    terminal = sys.stdout.isatty()
+    fmt = choose_format(flags.output_format, flags.output, terminal)
+    destination = Destination(
+        path=flags.output,
+        live=source.live,
+        terminal=terminal,
+        width=shutil.get_terminal_size().columns,
+        color=terminal and not os.environ.get("NO_COLOR"),
+    )
+    shows_progress = sys.stderr.isatty() and not (flags.quiet or flags.no_progress)
+    began = time.perf_counter()
+    on_screen = terminal and is_stdout(flags.output)
+    named = not flags.quiet and not (on_screen and fmt is OutputFormat.TABLE)  # which has them
+    shown = shows_progress and not on_screen
+    total = expected_records(source.options) if shown and source.options else None
+    with progress(shown, total) as advance:
+        watched = _watched(answers, flags, named, advance)
+        tally = write_answers(watched, fmt, destination)
+    _report(tally, flags, time.perf_counter() - began)
+    if tally.errors:
+        raise typer.Exit(3)
+
+
+def warn(line: str) -> None:
+    """Write one line to stderr."""
+    typer.echo(f"bertcli: {line}", err=True)
+
+
+def _watched(
+    answers: Iterable[Answer], flags: OutputFlags, named: bool, advance: Callable[[int], None]
+) -> Iterator[Answer]:
+    """Yield the answers; with `named` tell the first errors on stderr; stop after too many."""
+    errors = 0
+    for answer in answers:
+        if answer.error is not None:
+            errors += 1
+            if named and errors <= ERRORS_SHOWN:
+                warn(_error_line(answer))
+            if named and errors == ERRORS_SHOWN + 1:
+                warn("more bad records follow; each has its error in the output")
+            if flags.max_errors is not None and errors > flags.max_errors:
+                raise BertcliError(
+                    f"stopped after {errors} bad records (--max-errors {flags.max_errors}); "
+                    f"the last: {_error_line(answer)}"
+                )
+        yield answer
+        advance(1)
+
+
+def _error_line(answer: Answer) -> str:
+    place, error = str(answer.record.place), answer.error or ""
+    return error if error.startswith(place) else f"{place}: {error}"
+
+
+def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
+    if flags.quiet:
+        return
+    if tally.cut_texts:
+        warn(f"{tally.cut_texts} texts were cut, by {tally.cut_tokens} tokens in all")
+    if tally.errors:
+        warn(f"{tally.errors} of {tally.records} records failed")
+    if flags.verbose:
+        rate = f"{tally.records / max(seconds, 1e-9):,.0f} records/s"
+        warn(f"{tally.records} records, {tally.tokens} tokens, {seconds:.2f} s, {rate}")
+
+
+def _hint_at_file(text: str) -> None:
+    """Say that a text is also a file's name: most probably the file was meant."""
+    try:
+        is_file = len(text) < 256 and Path(text).is_file()
+    except (OSError, ValueError):
+        return
+    if is_file:
+        warn(f"{text} is taken as text; to read the file of that name use -i {text}")
+
+
+def begun(items: Incoming) -> Incoming:
+    """Return the records once the first of them is read, so that an unusable input is told now."""
+    return replace(items, items=chain(list(islice(items, 1)), items))
