@@ -1,0 +1,210 @@
+"""`bertcli index` and `bertcli search`, with the built-in base and with a tiny checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Ran, Run
+
+NOTES = "The cat sleeps on the sofa.\nStock markets fell sharply.\nA recipe for bread and soup.\n"
+
+
+@pytest.fixture
+def tiny(run: Run, tiny_checkpoint: Any, here: Path) -> Callable[..., Ran]:
+    """Return a function that runs `bertcli index …` or `search …` with a tiny checkpoint."""
+    (here / "notes.txt").write_text(NOTES)
+    return lambda *arguments, **more: run(*arguments, "-m", tiny_checkpoint("bert"), **more)
+
+
+@pytest.fixture
+def built(tiny: Callable[..., Ran], here: Path) -> Path:
+    """The folder of an index over the notes."""
+    assert tiny("index", "build", "idx", "-i", "notes.txt").code == 0
+    return here / "idx"
+
+
+def facts(run: Run, folder: str = "idx") -> dict[str, Any]:
+    """Return what `index info` says."""
+    ran = run("index", "info", folder)
+    assert ran.code == 0
+    return dict(ran.records[0])
+
+
+def test_meaning_finds_what_words_do_not(run: Run, here: Path) -> None:
+    """With the built-in base and no other option, a question finds the passage about it."""
+    (here / "notes.txt").write_text(NOTES)
+    ran = run("index", "build", "idx", "-i", "notes.txt")
+    assert ran.err == "bertcli: 3 documents added; 3 documents in 3 passages now\n"
+    (record,) = run("search", "a pet taking a nap", "--index", "idx", "-k", 2).records
+    best, second = record["hits"]
+    assert (best["text"], best["document"], best["line"]) == (NOTES.splitlines()[0], "notes.txt", 1)
+    assert 1 >= best["score"] > second["score"]
+
+
+def test_queries_come_from_files_too(tiny: Callable[..., Ran], built: Path, here: Path) -> None:
+    """Every line of -i is a query, answered in order; a bad line costs its own answer only."""
+    lines = NOTES.encode().splitlines()
+    (here / "queries.txt").write_bytes(b"\n".join([lines[2], b"\xff", lines[0]]))
+    ran = tiny("search", "--index", "idx", "-i", "queries.txt", "-k", 1)
+    first, bad, third = ran.records
+    assert [r["hits"][0]["line"] for r in (first, third)] == [3, 1]
+    assert first["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+    assert bad["source"] == "queries.txt:2"
+    assert ran.code == 3
+    table = tiny("search", "--index", "idx", "-i", "queries.txt", "-k", 2, "-f", "csv").out
+    assert table.splitlines()[0] == "query,rank,score,document,line,text,error"
+    assert len(table.splitlines()) == 6
+
+
+def test_what_is_in_is_passed_over(tiny: Callable[..., Ran], built: Path, run: Run) -> None:
+    """Adding a file twice changes nothing; adding another one adds its texts."""
+    ran = tiny("index", "add", "idx", "-i", "notes.txt")
+    assert ran.err == "bertcli: 0 documents added; 3 documents in 3 passages now\n"
+    Path("more.jsonl").write_text('{"text": "A new text.", "year": 2024}\n')
+    assert tiny("index", "add", "idx", "-i", "more.jsonl", "-q").err == ""
+    assert facts(run)["documents"] == 4
+    (record,) = tiny("search", "A new text.", "--index", "idx", "-k", 1).records
+    assert record["hits"][0]["columns"] == {"year": 2024}
+
+
+def test_an_index_is_not_built_over_another(
+    tiny: Callable[..., Ran], built: Path, run: Run, here: Path
+) -> None:
+    """`index build` on an index is refused, and makes it anew only with --overwrite."""
+    ran = tiny("index", "build", "idx", "-i", "notes.txt")
+    assert ran.code == 1
+    assert ran.said("idx is an index already", "bertcli index add idx", "--overwrite")
+    (here / "one.txt").write_text("only one\n")
+    assert tiny("index", "build", "idx", "--overwrite", "-i", "one.txt").code == 0
+    assert facts(run)["documents"] == 1
+
+
+def test_a_folder_with_other_files_is_left_alone(tiny: Callable[..., Ran], here: Path) -> None:
+    """An index is not spread over somebody's own folder."""
+    (here / "mine").mkdir()
+    (here / "mine" / "thesis.txt").write_text("precious")
+    ran = tiny("index", "build", "mine", "-i", "notes.txt")
+    assert ran.code == 1
+    assert ran.said("mine holds other files")
+    assert [path.name for path in (here / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("source", ["none.txt", "empty.txt"])
+def test_unusable_input_leaves_no_index_behind(
+    tiny: Callable[..., Ran], here: Path, source: str
+) -> None:
+    """After a slip in the file's name the same command, corrected, works."""
+    (here / "empty.txt").touch()
+    assert tiny("index", "build", "idx", "-i", source).code == 1
+    assert not (here / "idx").exists()
+
+
+def test_a_long_text_is_found_by_each_of_its_parts(
+    tiny: Callable[..., Ran], here: Path, run: Run
+) -> None:
+    """Nothing of a long text is cut off: every sentence is the best passage for itself."""
+    sentences = [f"Sentence number {n} is about topic {n % 7}." for n in range(120)]
+    (here / "long.txt").write_text("\n".join(sentences))
+    tiny("index", "build", "idx", "--whole-file", "-i", "long.txt", "--chunk-tokens", 40)
+    found = facts(run)
+    assert (found["documents"], found["chunk_tokens"]) == (1, 40)
+    assert found["passages"] > 20
+    (record,) = tiny("search", "x", "--index", "idx", "-k", 10_000).records
+    assert len(record["hits"]) == found["passages"]
+    text = "\n".join(hit["text"] for hit in sorted(record["hits"], key=lambda h: h["line"]))
+    assert all(sentence in text for sentence in sentences)
+    assert {hit["line"] for hit in record["hits"]} <= set(range(1, 121))
+
+
+@pytest.mark.parametrize("long", ["window", "truncate", "error"])
+def test_chunks_are_read_whole_whatever_long_says(
+    tiny: Callable[..., Ran], here: Path, long: str
+) -> None:
+    """Passages are cut to fit, so --long neither cuts nor refuses them, also inside words."""
+    (here / "words.txt").write_text("zqxj" * 20 + " " + "qzjx" * 24 + " breadwaterkitchen" * 200)
+    ran = tiny("index", "build", "idx", "-i", "words.txt", "--long", long)
+    assert ran.code == 0
+    assert "1 documents added" in ran.err
+
+
+def test_another_model_is_refused(
+    run: Run, tiny_checkpoint: Any, built: Path, tiny: Callable[..., Ran]
+) -> None:
+    """Vectors of two models are never compared; the message has the command that mends it."""
+    other = tiny_checkpoint("bert", seed=1)
+    for line in (["search", "x", "--index", "idx"], ["index", "add", "idx", "-i", "notes.txt"]):
+        ran = run(*line, "-m", other)
+        assert ran.code == 1
+        assert ran.said("is of another model", "--overwrite")
+
+
+def test_the_model_of_an_index_needs_no_mention(
+    run: Run, built: Path, tiny_checkpoint: Any
+) -> None:
+    """Without -m a search takes the model that the index names."""
+    assert len(run("search", "x", "--index", "idx").records[0]["hits"]) == 3
+    assert facts(run)["name"] == str(tiny_checkpoint("bert"))
+
+
+def test_a_copy_is_searched_without_the_sources(
+    tiny: Callable[..., Ran], built: Path, here: Path
+) -> None:
+    """An index holds its texts: copied elsewhere, with the files gone, it still shows them."""
+    shutil.copytree(built, here / "copy")
+    shutil.rmtree(built)
+    (here / "notes.txt").unlink()
+    (record,) = tiny("search", "x", "--index", "copy", "-k", 3).records
+    assert sorted(hit["text"] for hit in record["hits"]) == sorted(NOTES.splitlines())
+
+
+def _newer(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+
+
+def _cut(suffix: str) -> Callable[[Path], None]:
+    def cut(folder: Path) -> None:
+        (path,) = folder.glob(f"*{suffix}")
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return cut
+
+
+def _removed(suffix: str) -> Callable[[Path], None]:
+    return lambda folder: next(folder.glob(f"*{suffix}")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "part"),
+    [
+        (_newer, "newer bertcli"),
+        (_cut(".f32"), "vectors"),
+        (_removed(".f32"), "missing"),
+        (_removed(".sqlite"), "missing"),
+        (_cut(".sqlite"), "idx"),
+        (_cut("manifest.json"), "manifest.json is not JSON"),
+        (_removed("manifest.json"), "is not an index"),
+    ],
+    ids=str,
+)
+def test_a_damaged_index_is_refused(
+    tiny: Callable[..., Ran], built: Path, damage: Callable[[Path], None], part: str
+) -> None:
+    """Damage is one line that names the index, never a wrong hit."""
+    damage(built)
+    ran = tiny("search", "x", "--index", "idx")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.said("idx", part)
+
+
+def test_a_missing_index_says_how_to_make_one(tiny: Callable[..., Ran]) -> None:
+    """The first search of a newcomer ends with the command that was forgotten."""
+    ran = tiny("search", "x", "--index", "none")
+    assert ran.code == 1
+    assert ran.said("index none does not exist", "bertcli index build none -i FILES")
