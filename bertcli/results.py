@@ -116,7 +116,7 @@ class JointFill:
 
 @dataclass(frozen=True, slots=True)
 class FillMaskResult:
-    """The words for each mask alone and, where there are several masks, for all of them together."""
+    """The words for each mask alone and, where there are several, for all of them together."""
 
     masks: tuple[MaskFills, ...]
     reading: Reading
@@ -290,7 +290,7 @@ class EmbedResult:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A found passage: its cosine with the query, its text, its place and its document's columns."""
+    """A found passage: its cosine with the query, text and place, and the document's columns."""
 
     score: float
     text: str

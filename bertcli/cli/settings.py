@@ -80,7 +80,9 @@ def _defaults(
 def _values(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table's own keys, spelled as the long options are."""
     return {
-        name.replace("_", "-"): value for name, value in table.items() if not isinstance(value, dict)
+        name.replace("_", "-"): value
+        for name, value in table.items()
+        if not isinstance(value, dict)
     }
 
 

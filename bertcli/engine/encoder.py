@@ -15,6 +15,14 @@ from bertcli.engine.windows import Window
 Logits = NDArray[np.float32]
 
 
+Reduce = Callable[[Logits], Logits]
+
+
+def unreduced(output: Logits) -> Logits:
+    """Return a window's array as it is."""
+    return output
+
+
 class Encoder(Protocol):
     """A loaded model with one head."""
 
@@ -23,11 +31,12 @@ class Encoder(Protocol):
         """What `encode` computes."""
         ...
 
-    def encode(self, windows: Sequence[Window]) -> list[Logits]:
+    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
         """Return one float32 array per window, in their order.
 
         A bare encoder gives hidden states (length, d), a sequence head logits (labels,), a token
         head (length, labels), an answer head (length, 2), a masked-LM head (masks, vocabulary).
+        `reduce` is applied to each as soon as it is there, so that what nobody needs is not held.
         """
         ...
 
@@ -38,13 +47,14 @@ def encode_in_batches(
     head: Head,
     padding: int,
     budget: int,
+    reduce: Reduce = unreduced,
 ) -> list[Logits]:
-    """Return each window's array, computed in batches within the token budget."""
+    """Return each window's array, reduced, computed in batches within the token budget."""
     found: dict[int, Logits] = {}
     for indices in plan([len(window) for window in windows], budget):
         members = [windows[i] for i in indices]
         outputs = _split(run(pad(members, padding)), members, head)
-        found.update(zip(indices, outputs, strict=True))
+        found.update(zip(indices, map(reduce, outputs), strict=True))
     return [found[i] for i in range(len(windows))]
 
 

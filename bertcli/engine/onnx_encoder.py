@@ -9,7 +9,7 @@ import numpy as np
 
 from bertcli.engine.batching import Batch
 from bertcli.engine.choices import BATCH_TOKENS, Precision
-from bertcli.engine.encoder import Logits, encode_in_batches
+from bertcli.engine.encoder import Logits, Reduce, encode_in_batches, unreduced
 from bertcli.engine.families import Config, Head
 from bertcli.engine.graph import Graph, build_graph
 from bertcli.engine.weights import Weights
@@ -38,9 +38,11 @@ class OnnxEncoder:
         self._batch_tokens = batch_tokens
         self._session = _session(graph)
 
-    def encode(self, windows: Sequence[Window]) -> list[Logits]:
+    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
         """Return one array per window; see `Encoder.encode`."""
-        return encode_in_batches(self._run, windows, self.head, self._padding, self._batch_tokens)
+        return encode_in_batches(
+            self._run, windows, self.head, self._padding, self._batch_tokens, reduce
+        )
 
     def _run(self, batch: Batch) -> Logits:
         feed: dict[str, Any] = {"ids": batch.ids, "mask": batch.mask}

@@ -18,7 +18,7 @@ def pool(hidden: NDArray[np.float32], how: Pooling) -> Vector:
     """
     if how is Pooling.MEAN:
         return np.asarray(hidden.mean(axis=0))
-    pooled: Vector = hidden[0] if how is Pooling.CLS else hidden.max(axis=0)
+    pooled: Vector = hidden[0].copy() if how is Pooling.CLS else hidden.max(axis=0)
     return pooled
 
 

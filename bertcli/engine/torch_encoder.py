@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertcli.engine.batching import Batch
 from bertcli.engine.choices import BATCH_TOKENS, Precision
-from bertcli.engine.encoder import Logits, encode_in_batches
+from bertcli.engine.encoder import Logits, Reduce, encode_in_batches, unreduced
 from bertcli.engine.families import Head
 from bertcli.engine.weights import Weights
 from bertcli.engine.windows import Window
@@ -65,9 +65,11 @@ class TorchEncoder:
         self._padding = int(self._model.config.pad_token_id or 0)
         self._token_types = getattr(self._model.config, "type_vocab_size", 0) > 1
 
-    def encode(self, windows: Sequence[Window]) -> list[Logits]:
+    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
         """Return one array per window; see `Encoder.encode`."""
-        return encode_in_batches(self._run, windows, self.head, self._padding, self._batch_tokens)
+        return encode_in_batches(
+            self._run, windows, self.head, self._padding, self._batch_tokens, reduce
+        )
 
     def _run(self, batch: Batch) -> Logits:
         import torch

@@ -60,6 +60,10 @@ class Classify:
         reader = Embed(self.encoder, self.tokenizer, self.window, long=self.long)
         return reader.plan(records)
 
+    def reduce(self, output: Logits) -> Logits:
+        """Return a window's logits as they are."""
+        return output
+
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
         """Return the labels from logits (labels,) per window."""
         logits = weighted_mean(list(outputs), [len(window) for window in plan.windows])
@@ -90,8 +94,12 @@ class ClassifyBySimilarity:
         """Return every text's windows."""
         return self.embed.plan(records)
 
+    def reduce(self, output: Logits) -> Logits:
+        """Return hidden states (length, d) pooled to one vector (d,)."""
+        return self.embed.reduce(output)
+
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
-        """Return the labels from hidden states per window."""
+        """Return the labels from the vectors of the windows."""
         cosines = self.vectors @ self.embed.decode(record, plan, outputs).vector
         scores = cosines.astype(np.float64) if self.multi_label else softmax(cosines / TEMPERATURE)
         return ClassifyResult(self.choice.of(self.labels, scores), plan.reading)
@@ -123,6 +131,10 @@ class ClassifyByEntailment:
         room = self.window - self.tokenizer.frame.pair - max(len(ids) for ids in hypotheses)
         tokenised = self.tokenizer.tokenize([record.text for record in records])
         return [self._plan_one(tokens, hypotheses, room) for tokens in tokenised]
+
+    def reduce(self, output: Logits) -> Logits:
+        """Return a window's logits as they are."""
+        return output
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
         """Return the labels from logits (3,) per pair."""

@@ -38,10 +38,13 @@ class Embed:
         found = self.tokenizer.ids([self.prompt + record.text for record in records])
         return [self._plan_one(_bare(ids)) for ids in found]
 
+    def reduce(self, output: Logits) -> Logits:
+        """Return hidden states (length, d) pooled to one vector (d,)."""
+        return pool(output, self.pooling)
+
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> EmbedResult:
-        """Return the vector of hidden states, one array (length, d) per window."""
-        pooled = [pool(hidden, self.pooling) for hidden in outputs]
-        vector = weighted_mean(pooled, [len(window) for window in plan.windows])
+        """Return the vector of a text from those of its windows, (d,) each."""
+        vector = weighted_mean(list(outputs), [len(window) for window in plan.windows])
         return EmbedResult(normalised(vector) if self.normalize else vector, plan.reading)
 
     def vectors(self, texts: Sequence[str]) -> Vector:
@@ -52,7 +55,8 @@ class Embed:
             if isinstance(plan, RecordError):
                 raise plan
             plans.append(plan)
-        outputs = iter(self.encoder.encode([w for plan in plans for w in plan.windows]))
+        windows = [window for plan in plans for window in plan.windows]
+        outputs = iter(self.encoder.encode(windows, self.reduce))
         rows = [
             self.decode(record, plan, [next(outputs) for _ in plan.windows]).vector
             for record, plan in zip(records, plans, strict=True)

@@ -88,6 +88,10 @@ class FillMask:
         texts = [record.text.replace(PLACEHOLDER, self.mask_token) for record in records]
         return [self._plan_one(tokens) for tokens in self.tokenizer.tokenize(texts)]
 
+    def reduce(self, output: Logits) -> Logits:
+        """Return a window's logits as they are."""
+        return output
+
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> FillMaskResult:
         """Return the words from logits (masks, vocabulary) per window."""
         places = self._places(record.text)

@@ -50,6 +50,10 @@ class Ner:
         tokenised = self.tokenizer.tokenize([record.text for record in records])
         return [self._plan_one(tokens) for tokens in tokenised]
 
+    def reduce(self, output: Logits) -> Logits:
+        """Return a window's logits as they are."""
+        return output
+
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> NerResult:
         """Return the entities from logits (length, labels) per window."""
         probabilities = softmax(stitch(plan.windows, outputs))

@@ -45,6 +45,10 @@ class Qa:
         pairs = zip(questions, contexts, strict=True)
         return [self._plan_one(question, context) for question, context in pairs]
 
+    def reduce(self, output: Logits) -> Logits:
+        """Return a window's logits as they are."""
+        return output
+
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> QaResult:
         """Return the answers from start and end logits (length, 2) per window."""
         table = span_table(plan.windows, outputs, self.longest)

@@ -37,6 +37,10 @@ class Task(Protocol):
         """The model that computes the windows."""
         ...
 
+    def reduce(self, output: Logits) -> Logits:
+        """Return of a window's array what `decode` needs; nothing else is held."""
+        ...
+
     def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
         """Return every record's windows, or why it cannot be answered."""
         ...
@@ -81,7 +85,8 @@ def _answer_group(task: Task, group: Sequence[Record | BadRecord]) -> Iterator[A
     records = [item for item in group if isinstance(item, Record)]
     plans = task.plan(records)
     good = [plan for plan in plans if isinstance(plan, Plan)]
-    outputs = iter(task.encoder.encode([window for plan in good for window in plan.windows]))
+    windows = [window for plan in good for window in plan.windows]
+    outputs = iter(task.encoder.encode(windows, task.reduce))
     planned = iter(plans)
     for item in group:
         if isinstance(item, BadRecord):

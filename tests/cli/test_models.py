@@ -309,7 +309,7 @@ def test_verify_finds_truncated_weights(
         ({"num_hidden_layers": 2}, "the weights lack"),
         ({"id2label": {"0": "O"}}, "3 outputs"),
         ({"vocab_size": 4}, "the model knows 4"),
-        ({"max_position_embeddings": 64}, "does not run"),
+        ({"max_position_embeddings": 64}, "config.json implies"),
         ({"model_type": 7}, "problem"),
         ({"num_attention_heads": "two"}, "problem"),
     ],

@@ -158,7 +158,7 @@ def small_vocabulary(task: FillMask, keep: int) -> FillMask:
     class Narrow:
         head = task.encoder.head
 
-        def encode(self, windows: Any) -> Any:
+        def encode(self, windows: Any, reduce: Any = None) -> Any:
             """Leave the last `keep` tokens their logits."""
             found = [one.copy() for one in task.encoder.encode(windows)]
             for one in found:

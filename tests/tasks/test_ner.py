@@ -195,7 +195,7 @@ class Names:
     def __init__(self, first: int, inside: int, margin: int) -> None:
         self.first, self.inside, self.margin = first, inside, margin
 
-    def encode(self, windows: Any) -> list[np.ndarray]:
+    def encode(self, windows: Any, reduce: Any = None) -> list[np.ndarray]:
         """Label two ids as the beginning and the inside of a name, `margin` off the edges."""
         found = []
         for window in windows:

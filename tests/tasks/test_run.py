@@ -115,7 +115,11 @@ class Lengths:
         windows = tuple(Window(ids[i : i + 1], ids[:1], i, i + 1, 0) for i in range(len(text)))
         return Plan(windows, Tokens(none, none, none), Reading(len(text), len(windows)))
 
-    def encode(self, windows: Sequence[Window]) -> list[Logits]:
+    def reduce(self, output: Logits) -> Logits:
+        """Keep all of it."""
+        return output
+
+    def encode(self, windows: Sequence[Window], reduce: Any = None) -> list[Logits]:
         """Answer each window with its id."""
         return [np.where(w.ids == ord("n"), np.nan, w.ids).astype(np.float32) for w in windows]
 
