@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,19 +30,24 @@ def search(
     ],
     texts: Texts = None,
     top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Passages per query.")] = 10,
+    prompt: Annotated[
+        str, typer.Option(help="Text before every query; that of the passages is not used here.")
+    ] = "",
 ) -> None:
     """Find the passages of an index that are nearest in meaning to a query.
 
     \b
     bertcli search "how do I reset my password" --index my-index
     bertcli search -i queries.txt --index my-index -k 3 -f csv
+    bertcli search --prompt "query: " "password reset" --index my-e5-index
     """
     from bertcli.tasks.run import answers
 
     items = read_items(context, texts, source)
     folder, embed = open_index(index, model)
     with folder:
-        finish(_found(answers(embed, items), folder, top_k), out, items)
+        embedded = answers(replace(embed, prompt=prompt), items)
+        finish(_found(embedded, folder, top_k), out, items)
 
 
 def _found(embedded: Iterable[Answer], folder: IndexFolder, count: int) -> Iterator[Answer]:

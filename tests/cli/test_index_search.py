@@ -208,3 +208,14 @@ def test_a_missing_index_says_how_to_make_one(tiny: Callable[..., Ran]) -> None:
     ran = tiny("search", "x", "--index", "none")
     assert ran.code == 1
     assert ran.said("index none does not exist", "bertcli index build none -i FILES")
+
+
+def test_queries_and_passages_have_their_own_prompts(tiny: Callable[..., Ran], here: Path) -> None:
+    """With one prompt on both sides a passage finds itself; without it on the query, less so."""
+    assert tiny("index", "build", "idx", "-i", "notes.txt", "--prompt", "passage: ").code == 0
+    text = NOTES.splitlines()[1]
+    (same,) = tiny("search", text, "--index", "idx", "--prompt", "passage: ").records
+    (bare,) = tiny("search", text, "--index", "idx").records
+    assert same["hits"][0]["text"] == text
+    assert same["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+    assert max(hit["score"] for hit in bare["hits"] if hit["text"] == text) < 0.999
