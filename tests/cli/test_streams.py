@@ -310,7 +310,7 @@ def test_an_interrupted_run_cleans_up(
     old = endless.with_name("answers.jsonl")
     old.write_text("old\n")
     line = [*BERTCLI, "classify", "-m", classifier, "-i", endless, "-o", old]
-    with subprocess.Popen(line, stderr=subprocess.PIPE) as running:
+    with subprocess.Popen(line, stderr=subprocess.PIPE, preexec_fn=_heeds_ctrl_c) as running:
         _wait_for(lambda: any(path.stat().st_size for path in old.parent.glob(".bertcli-*.tmp")))
         running.send_signal(number)
         assert running.wait(20) == code
@@ -319,6 +319,11 @@ def test_an_interrupted_run_cleans_up(
     assert said == ("bertcli: interrupted\n" if number is signal.SIGINT else "")
     assert old.read_text() == "old\n"
     assert sorted(path.name for path in old.parent.iterdir()) == ["answers.jsonl", "endless.txt"]
+
+
+def _heeds_ctrl_c() -> None:
+    """Undo what a shell does to a job in the background, of which the tests may be one."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _wait_for(happened: object) -> None:
