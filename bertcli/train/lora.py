@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,6 +34,15 @@ def add_lora(model: nn.Module, rank: int, heads: list[str]) -> PeftModel:
         modules_to_save=[name for name in NORMS if name in present] + heads,
     )
     wrapped = get_peft_model(model, config)
+    _multiply_factors_first(wrapped)
+    return wrapped
+
+
+def go_on_with_lora(model: nn.Module, folder: Path) -> PeftModel:
+    """Wrap a model with the adapter in a folder, ready to be trained further."""
+    from peft import PeftModel
+
+    wrapped = PeftModel.from_pretrained(model, str(folder), is_trainable=True).float()
     _multiply_factors_first(wrapped)
     return wrapped
 

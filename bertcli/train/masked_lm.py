@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from bertcli.checkpoints.layout import Checkpoint
 from bertcli.errors import CheckpointError
-from bertcli.train.lora import add_lora
+from bertcli.train.lora import add_lora, go_on_with_lora
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 def _bert(model: Any, hidden: Tensor) -> Tensor:
@@ -57,19 +60,25 @@ class MaskedLm(nn.Module):
 
         Dropout more than halves the speed on a CPU. Eager attention trains 1.5 times as fast there
         as torch's fused one, whose backward pass is slow in bfloat16. A checkpoint without a head
-        gets one whose dense layer starts as the identity.
+        gets one whose dense layer starts as the identity; an adapter is trained on, at its rank.
         """
         super().__init__()
         kind = str(checkpoint.config["model_type"])
-        if kind not in HEADS or checkpoint.adapter is not None:
-            what = "an adapter" if checkpoint.adapter else f"the architecture {kind}"
-            raise CheckpointError(f"{checkpoint.name}: {what} cannot be trained to fill masks")
+        if kind not in HEADS:
+            raise CheckpointError(
+                f"{checkpoint.name}: the architecture {kind} cannot be trained to fill masks"
+            )
+        if checkpoint.adapter and rank is None:
+            raise CheckpointError(f"{checkpoint.name}: an adapter is trained on with LoRA only")
         self._head = HEADS[kind]
         plain, missing = _load(checkpoint)
-        self.fresh_head = any(DENSE[kind] in name for name in missing)
-        if self.fresh_head:
+        if any(DENSE[kind] in name for name in missing):
             _start_as_identity(plain, DENSE[kind])
-        self.peft = add_lora(plain, rank, [DENSE[kind]]) if rank else None
+        self.peft: PeftModel | None = None
+        if checkpoint.adapter:
+            self.peft = go_on_with_lora(plain, checkpoint.adapter.folder)
+        elif rank:
+            self.peft = add_lora(plain, rank, [DENSE[kind]])
         self.plain = plain
 
     def forward(self, ids: Tensor, selected: Tensor) -> Tensor:

@@ -69,14 +69,20 @@ def _write_adapter(peft: Any, base: Checkpoint, into: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    name = HUB_BASE if base.name == BASE_NAME else str(Path(base.name).resolve())
-    peft.peft_config["default"].base_model_name_or_path = name
+    peft.peft_config["default"].base_model_name_or_path = _name_of_base(base)
     peft.save_pretrained(into, save_embedding_layers=False)
     card = into / "README.md"
     card.unlink(missing_ok=True)
     weights = into / "adapter_model.safetensors"
     tensors = load_file(weights)
     save_file({key: tensor.to(torch.float16) for key, tensor in tensors.items()}, weights)
+
+
+def _name_of_base(base: Checkpoint) -> str:
+    """Return the name under which the base is found again, by bertcli and by PEFT."""
+    if base.adapter:
+        return str(base.adapter.config["base_model_name_or_path"])
+    return HUB_BASE if base.name == BASE_NAME else str(base.folder.resolve())
 
 
 def _masked_lm_config(base: Checkpoint) -> dict[str, Any]:

@@ -166,3 +166,21 @@ def test_a_run_needs_an_end(corpus: Path, tmp_path: Path, capsys: Any) -> None:
     """Without steps or minutes nothing starts."""
     assert main(["train", "fill-mask", str(corpus), "-o", str(tmp_path / "out")]) == 2
     assert "--minutes N or --steps N" in capsys.readouterr().err
+
+
+def test_an_adapter_is_trained_on(corpus: Path, tmp_path: Path, tiny_checkpoint: Any) -> None:
+    """Training begins where the adapter ended, and its result stands on the same base."""
+    base = tiny_checkpoint("bert", Head.BASE)
+    assert main(command(corpus, tmp_path / "first", base, "--rank", "4")) == 0
+    first = resolve(ModelChoice(str(tmp_path / "first")))
+    again = MaskedLm(first, rank=4)
+    ids = torch.tensor([[2, 10, 11, 12, 3]])
+    chosen = torch.tensor([[False, False, True, False, False]])
+    window = Window(ids[0].numpy(), np.zeros(5, np.int64), 0, 3, 1, masks=(2,))
+    (before,) = load_encoder(first, Head.MASKED_LM).encode([window])
+    np.testing.assert_allclose(again(ids, chosen).detach().numpy(), before, atol=2e-4)
+    assert main(command(corpus, tmp_path / "second", tmp_path / "first", "--rank", "4")) == 0
+    second = resolve(ModelChoice(str(tmp_path / "second")))
+    assert second.folder == first.folder
+    (after,) = load_encoder(second, Head.MASKED_LM).encode([window])
+    assert np.abs(after - before).max() > 1e-3
