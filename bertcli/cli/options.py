@@ -91,7 +91,7 @@ class ModelFlags:
         Precision,
         typer.Option(help="fp32 and int8 run on ONNX Runtime, bf16 on torch; auto is fp32."),
     ] = Precision.AUTO
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens in one batch.")] = (
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens in one batch.")] = (
         BATCH_TOKENS
     )
     long: Annotated[

@@ -22,18 +22,21 @@ class Batch:
     lengths: tuple[int, ...]
 
 
-def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def plan(lengths: Sequence[int], budget: int, mixed: bool = True) -> list[list[int]]:
     """Return the indices of each batch: sorted by length, `n · longest` within the budget.
 
-    A window longer than the budget is a batch of its own. Empty when there is nothing to do.
+    A window longer than the budget is a batch of its own. Without `mixed` all windows of a batch
+    have one length, so that nothing is padded. Empty when there is nothing to do.
 
-    >>> plan([5, 1, 2, 5], 10)
-    [[1, 2], [0, 3]]
+    >>> plan([5, 1, 2, 5], 10), plan([5, 1, 2, 5], 10, mixed=False)
+    ([[1, 2], [0, 3]], [[1], [2], [0, 3]])
     """
     order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
     batches: list[list[int]] = []
     for index in order:
-        if batches and (len(batches[-1]) + 1) * lengths[index] <= budget:
+        last = batches[-1] if batches else []
+        alike = bool(last) and (mixed or lengths[last[0]] == lengths[index])
+        if alike and (len(last) + 1) * lengths[index] <= budget:
             batches[-1].append(index)
         else:
             batches.append([index])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-BATCH_TOKENS = 1_024
-"""Padded tokens in a batch; 4,096 was slower, its activations leave the processor's cache."""
+BATCH_TOKENS = 512
+"""Tokens in a batch; larger ones were slower, their activations leave the processor's cache."""
 
 
 class Precision(StrEnum):

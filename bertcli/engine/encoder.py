@@ -45,15 +45,18 @@ def encode_in_batches(
     run: Callable[[Batch], Logits],
     windows: Sequence[Window],
     head: Head,
-    padding: int,
+    padding: int | None,
     budget: int,
     reduce: Reduce = unreduced,
 ) -> list[Logits]:
-    """Return each window's array, reduced, computed in batches within the token budget."""
+    """Return each window's array, reduced, computed in batches within the token budget.
+
+    Without a token for `padding` a batch has windows of one length only.
+    """
     found: dict[int, Logits] = {}
-    for indices in plan([len(window) for window in windows], budget):
+    for indices in plan([len(window) for window in windows], budget, mixed=padding is not None):
         members = [windows[i] for i in indices]
-        outputs = _split(run(pad(members, padding)), members, head)
+        outputs = _split(run(pad(members, padding or 0)), members, head)
         found.update(zip(indices, map(reduce, outputs), strict=True))
     return [found[i] for i in range(len(windows))]
 

@@ -34,18 +34,15 @@ class OnnxEncoder:
         self.head = head
         graph = build_graph(config, weights, head, precision)
         self._token_types = graph.token_types
-        self._padding = int(str(config.get("pad_token_id") or 0))
         self._batch_tokens = batch_tokens
         self._session = _session(graph)
 
     def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
         """Return one array per window; see `Encoder.encode`."""
-        return encode_in_batches(
-            self._run, windows, self.head, self._padding, self._batch_tokens, reduce
-        )
+        return encode_in_batches(self._run, windows, self.head, None, self._batch_tokens, reduce)
 
     def _run(self, batch: Batch) -> Logits:
-        feed: dict[str, Any] = {"ids": batch.ids, "mask": batch.mask}
+        feed: dict[str, Any] = {"ids": batch.ids}
         if self._token_types:
             feed["types"] = batch.types
         if self.head is Head.MASKED_LM:

@@ -121,6 +121,6 @@ def test_graphs_pass_the_checker(head: Head, precision: Precision, tiny_checkpoi
     onnx.checker.check_model(model)
     declared = {one.name for one in model.graph.initializer}
     assert set(graph.arrays) < declared
-    wanted = {"ids", "mask", "types"} | ({"positions"} if head is Head.MASKED_LM else set())
+    wanted = {"ids", "types"} | ({"positions"} if head is Head.MASKED_LM else set())
     assert {one.name for one in model.graph.input} == wanted
     assert len(graph.model) < 40_000
