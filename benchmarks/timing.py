@@ -1,0 +1,110 @@
+"""What the benchmarks share: contestants timed in turn, child processes, texts, and tables."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+BERTCLI = str(Path(sys.executable).with_name("bertcli"))
+PEERS = Path(__file__).parent / "peers"
+TEXTS = 1_200
+LONGEST = 900
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """The seconds of every run of one contestant."""
+
+    name: str
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle run, which a single disturbance does not move."""
+        return statistics.median(self.seconds)
+
+    @property
+    def best(self) -> float:
+        """The quickest run."""
+        return min(self.seconds)
+
+    @property
+    def worst(self) -> float:
+        """The slowest run."""
+        return max(self.seconds)
+
+
+def alternate(
+    contestants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1
+) -> list[Timed]:
+    """Return the time of each contestant, run in turn so that a busy machine is busy for all.
+
+    Every other round goes backwards; the first `warm_up` rounds are not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(warm_up + rounds):
+        for name in list(contestants)[:: 1 if number % 2 == 0 else -1]:
+            began = time.perf_counter()
+            contestants[name]()
+            spent = time.perf_counter() - began
+            if number >= warm_up:
+                seconds[name].append(spent)
+        print(f"round {number + 1} of {warm_up + rounds}", file=sys.stderr)
+    return [Timed(name, tuple(spent)) for name, spent in seconds.items()]
+
+
+def run(command: Sequence[str]) -> str:
+    """Return what a command writes to stdout; see `environment`."""
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, encoding="utf-8"
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed with exit code {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a child: no network for either side, and modules kept compiled."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"HF_HUB_OFFLINE": "1"}
+
+
+def peer(script: str, *arguments: str) -> list[str]:
+    """Return the command of one of the scripts in `peers/`."""
+    return [sys.executable, str(PEERS / script), *arguments]
+
+
+def read_texts(file: Path | None, count: int = TEXTS) -> list[str]:
+    """Return the lines of a file or, without one, paragraphs of Python's own manual.
+
+    The manual comes with every interpreter (`pydoc_data`); its paragraphs have 53 tokens on
+    average, one in ten under 18 and one in ten over 100, much like Wikipedia's.
+    """
+    if file is not None:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if line.strip()][:count]
+    from pydoc_data.topics import topics
+
+    found = (" ".join(part.split()) for topic in topics.values() for part in topic.split("\n\n"))
+    texts = sorted({text for text in found if 40 <= len(text) <= LONGEST and is_prose(text)})
+    random.Random(SEED).shuffle(texts)
+    return texts[:count]
+
+
+def is_prose(text: str) -> bool:
+    """Tell a paragraph from a program listing or a ruled table: most of it is letters."""
+    return sum(letter.isalpha() or letter == " " for letter in text) > 0.8 * len(text)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table, its first column to the left and the others to the right."""
+    ruler = [":---", *["---:"] * (len(headings) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, ruler, *rows])
