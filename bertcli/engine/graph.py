@@ -112,8 +112,9 @@ class _Builder:
 
     def linear(self, x: str, module: str, rows: int, columns: int) -> str:
         """Return `x · weightᵀ + bias` for a torch-style weight (out, in)."""
-        name, bias = f"{module}.weight", self.weight(f"{module}.bias", rows)
+        name = f"{module}.weight"
         matrix = self.raw(name, rows, columns)
+        bias = self.weight(f"{module}.bias", rows)
         if not self.int8:
             product = self.op(
                 "FusedMatMul", x, self.array(name, matrix), domain=MICROSOFT, transB=1

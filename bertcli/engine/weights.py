@@ -84,11 +84,12 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
             module = plain.removesuffix(".lora_A.weight")
             a, b = (_float32(adapter, one) for one in (name, name.replace("lora_A", "lora_B")))
             weight = _base_weight(base, f"{module}.weight")
-            update = _scale(config, module, len(a)) * (b @ a)
+            update = (b * np.float32(_scale(config, module, len(a)))) @ a
             if update.shape != weight.shape:
                 shapes = f"{list(update.shape)} and {list(weight.shape)}"
                 raise CheckpointError(f"the adapter and its base differ in {module}: {shapes}")
-            changed[_name_in(base, f"{module}.weight")] = weight + update
+            update += weight  # in place: fresh memory for every matrix costs a cold start more
+            changed[_name_in(base, f"{module}.weight")] = update
         elif not plain.endswith(".lora_B.weight"):
             _refuse_unknown_parameter(plain)
             changed[_name_in(base, plain.replace(".modules_to_save", ""))] = _float32(adapter, name)
