@@ -91,9 +91,7 @@ class ModelFlags:
         Precision,
         typer.Option(help="fp32 and int8 run on ONNX Runtime, bf16 on torch; auto is fp32."),
     ] = Precision.AUTO
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens in one batch.")] = (
-        BATCH_TOKENS
-    )
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens in one batch.")] = BATCH_TOKENS
     long: Annotated[
         Long, typer.Option(help="Text over the model's length: windows, a cut, or an error.")
     ] = Long.WINDOW
