@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from bertcli.cli.options import InputFlags, ModelFlags, grouped
-from bertcli.cli.recipe import choose_checkpoint, input_options, load_model, warn
+from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.recipe import choose_checkpoint, load_model, read_texts
 from bertcli.engine.families import Head
 
 app = typer.Typer(help="Measure checkpoints.", rich_markup_mode=None, no_args_is_help=True)
@@ -41,7 +40,7 @@ def fill_mask(
     """
     from bertcli.evaluate.fill_mask import measure_fill_mask
 
-    texts = _texts(files, field)
+    texts = read_texts(files, field)
     checkpoint = choose_checkpoint(model, "fill-mask")
     encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, model)
     score = measure_fill_mask(encoder, tokenizer, texts, window, mask_rate, seed)
@@ -57,14 +56,3 @@ def fill_mask(
         return
     for name, value in found.items():
         typer.echo(f"{name:14} {value}")
-
-
-def _texts(files: list[str], field: str) -> Iterator[str]:
-    from bertcli.inputs.records import read_records
-    from bertcli.records import BadRecord
-
-    for record in read_records(input_options((), InputFlags(inputs=files, field=field))):
-        if isinstance(record, BadRecord):
-            warn(f"{record.place}: {record.error}; passed over")
-        else:
-            yield record.text

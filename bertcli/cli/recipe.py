@@ -90,6 +90,18 @@ def read_items(context: typer.Context, texts: list[str] | None, flags: InputFlag
     return replace(incoming(records, stdin, from_stdin), options=options)
 
 
+def read_texts(files: list[str], field: str) -> Iterator[str]:
+    """Yield the texts of files to train or to measure on; bad records are told and passed over."""
+    from bertcli.inputs.records import read_records
+    from bertcli.inputs.source import InputOptions
+
+    for record in read_records(InputOptions(inputs=tuple(files), field=field)):
+        if isinstance(record, BadRecord):
+            warn(f"{record.place}: {record.error}; passed over")
+        else:
+            yield record.text
+
+
 def incoming(
     records: Iterator[Record | BadRecord], stdin: BinaryIO | None, from_stdin: bool
 ) -> Incoming:

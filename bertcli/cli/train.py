@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import InputFlags
-from bertcli.cli.recipe import warn
+from bertcli.cli.recipe import read_texts, warn
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -173,7 +171,7 @@ def _blocks(
     def tokenised(files: list[str], name: str) -> NDArray[np.uint32]:
         path = work / f"{name}.u32"
         if not path.is_file():
-            write_tokens(_paragraphs(files, field), tokenizer, path)
+            write_tokens(read_texts(files, field), tokenizer, path)
         return open_blocks(path, content)
 
     blocks = tokenised(corpus, "corpus")
@@ -183,18 +181,6 @@ def _blocks(
     if len(blocks) < 2:
         raise UsageError("the corpus is one block: give more text, or held-out text with --valid")
     return blocks[:-kept], blocks[-kept:]
-
-
-def _paragraphs(files: list[str], field: str) -> Iterator[str]:
-    from bertcli.cli.recipe import input_options
-    from bertcli.inputs.records import read_records
-    from bertcli.records import BadRecord
-
-    for record in read_records(input_options((), InputFlags(inputs=files, field=field))):
-        if isinstance(record, BadRecord):
-            warn(f"{record.place}: {record.error}; passed over")
-        else:
-            yield record.text
 
 
 def _note(progress: Progress) -> None:
