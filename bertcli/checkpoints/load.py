@@ -28,11 +28,15 @@ CAN_DO = {
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """Where and how to run: device auto, cpu, cuda or mps; `auto` precision is fp32."""
+    """Where and how to run: device auto, cpu, cuda or mps; `auto` precision is fp32.
+
+    `brief` is for a few short texts: the engine starts sooner and computes more slowly.
+    """
 
     device: str = "auto"
     precision: Precision = Precision.AUTO
     batch_tokens: int = BATCH_TOKENS
+    brief: bool = False
 
 
 def load_encoder(
@@ -110,7 +114,9 @@ def _on_onnx(checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encode
     precision = Precision.FP32 if options.precision is Precision.AUTO else options.precision
     weights = load_weights(checkpoint)
     try:
-        return OnnxEncoder(checkpoint.config, weights, head, precision, options.batch_tokens)
+        return OnnxEncoder(
+            checkpoint.config, weights, head, precision, options.batch_tokens, options.brief
+        )
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.name}: {error}") from error
 

@@ -24,6 +24,7 @@ from bertcli.cli import (
     search,
     train,
 )
+from bertcli.cli.quick import QuickCommand, QuickGroup
 from bertcli.cli.settings import user_defaults
 from bertcli.errors import BertcliError, UsageError
 
@@ -34,6 +35,7 @@ COMPLETION = "_BERTCLI_COMPLETE"  # set by the shell that asks for completions
 
 app = typer.Typer(
     name=NAME,
+    cls=QuickGroup,
     add_completion=True,
     no_args_is_help=False,
     rich_markup_mode=None,
@@ -63,12 +65,12 @@ def bertcli(
         typer.echo(context.get_help())
 
 
-app.command("fill-mask")(fill_mask.fill_mask)
-app.command("classify")(classify.classify)
-app.command("ner")(ner.ner)
-app.command("qa")(qa.qa)
-app.command("embed")(embed.embed)
-app.command("search")(search.search)
+app.command("fill-mask", cls=QuickCommand)(fill_mask.fill_mask)
+app.command("classify", cls=QuickCommand)(classify.classify)
+app.command("ner", cls=QuickCommand)(ner.ner)
+app.command("qa", cls=QuickCommand)(qa.qa)
+app.command("embed", cls=QuickCommand)(embed.embed)
+app.command("search", cls=QuickCommand)(search.search)
 app.add_typer(index.app, name="index")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")

@@ -75,11 +75,11 @@ def classify(
     choice = Choice(top_k or (None if several else 1), threshold)
     checkpoint = choose_checkpoint(model, "embed")
     if not named:
-        task: Task = _fine_tuned(checkpoint, model, multi_label, choice)
+        task: Task = _fine_tuned(checkpoint, model, items.few, multi_label, choice)
     elif checkpoint.head is Head.SEQUENCE:
-        task = _by_entailment(checkpoint, model, named, template, multi_label, choice)
+        task = _by_entailment(checkpoint, model, items.few, named, template, multi_label, choice)
     else:
-        task = _by_similarity(checkpoint, model, named, template, multi_label, choice)
+        task = _by_similarity(checkpoint, model, items.few, named, template, multi_label, choice)
     finish(answers(task, items), out, items)
 
 
@@ -106,14 +106,14 @@ def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:
 
 
 def _fine_tuned(
-    checkpoint: Checkpoint, model: ModelFlags, multi_label: bool, choice: Choice
+    checkpoint: Checkpoint, model: ModelFlags, brief: bool, multi_label: bool, choice: Choice
 ) -> Task:
     from bertcli.tasks.classify import Classify
 
     problem = checkpoint.config.get("problem_type")
     if problem == "regression":
         raise CheckpointError(f"{checkpoint.name}: a regression checkpoint has no labels to give")
-    encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model)
+    encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model, brief)
     labels = checkpoint.labels
     multi = multi_label or problem == "multi_label_classification" or len(labels) == 1
     if multi and choice.top_k == 1 and not multi_label and problem is not None:
@@ -124,6 +124,7 @@ def _fine_tuned(
 def _by_similarity(
     checkpoint: Checkpoint,
     model: ModelFlags,
+    brief: bool,
     named: dict[str, str],
     template: str,
     multi_label: bool,
@@ -132,7 +133,7 @@ def _by_similarity(
     from bertcli.cli.embed import build_embed
     from bertcli.tasks.classify import ClassifyBySimilarity
 
-    embed = replace(build_embed(checkpoint, model), normalize=True)
+    embed = replace(build_embed(checkpoint, model, brief=brief), normalize=True)
     vectors = embed.vectors([template.replace("{}", about) for about in named.values()])
     return ClassifyBySimilarity(embed, list(named), vectors, multi_label, choice)
 
@@ -140,6 +141,7 @@ def _by_similarity(
 def _by_entailment(
     checkpoint: Checkpoint,
     model: ModelFlags,
+    brief: bool,
     named: dict[str, str],
     template: str,
     multi_label: bool,
@@ -155,7 +157,7 @@ def _by_entailment(
             f"this one knows {', '.join(checkpoint.labels[:5])}: leave --labels out"
         )
     contradiction = next((i for i, label in enumerate(lowered) if label.startswith("contra")), 0)
-    encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model)
+    encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model, brief)
     return ClassifyByEntailment(
         encoder,
         tokenizer,

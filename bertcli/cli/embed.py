@@ -47,7 +47,8 @@ def embed(
     from bertcli.tasks.run import answers
 
     items = read_items(context, texts, source)
-    task = build_embed(choose_checkpoint(model, "embed"), model, pooling, normalize, prompt)
+    checkpoint = choose_checkpoint(model, "embed")
+    task = build_embed(checkpoint, model, pooling, normalize, prompt, items.few)
     finish(answers(task, items), out, items)
 
 
@@ -57,15 +58,17 @@ def build_embed(
     pooling: Pooling | None = None,
     normalize: bool | None = None,
     prompt: str | None = None,
+    brief: bool = False,
 ) -> Embed:
     """Return the embedding task with the checkpoint's own settings where none are given.
 
     A checkpoint without sentence-transformers settings is pooled by the mean, not normalised.
+    `brief` where only a few texts are to be embedded.
     """
     from bertcli.tasks.embed import Embed
 
     stored = checkpoint.sentence
-    encoder, tokenizer, window = load_model(checkpoint, Head.BASE, model)
+    encoder, tokenizer, window = load_model(checkpoint, Head.BASE, model, brief)
     text = stored.prompts.get(prompt or "", prompt or "")
     limit = min(window, stored.max_length or window)
     if len(tokenizer.ids([text])[0]) > limit // 2:

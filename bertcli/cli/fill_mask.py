@@ -40,7 +40,7 @@ def fill_mask(
 
     items = read_items(context, texts, source)
     checkpoint = choose_checkpoint(model, "fill-mask")
-    encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, model)
+    encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, model, items.few)
     task = FillMask(encoder, tokenizer, window, top_k, _words(targets), model.long)
     _refuse_without_mask(task, texts or [])
     finish(answers(task, items), out, items)

@@ -131,7 +131,7 @@ def info(folder: Folder, debug: Debug = False) -> None:
         typer.echo(f"{name:15} {value}")
 
 
-def open_index(folder: Path, model: ModelFlags) -> tuple[IndexFolder, Embed]:
+def open_index(folder: Path, model: ModelFlags, brief: bool = False) -> tuple[IndexFolder, Embed]:
     """Return an index and the model that made it, found by its recorded name unless `-m` says one.
 
     Raises IndexFolderError when that model is not the one whose vectors the index holds.
@@ -143,9 +143,8 @@ def open_index(folder: Path, model: ModelFlags) -> tuple[IndexFolder, Embed]:
     recorded = read_manifest(folder).model
     chosen = replace(model, model=model.model or recorded.name)
     checkpoint = choose_checkpoint(chosen, "embed")
-    embed = build_embed(
-        checkpoint, chosen, Pooling(recorded.pooling), recorded.normalize, recorded.prompt
-    )
+    pooling, prompt = Pooling(recorded.pooling), recorded.prompt
+    embed = build_embed(checkpoint, chosen, pooling, recorded.normalize, prompt, brief)
     return IndexFolder.open(folder, identity(checkpoint, embed)), embed
 
 

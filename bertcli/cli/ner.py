@@ -35,6 +35,6 @@ def ner(
 
     items = read_items(context, texts, source)
     checkpoint = choose_checkpoint(model, "ner")
-    encoder, tokenizer, window = load_model(checkpoint, Head.TOKEN, model)
+    encoder, tokenizer, window = load_model(checkpoint, Head.TOKEN, model, items.few)
     task = Ner(encoder, tokenizer, window, checkpoint.labels, aggregate, model.long)
     finish(answers(task, items), out, items)

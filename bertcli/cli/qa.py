@@ -72,7 +72,7 @@ def qa(
     else:
         items = _read_questions(command, source, question_field, context_field)
     checkpoint = choose_checkpoint(model, "qa")
-    encoder, tokenizer, window = load_model(checkpoint, Head.QA, model)
+    encoder, tokenizer, window = load_model(checkpoint, Head.QA, model, items.few)
     task = Qa(encoder, tokenizer, window, top_k, no_answer_threshold, long=model.long)
     finish(answers(task, items), out, items)
 
@@ -84,7 +84,7 @@ def _contexts(command: typer.Context, texts: list[str], source: InputFlags) -> I
     stdin = stdin_or_help(command, given)
     records = read_records(input_options(texts, source), stdin)
     from_stdin = not given or "-" in (source.inputs or ())
-    return incoming(records, stdin, from_stdin)
+    return replace(incoming(records, stdin, from_stdin), few=bool(texts) and not source.inputs)
 
 
 def _read_questions(

@@ -35,12 +35,13 @@ ERRORS_SHOWN = 10
 class Incoming:
     """The records of a command line, and what is known of them beforehand.
 
-    `live` where they come from a pipe that may make us wait; `options` where each of the input's
-    rows is one record.
+    `live` where they come from a pipe that may make us wait; `few` where all of them stand on the
+    command line; `options` where each of the input's rows is one record.
     """
 
     items: Iterator[Item]
     live: bool = False
+    few: bool = False
     options: InputOptions | None = None
 
     def __iter__(self) -> Iterator[Item]:
@@ -87,7 +88,8 @@ def read_items(context: typer.Context, texts: list[str] | None, flags: InputFlag
     options = input_options(texts or (), flags)
     records = read_records(options, stdin)
     from_stdin = not given or "-" in (flags.inputs or ())
-    return replace(incoming(records, stdin, from_stdin), options=options)
+    few = bool(texts) and not flags.inputs
+    return replace(incoming(records, stdin, from_stdin), few=few, options=options)
 
 
 def read_texts(files: list[str], field: str) -> Iterator[str]:
@@ -128,23 +130,26 @@ def choose_checkpoint(flags: ModelFlags, task: str) -> Checkpoint:
     return builtin_checkpoint(found)
 
 
-def load_options(flags: ModelFlags) -> LoadOptions:
-    """Return how the checkpoint is to run."""
+def load_options(flags: ModelFlags, brief: bool = False) -> LoadOptions:
+    """Return how the checkpoint is to run; `brief` for a few texts."""
     from bertcli.checkpoints.load import LoadOptions
 
     if flags.device not in ("auto", "cpu", "cuda", "mps"):
         raise UsageError(f"--device {flags.device}: expected auto, cpu, cuda or mps")
-    return LoadOptions(flags.device, flags.precision, flags.batch_tokens)
+    return LoadOptions(flags.device, flags.precision, flags.batch_tokens, brief)
 
 
 def load_model(
-    checkpoint: Checkpoint, head: Head, flags: ModelFlags
+    checkpoint: Checkpoint, head: Head, flags: ModelFlags, brief: bool = False
 ) -> tuple[Encoder, TextTokenizer, int]:
-    """Return a checkpoint's encoder, its tokenizer, and the tokens it reads at once."""
+    """Return a checkpoint's encoder, its tokenizer, and the tokens it reads at once.
+
+    `brief` where only a few texts are to be read: it starts sooner.
+    """
     from bertcli.checkpoints.load import load_encoder, load_tokenizer
 
     tokenizer = load_tokenizer(checkpoint)
-    encoder = load_encoder(checkpoint, head, load_options(flags))
+    encoder = load_encoder(checkpoint, head, load_options(flags, brief))
     known = checkpoint.config.get("vocab_size")
     if isinstance(known, int) and tokenizer.vocabulary_size > known:
         warn(

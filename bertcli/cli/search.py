@@ -44,7 +44,7 @@ def search(
     from bertcli.tasks.run import answers
 
     items = read_items(context, texts, source)
-    folder, embed = open_index(index, model)
+    folder, embed = open_index(index, model, items.few)
     with folder:
         embedded = answers(replace(embed, prompt=prompt), items)
         finish(_found(embedded, folder, top_k), out, items)

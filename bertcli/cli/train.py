@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bertcli.engine.tokens import TextTokenizer
     from bertcli.train.blocks import MaskRates, Vocabulary
     from bertcli.train.fill_mask import Progress, Score, Settings
+    from bertcli.train.optimizers import Optimizer
     from bertcli.train.save import Card
 
 HELD_OUT = 0.01
@@ -53,6 +54,7 @@ def fill_mask(
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps.")] = None,
     method: Annotated[Method, typer.Option(help="What is trained.")] = Method.LORA,
     rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = 64,
+    optimizer: Annotated[str, typer.Option(help="adamw, or muon for the matrices.")] = "adamw",
     learning_rate: Annotated[
         float | None, typer.Option(min=0, help="Highest rate; default 2e-3, or 5e-4 for full.")
     ] = None,
@@ -99,6 +101,7 @@ def fill_mask(
         steps=steps,
         minutes=minutes,
         batch_blocks=max(1, batch_tokens // block),
+        optimizer=_optimizer(optimizer),
         learning_rate=learning_rate or (2e-3 if method is Method.LORA else 5e-4),
         seed=seed,
         evaluate_every=evaluate_every,
@@ -145,6 +148,15 @@ def _rates(select: float, replace: str) -> MaskRates:
     if min(mask, random, same) < 0 or abs(mask + random + same - 1) > 1e-6:
         raise UsageError(f"--replace {replace}: the three shares must add up to 1")
     return MaskRates(select, mask, random)
+
+
+def _optimizer(name: str) -> Optimizer:
+    from bertcli.train.optimizers import Optimizer
+
+    try:
+        return Optimizer(name)
+    except ValueError:
+        raise UsageError(f"--optimizer {name}: expected adamw or muon") from None
 
 
 def _vocabulary(tokenizer: TextTokenizer) -> Vocabulary:
@@ -218,8 +230,9 @@ def _card(
     body = f"""# Masked language model on {base.name}
 
 Trained with `bertcli train fill-mask`: {what}, {steps:,} steps of {settings.batch_blocks} blocks of
-{block} tokens ({tokens:,} tokens in all), AdamW, learning rate {settings.learning_rate:g} with
-warm-up and linear decay, no dropout, {rates.select:.0%} of the tokens predicted, of which
+{block} tokens ({tokens:,} tokens in all), {settings.optimizer}, learning rate
+{settings.learning_rate:g} with warm-up and linear decay, no dropout, {rates.select:.0%} of the
+tokens predicted, of which
 {rates.mask:.0%} shown as the mask and {rates.random:.0%} as a random token.
 
 On held-out blocks, 15 % of the tokens masked and all of them replaced by the mask: top-1 accuracy

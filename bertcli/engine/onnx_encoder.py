@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +11,12 @@ from bertcli.engine.batching import Batch
 from bertcli.engine.choices import BATCH_TOKENS, Precision
 from bertcli.engine.encoder import Logits, Reduce, encode_in_batches, unreduced
 from bertcli.engine.families import Config, Head
-from bertcli.engine.graph import Graph, build_graph
+from bertcli.engine.graph import build_graph
 from bertcli.engine.weights import Weights
 from bertcli.engine.windows import Window
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
 
@@ -29,20 +30,26 @@ class OnnxEncoder:
         head: Head,
         precision: Precision = Precision.FP32,
         batch_tokens: int = BATCH_TOKENS,
+        brief: bool = False,
     ) -> None:
-        """Build the graph and start the session; CheckpointError where weights do not fit."""
+        """Build the graph and start the session; CheckpointError where weights do not fit.
+
+        `brief` starts sooner and computes more slowly, for a few short texts.
+        """
         self.head = head
-        graph = build_graph(config, weights, head, precision)
+        graph = build_graph(config, weights, head, precision, brief)
         self._token_types = graph.token_types
         self._batch_tokens = batch_tokens
-        self._session = _session(graph)
+        arrays = {name: _usable(array) for name, array in graph.arrays.items()}
+        self._with_every_run = arrays if graph.brief else {}
+        self._session = _session(graph.model, {} if graph.brief else arrays)
 
     def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
         """Return one array per window; see `Encoder.encode`."""
         return encode_in_batches(self._run, windows, self.head, None, self._batch_tokens, reduce)
 
     def _run(self, batch: Batch) -> Logits:
-        feed: dict[str, Any] = {"ids": batch.ids}
+        feed: dict[str, Any] = {"ids": batch.ids, **self._with_every_run}
         if self._token_types:
             feed["types"] = batch.types
         if self.head is Head.MASKED_LM:
@@ -51,16 +58,18 @@ class OnnxEncoder:
         return output
 
 
-def _session(graph: Graph) -> InferenceSession:
+def _usable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array as ONNX Runtime takes it without a copy."""
+    return np.require(array, requirements=["C", "ALIGNED"])
+
+
+def _session(model: bytes, initializers: Mapping[str, NDArray[Any]]) -> InferenceSession:
     """Return a session without graph optimisation, since the graph is written fused."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    values = [
-        onnxruntime.OrtValue.ortvalue_from_numpy(np.require(array, requirements=["C", "ALIGNED"]))
-        for array in graph.arrays.values()
-    ]
-    options.add_external_initializers(list(graph.arrays), values)
-    return onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(one) for one in initializers.values()]
+    options.add_external_initializers(list(initializers), values)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

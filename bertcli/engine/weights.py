@@ -6,6 +6,7 @@ import json
 import mmap
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,19 +36,53 @@ PREFIXES = ("bert", "roberta", "distilbert", "electra")
 ENCODER_PARTS = ("embeddings", "embeddings_project", "encoder", "transformer", "pooler")
 
 
+@dataclass(frozen=True, slots=True)
+class LowRank:
+    """A change `B·A` of a matrix (out, in): `a` is (r, in); `b`, with the scale in it, (out, r)."""
+
+    a: NDArray[np.float32]
+    b: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the shape of the matrix that it changes."""
+        return len(self.b), self.a.shape[1]
+
+
 class Weights(Mapping[str, NDArray[Any]]):
     """The tensors of a checkpoint by name, as views of its memory-mapped files.
 
     Old names of layer-norm parameters (`gamma`, `beta`) answer to the new ones. bfloat16, which
-    numpy lacks, is widened to float32 when asked for.
+    numpy lacks, is widened to float32, and LoRA's changes are added, when a tensor is asked for.
     """
 
-    def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self,
+        tensors: Mapping[str, NDArray[Any]],
+        changes: Mapping[str, LowRank] | None = None,
+    ) -> None:
         self._tensors = {_modern_name(name): tensor for name, tensor in tensors.items()}
+        self._changes = dict(changes or {})
 
     def __getitem__(self, name: str) -> NDArray[Any]:
+        tensor = self.unchanged(name)
+        if (change := self._changes.get(name)) is None:
+            return tensor
+        merged = change.b @ change.a
+        merged += tensor  # in place: fresh memory for every matrix costs a cold start more
+        return merged
+
+    def unchanged(self, name: str) -> NDArray[Any]:
+        """Return a tensor without LoRA's change of it."""
         tensor = self._tensors[name]
         return _widened(tensor) if tensor.dtype == DTYPES["BF16"] else tensor
+
+    def change(self, name: str) -> LowRank | None:
+        """Return LoRA's change of a tensor, if there is one."""
+        return self._changes.get(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -55,9 +90,11 @@ class Weights(Mapping[str, NDArray[Any]]):
     def __len__(self) -> int:
         return len(self._tensors)
 
-    def changed(self, tensors: Mapping[str, NDArray[Any]]) -> Weights:
-        """Return these weights with some of them replaced or added."""
-        return Weights({**self._tensors, **tensors})
+    def adapted(
+        self, tensors: Mapping[str, NDArray[Any]], changes: Mapping[str, LowRank]
+    ) -> Weights:
+        """Return these weights with some of them replaced or added, and some changed by LoRA."""
+        return Weights({**self._tensors, **tensors}, changes)
 
 
 def read_weights(files: list[Path]) -> Weights:
@@ -72,28 +109,30 @@ def read_weights(files: list[Path]) -> Weights:
 
 
 def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) -> Weights:
-    """Return the base with a PEFT LoRA adapter merged: `W + B·A·alpha/r` (Hu et al. 2021, eq. 3).
+    """Return the base with a PEFT LoRA adapter: `W + B·A·alpha/r` (Hu et al. 2021, eq. 3).
 
     Parameters that the adapter carries in full (heads, biases, layer norms) replace the base's.
     """
     _refuse_unknown_variants(config)
-    changed: dict[str, NDArray[Any]] = {}
+    replaced: dict[str, NDArray[Any]] = {}
+    changes: dict[str, LowRank] = {}
     for name in adapter:
         plain = name.removeprefix(PEFT_PREFIX).replace(".base_layer", "")
         if plain.endswith(".lora_A.weight"):
             module = plain.removesuffix(".lora_A.weight")
             a, b = (_float32(adapter, one) for one in (name, name.replace("lora_A", "lora_B")))
+            change = LowRank(a, b * np.float32(_scale(config, module, len(a))))
             weight = _base_weight(base, f"{module}.weight")
-            update = (b * np.float32(_scale(config, module, len(a)))) @ a
-            if update.shape != weight.shape:
-                shapes = f"{list(update.shape)} and {list(weight.shape)}"
+            if change.shape != weight.shape:
+                shapes = f"{list(change.shape)} and {list(weight.shape)}"
                 raise CheckpointError(f"the adapter and its base differ in {module}: {shapes}")
-            update += weight  # in place: fresh memory for every matrix costs a cold start more
-            changed[_name_in(base, f"{module}.weight")] = update
+            target = _name_in(base, f"{module}.weight")
+            replaced[target], changes[target] = weight, change
         elif not plain.endswith(".lora_B.weight"):
             _refuse_unknown_parameter(plain)
-            changed[_name_in(base, plain.replace(".modules_to_save", ""))] = _float32(adapter, name)
-    return base.changed(changed)
+            target = _name_in(base, plain.replace(".modules_to_save", ""))
+            replaced[target] = _float32(adapter, name)
+    return base.adapted(replaced, changes)
 
 
 def _modern_name(name: str) -> str:
@@ -220,7 +259,7 @@ def _base_weight(base: Weights, name: str) -> NDArray[np.float32]:
         known = next((one for one in base if one.endswith(WORD_EMBEDDINGS)), known)
     if known not in base:
         raise CheckpointError(f"the adapter changes {name}, which its base model does not have")
-    return _float32(base, known)
+    return base[known]
 
 
 def _float32(weights: Weights, name: str) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from bertcli.errors import DataError
 from bertcli.train.blocks import MaskRates, Vocabulary, draw_masks, framed
 from bertcli.train.masked_lm import MaskedLm, bf16_is_fast
+from bertcli.train.optimizers import Optimizer, Optimizers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,7 @@ class Settings:
     steps: int | None = None
     minutes: float | None = None
     batch_blocks: int = 16
+    optimizer: Optimizer = Optimizer.ADAMW
     learning_rate: float = 2e-3
     seed: int = 0
     evaluate_every: int = 500
@@ -85,25 +87,21 @@ def train(
     """
     torch.manual_seed(settings.seed)
     parameters = model.trained()
-    optimizer = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    step, spent = _restore(state, parameters, optimizer)
+    optimizers = Optimizers(model, settings.optimizer, settings.learning_rate)
+    step, spent = _restore(state, parameters, optimizers)
     order = np.random.default_rng(settings.seed).permutation(len(blocks))
     first, loss_mean = step, math.nan
     started = saved = time.monotonic()
     began = started - spent
     while (done := _share_done(settings, step, time.monotonic() - began)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(settings, step, done)
+        learning_rate = _learning_rate(settings, step, done)
         rng = np.random.default_rng([settings.seed, step])
         picked = np.arange(step * settings.batch_blocks, (step + 1) * settings.batch_blocks)
         ids = framed(blocks[np.sort(order[picked % len(blocks)])], vocabulary)
         loss = _loss(model, ids, *draw_masks(ids, settings.rates, vocabulary, rng))
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
-        optimizer.step()
-        optimizer.zero_grad()
+        optimizers.step(learning_rate)
         step += 1
         if not math.isfinite(loss.item()):
             raise DataError(f"the loss is not finite at step {step}: use a lower --learning-rate")
@@ -113,8 +111,8 @@ def train(
         score = measure(model, held_out[:EVALUATION_BLOCKS], vocabulary) if due else None
         if due or time.monotonic() - saved > SAVE_SECONDS:
             saved = time.monotonic()
-            _save(state, step, saved - began, parameters, optimizer)
-        yield Progress(step, loss_mean, optimizer.param_groups[0]["lr"], rate, done, score)
+            _save(state, step, saved - began, parameters, optimizers)
+        yield Progress(step, loss_mean, learning_rate, rate, done, score)
 
 
 def measure(model: MaskedLm, blocks: NDArray[np.uint32], vocabulary: Vocabulary) -> Score:
@@ -163,22 +161,20 @@ def _learning_rate(settings: Settings, step: int, done: float) -> float:
 
 
 def _save(
-    path: Path, step: int, seconds: float, parameters: list[Any], optimizer: torch.optim.Optimizer
+    path: Path, step: int, seconds: float, parameters: list[Any], optimizers: Optimizers
 ) -> None:
     partial = path.with_suffix(".partial")
     state = {
         "step": step,
         "seconds": seconds,
         "parameters": [parameter.detach() for parameter in parameters],
-        "optimizer": optimizer.state_dict(),
+        "optimizers": optimizers.state(),
     }
     torch.save(state, partial)
     partial.replace(path)
 
 
-def _restore(
-    path: Path, parameters: list[Any], optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
+def _restore(path: Path, parameters: list[Any], optimizers: Optimizers) -> tuple[int, float]:
     if not path.is_file():
         return 0, 0.0
     state = torch.load(path, weights_only=True)
@@ -187,5 +183,5 @@ def _restore(
     with torch.no_grad():
         for parameter, saved in zip(parameters, state["parameters"], strict=True):
             parameter.copy_(saved)
-    optimizer.load_state_dict(state["optimizer"])
+    optimizers.restore(state["optimizers"])
     return int(state["step"]), float(state["seconds"])

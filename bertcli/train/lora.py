@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -63,6 +62,5 @@ def _multiply_factors_first(wrapped: PeftModel) -> None:
 def _forward(layer: Any, x: Tensor, *_: object, **__: object) -> Tensor:
     adapter = layer.active_adapters[0]
     a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
-    with torch.autocast(x.device.type, enabled=False):
-        weight = layer.base_layer.weight + layer.scaling[adapter] * (b @ a)
+    weight = layer.base_layer.weight + layer.scaling[adapter] * (b @ a)
     return functional.linear(x, weight, layer.base_layer.bias)

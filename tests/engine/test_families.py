@@ -25,7 +25,8 @@ from .windows import assert_close, onnx, ragged_windows, reference, tokenizer_of
 def test_onnx_and_torch_agree_with_transformers(
     model_type: str, head: Head, tiny_checkpoint: Any
 ) -> None:
-    """Both engines give transformers' numbers to 1e-4, whatever is batched together."""
+    """Both engines give transformers' numbers to 1e-4, whatever is batched together; so does what
+    starts sooner for a few texts."""
     folder = tiny_checkpoint(model_type, head)
     windows = ragged_windows(tokenizer_of(folder))
     expected = reference(folder, head, windows)
@@ -33,6 +34,7 @@ def test_onnx_and_torch_agree_with_transformers(
     on_onnx = onnx(folder, head)
     assert isinstance(on_onnx, OnnxEncoder)
     assert_close(on_onnx.encode(windows), expected)
+    assert_close(onnx(folder, head, brief=True).encode(windows), expected)
     assert_close(torch(folder, head).encode(windows), expected)
 
 
@@ -170,6 +172,14 @@ def test_int8_is_close_to_fp32(model_type: str, tiny_checkpoint: Any) -> None:
         assert any(not np.array_equal(a, b) for a, b in zip(exact, quick, strict=True))
         a, b = (np.concatenate([one.ravel() for one in every]) for every in (exact, quick))
         assert float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) > 0.95
+
+
+def test_int8_is_never_brief(tiny_checkpoint: Any) -> None:
+    """For a few texts int8 computes what it computes for many."""
+    folder = tiny_checkpoint("bert", Head.TOKEN)
+    windows = ragged_windows(tokenizer_of(folder))
+    many, few = (onnx(folder, Head.TOKEN, Precision.INT8, brief) for brief in (False, True))
+    assert_close(few.encode(windows), many.encode(windows))
 
 
 def test_bf16_is_close_to_fp32(tiny_checkpoint: Any) -> None:

@@ -31,9 +31,11 @@ def ragged_windows(tokenizer: TextTokenizer, window: int = 64) -> list[Window]:
     return [_with_masks(one, tokenizer) for one in single + pairs]
 
 
-def onnx(folder: Path, head: Head, precision: Precision = Precision.FP32) -> Encoder:
+def onnx(
+    folder: Path, head: Head, precision: Precision = Precision.FP32, brief: bool = False
+) -> Encoder:
     """Return a checkpoint's encoder on ONNX Runtime, with batches of a few windows."""
-    return load_encoder(read_checkpoint(folder), head, LoadOptions("cpu", precision, 200))
+    return load_encoder(read_checkpoint(folder), head, LoadOptions("cpu", precision, 200, brief))
 
 
 def torch(folder: Path, head: Head) -> Encoder:

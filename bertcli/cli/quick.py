@@ -1,0 +1,76 @@
+"""Command lines read without pydantic, which nothing in a usual one needs.
+
+Typer 0.29 takes every value through pydantic, defaults and plain text too; importing it is a sixth
+of a cold start. Here the plain cases are converted at once and the rest, above all everything that
+is wrong, is left to Typer and its messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from typer._coercion import RuntimeParam, build_runtime_param
+from typer.core import TyperCommand, TyperGroup
+
+OTHERWISE = object()
+
+
+class _Plainly:
+    """What puts a quick conversion before Typer's own, for each parameter."""
+
+    get_params: Callable[..., list[Any]]
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        """Return the arguments left over, the others converted."""
+        for one in self.get_params(context):
+            described = one.type_descriptor
+            one._runtime_param = _Quick(described.parameter_info, described.annotation)
+        rest: list[str] = super().parse_args(context, arguments)  # type: ignore[misc]
+        return rest
+
+
+class QuickCommand(_Plainly, TyperCommand):
+    """A command whose plain values are converted without pydantic."""
+
+
+class QuickGroup(_Plainly, TyperGroup):
+    """A group of commands whose own plain values are converted without pydantic."""
+
+
+class _Quick(RuntimeParam):
+    def _coerce_value(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the value as the command takes it."""
+        plain = _plain(value, param)
+        if plain is not OTHERWISE:
+            return plain
+        return build_runtime_param(param.type_descriptor).coerce(value, param, ctx)
+
+
+def _plain(value: Any, parameter: Any) -> Any:
+    """Return a default, or a value of a plain type; OTHERWISE where Typer is to judge."""
+    wanted = parameter.type_descriptor.annotation
+    if value is parameter.default:
+        return value
+    if wanted == list[str] and isinstance(value, tuple):
+        return list(value)
+    if isinstance(wanted, type) and isinstance(value, str):
+        return _from_text(value, wanted, parameter)
+    return OTHERWISE
+
+
+def _from_text(value: str, wanted: type, parameter: Any) -> Any:
+    if wanted is str:
+        return value
+    if issubclass(wanted, Path):
+        return Path(value)
+    if issubclass(wanted, Enum):
+        return {str(member.value): member for member in wanted}.get(value, OTHERWISE)
+    if wanted is int and value.isascii() and value.isdecimal():
+        number = int(value)
+        low = number if parameter.min is None else parameter.min
+        high = number if parameter.max is None else parameter.max
+        return number if low <= number <= high else OTHERWISE
+    return OTHERWISE
