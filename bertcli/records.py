@@ -54,6 +54,39 @@ class BadRecord:
     place: Place = Place()
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """A text and what a person called it: one label, or several, or none of them."""
+
+    text: str
+    labels: tuple[str, ...]
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedText:
+    """A text and the things that a person marked in it: half-open characters and a label each."""
+
+    text: str
+    spans: tuple[tuple[int, int, str], ...]
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredQuestion:
+    """A question, its context, and the answers that people found: text and first character.
+
+    No answers where the context does not hold any. `group` is what a question shares with others
+    about the same document.
+    """
+
+    question: str
+    context: str
+    answers: tuple[tuple[str, int], ...]
+    group: str = ""
+    place: Place = Place()
+
+
 class Pause(Enum):
     """Stands in a live stream where nothing more is waiting: answer what you have, then read on."""
 

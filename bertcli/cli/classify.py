@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bertcli.tasks.classify import Choice
     from bertcli.tasks.run import Task
 
+TEMPLATE = "This text is about {}."
 NO_LABELS = (
     'say what to look for: --labels "sports,politics,science" labels without training, '
     "-m DIR uses a fine-tuned checkpoint"
@@ -40,7 +41,7 @@ def classify(
     ] = None,
     template: Annotated[
         str, typer.Option(help="Sentence around a zero-shot label, {} in its place.")
-    ] = "This text is about {}.",
+    ] = TEMPLATE,
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="Score every label by itself.")
     ] = False,
@@ -66,21 +67,49 @@ def classify(
     from bertcli.tasks.run import answers
 
     named = read_labels(labels, labels_file)
+    items = read_items(context, texts, source)
+    several = multi_label or threshold is not None
+    choice = Choice(top_k or (None if several else 1), threshold)
+    built = classify_task(model, named, template, multi_label, choice, items.few)
+    finish(answers(built.task, items), out, items)
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """A task that labels texts, the checkpoint behind it, and all labels it may give."""
+
+    task: Task
+    checkpoint: Checkpoint
+    labels: list[str]
+
+
+def classify_task(
+    model: ModelFlags,
+    named: dict[str, str],
+    template: str = TEMPLATE,
+    multi_label: bool = False,
+    choice: Choice | None = None,
+    brief: bool = False,
+) -> Classifier:
+    """Return the classifier that a command line asks for; without `choice` all labels are scored.
+
+    `named` are zero-shot labels with their descriptions; none for a fine-tuned checkpoint.
+    """
+    from bertcli.tasks.classify import Choice
+
     if "{}" not in template:
         raise UsageError(f"--template {template}: expected {{}} where the label is to stand")
     if not named and model.model is None:
         raise UsageError(NO_LABELS)
-    items = read_items(context, texts, source)
-    several = multi_label or threshold is not None
-    choice = Choice(top_k or (None if several else 1), threshold)
+    choice = choice or Choice(None)
     checkpoint = choose_checkpoint(model, "embed")
     if not named:
-        task: Task = _fine_tuned(checkpoint, model, items.few, multi_label, choice)
+        task: Task = _fine_tuned(checkpoint, model, brief, multi_label, choice)
     elif checkpoint.head is Head.SEQUENCE:
-        task = _by_entailment(checkpoint, model, items.few, named, template, multi_label, choice)
+        task = _by_entailment(checkpoint, model, brief, named, template, multi_label, choice)
     else:
-        task = _by_similarity(checkpoint, model, items.few, named, template, multi_label, choice)
-    finish(answers(task, items), out, items)
+        task = _by_similarity(checkpoint, model, brief, named, template, multi_label, choice)
+    return Classifier(task, checkpoint, list(named) or checkpoint.labels)
 
 
 def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:

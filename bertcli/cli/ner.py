@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,10 @@ from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grou
 from bertcli.cli.recipe import choose_checkpoint, finish, load_model, read_items
 from bertcli.engine.choices import Aggregate
 from bertcli.engine.families import Head
+
+if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.tasks.ner import Ner
 
 
 @grouped
@@ -30,11 +34,19 @@ def ner(
     bertcli ner -m ./my-checkpoint -i articles.jsonl -f jsonl > entities.jsonl
     bertcli ner -m ./my-checkpoint -i notes.txt -f conll
     """
-    from bertcli.tasks.ner import Ner
     from bertcli.tasks.run import answers
 
     items = read_items(context, texts, source)
-    checkpoint = choose_checkpoint(model, "ner")
-    encoder, tokenizer, window = load_model(checkpoint, Head.TOKEN, model, items.few)
-    task = Ner(encoder, tokenizer, window, checkpoint.labels, aggregate, model.long)
+    _, task = ner_task(model, aggregate, items.few)
     finish(answers(task, items), out, items)
+
+
+def ner_task(
+    model: ModelFlags, aggregate: Aggregate, brief: bool = False
+) -> tuple[Checkpoint, Ner]:
+    """Return the checkpoint that a command line asks for, and the task on it."""
+    from bertcli.tasks.ner import Ner
+
+    checkpoint = choose_checkpoint(model, "ner")
+    encoder, tokenizer, window = load_model(checkpoint, Head.TOKEN, model, brief)
+    return checkpoint, Ner(encoder, tokenizer, window, checkpoint.labels, aggregate, model.long)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,10 @@ from bertcli.cli.recipe import (
 from bertcli.engine.families import Head
 from bertcli.errors import UsageError
 from bertcli.records import BadRecord, Item, Pause, Record
+
+if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.tasks.qa import Qa
 
 NO_QUESTION = 'no question was asked: give one, as in bertcli qa "Who wrote it?" -i report.txt'
 
@@ -58,7 +62,6 @@ def qa(
     bertcli qa -m DIR "When was it built?" --context "The bridge was built in 1932."
     bertcli qa -m DIR -i squad.jsonl -f csv -o answers.csv
     """
-    from bertcli.tasks.qa import Qa
     from bertcli.tasks.run import answers
 
     source = replace(source, whole_file=not per_line)
@@ -71,10 +74,19 @@ def qa(
         raise UsageError(NO_QUESTION)
     else:
         items = _read_questions(command, source, question_field, context_field)
-    checkpoint = choose_checkpoint(model, "qa")
-    encoder, tokenizer, window = load_model(checkpoint, Head.QA, model, items.few)
-    task = Qa(encoder, tokenizer, window, top_k, no_answer_threshold, long=model.long)
+    _, task = qa_task(model, top_k, no_answer_threshold, items.few)
     finish(answers(task, items), out, items)
+
+
+def qa_task(
+    model: ModelFlags, top_k: int = 1, threshold: float = 1.0, brief: bool = False
+) -> tuple[Checkpoint, Qa]:
+    """Return the checkpoint that a command line asks for, and the task on it."""
+    from bertcli.tasks.qa import Qa
+
+    checkpoint = choose_checkpoint(model, "qa")
+    encoder, tokenizer, window = load_model(checkpoint, Head.QA, model, brief)
+    return checkpoint, Qa(encoder, tokenizer, window, top_k, threshold, long=model.long)
 
 
 def _contexts(command: typer.Context, texts: list[str], source: InputFlags) -> Incoming:

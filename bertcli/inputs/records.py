@@ -82,7 +82,7 @@ def _text_record(number: int, row: Row | BadRow, field: str) -> Record | BadReco
     if isinstance(row, BadRow):
         return BadRecord(number, row.error, {}, row.place)
     try:
-        text = _text_of(row, field) if row.text is None else _filled(row.text, "text")
+        text = text_of(row, field) if row.text is None else _filled(row.text, "text")
     except RecordError as error:
         return BadRecord(number, str(error), row.columns, row.place)
     return Record(number, text, row.columns, row.place)
@@ -94,8 +94,8 @@ def _question_record(
     if isinstance(row, BadRow):
         return BadRecord(number, row.error, {}, row.place)
     try:
-        question = _text_of(row, question_field, "question")
-        context = _text_of(row, context_field, "context")
+        question = text_of(row, question_field, "question")
+        context = text_of(row, context_field, "context")
     except RecordError as error:
         return BadRecord(number, str(error), row.columns, row.place)
     return Record(number, context, row.columns, row.place, question)
@@ -113,7 +113,7 @@ def _check_first(row: Row | BadRow, options: dict[str, str], bare_text: bool = F
             raise missing_column(name, row.columns, row.place, option)
 
 
-def _text_of(row: Row, field: str, what: str = "text") -> str:
+def text_of(row: Row, field: str, what: str = "text") -> str:
     """Return a column as text; `what` is its part in the task. Raises `RecordError`."""
     if field not in row.columns:
         raise RecordError(f'no column "{field}"; the row has {named(row.columns) or "none"}')

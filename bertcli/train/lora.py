@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ LINEAR_LAYERS = r".*layer\.\d+\..*\.(query|key|value|dense|q_lin|k_lin|v_lin|out
 NORMS = ["LayerNorm", "sa_layer_norm", "output_layer_norm"]
 
 
-def add_lora(model: nn.Module, rank: int, heads: list[str]) -> PeftModel:
+def add_lora(model: nn.Module, rank: int, heads: Sequence[str]) -> PeftModel:
     """Wrap a model with LoRA of a rank on every linear layer of its encoder.
 
     Biases, layer norms and the modules named in `heads` are trained in full; the rest is frozen.
@@ -24,15 +26,19 @@ def add_lora(model: nn.Module, rank: int, heads: list[str]) -> PeftModel:
     """
     from peft import LoraConfig, get_peft_model
 
-    present = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
+    present = [name for name, _ in model.named_modules()]
     config = LoraConfig(
         r=rank,
         lora_alpha=rank,
         target_modules=LINEAR_LAYERS,
         bias="all",
-        modules_to_save=[name for name in NORMS if name in present] + heads,
+        modules_to_save=[
+            name for name in (*NORMS, *heads) if any(one.endswith(name) for one in present)
+        ],
     )
-    wrapped = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers about itself
+        wrapped = get_peft_model(model, config)
     _multiply_factors_first(wrapped)
     return wrapped
 
@@ -41,7 +47,9 @@ def go_on_with_lora(model: nn.Module, folder: Path) -> PeftModel:
     """Wrap a model with the adapter in a folder, ready to be trained further."""
     from peft import PeftModel
 
-    wrapped = PeftModel.from_pretrained(model, str(folder), is_trainable=True).float()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        wrapped = PeftModel.from_pretrained(model, str(folder), is_trainable=True).float()
     _multiply_factors_first(wrapped)
     return wrapped
 

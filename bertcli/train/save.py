@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.checkpoints.layout import Checkpoint
+from bertcli.engine.families import Head
 from bertcli.errors import OutputError
 
 if TYPE_CHECKING:
-    from bertcli.train.masked_lm import MaskedLm
+    from bertcli.train.trainee import Trainee
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 HUB_BASE = f"sentence-transformers/{BASE_NAME}"
@@ -34,16 +35,20 @@ class Card:
         return "---\n" + "\n".join(lines) + f"\n---\n\n{self.body}"
 
 
-def save_masked_lm(model: MaskedLm, base: Checkpoint, folder: Path, card: Card) -> None:
-    """Write a trained model: a PEFT adapter in float16, or all of it where all was trained."""
+def save(model: Trainee, base: Checkpoint, folder: Path, card: Card, merge: bool = False) -> None:
+    """Write a trained model: a PEFT adapter in float16, or all of it where all was trained.
+
+    `merge` writes all of it with the adapter merged, in float32; the model is of no use afterwards.
+    """
 
     def write(into: Path) -> None:
-        if model.peft is None:
-            model.plain.save_pretrained(into)
-        else:
+        if model.peft is not None and not merge:
             _write_adapter(model.peft, base, into)
-        config = _masked_lm_config(base)
-        (into / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        else:
+            whole = model.plain if model.peft is None else model.peft.merge_and_unload()
+            whole.save_pretrained(into)
+        config = json.dumps(_config(model, base), indent=2)
+        (into / "config.json").write_text(config + "\n", encoding="utf-8")
         _copy_tokenizer(base, into)
         (into / "README.md").write_text(card.text(), encoding="utf-8")
 
@@ -85,17 +90,17 @@ def _name_of_base(base: Checkpoint) -> str:
     return HUB_BASE if base.name == BASE_NAME else str(base.folder.resolve())
 
 
-def _masked_lm_config(base: Checkpoint) -> dict[str, Any]:
-    names = {
-        "bert": "BertForMaskedLM",
-        "distilbert": "DistilBertForMaskedLM",
-        "roberta": "RobertaForMaskedLM",
-        "xlm-roberta": "XLMRobertaForMaskedLM",
-        "camembert": "CamembertForMaskedLM",
-        "electra": "ElectraForMaskedLM",
-    }
+def _config(model: Trainee, base: Checkpoint) -> dict[str, Any]:
+    """Return the base's settings with what is the trained model's own: its class, its labels."""
     config = {key: value for key, value in base.config.items() if not key.startswith("_")}
-    return config | {"architectures": [names[str(base.config["model_type"])]]}
+    config["architectures"] = [type(model.plain).__name__]
+    if model.head in (Head.SEQUENCE, Head.TOKEN):
+        own = model.plain.config
+        config["id2label"] = {str(number): label for number, label in own.id2label.items()}
+        config["label2id"] = dict(own.label2id)
+    if model.head is Head.SEQUENCE:
+        config["problem_type"] = model.plain.config.problem_type
+    return config
 
 
 def _copy_tokenizer(base: Checkpoint, into: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,14 @@ from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.cli.app import main
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
-from bertcli.train.blocks import Vocabulary
-from bertcli.train.fill_mask import Settings, measure, train
-from bertcli.train.masked_lm import MaskedLm
+from bertcli.errors import DataError
+from bertcli.train.blocks import MaskRates, Vocabulary
+from bertcli.train.fill_mask import masked_loss, measure
+from bertcli.train.loop import Progress, Settings, train
+from bertcli.train.optimizers import Optimizer, Optimizers
+from bertcli.train.trainee import Trainee
 
-SETTINGS = Settings(steps=6, batch_blocks=4, evaluate_every=3)
+SETTINGS = Settings(steps=6, evaluate_every=3)
 
 
 @pytest.fixture
@@ -44,7 +49,20 @@ def blocks_of(vocabulary: Vocabulary, count: int = 40) -> np.ndarray:
     return np.array(rows, np.uint32)
 
 
-def weights_of(model: MaskedLm) -> torch.Tensor:
+def training(
+    model: Trainee,
+    blocks: np.ndarray,
+    vocabulary: Vocabulary,
+    settings: Settings,
+    state: Path,
+    batch_blocks: int = 4,
+) -> Iterator[Progress]:
+    """Return a run over blocks."""
+    loss = masked_loss(model, blocks, vocabulary, MaskRates(), batch_blocks, settings.seed)
+    return train(model, loss, lambda: measure(model, blocks, vocabulary), settings, state)
+
+
+def weights_of(model: Trainee) -> torch.Tensor:
     """Return everything that was trained, in one row."""
     return torch.cat([parameter.detach().ravel() for parameter in model.trained()])
 
@@ -53,33 +71,57 @@ def test_training_learns(base: Checkpoint, tmp_path: Path) -> None:
     """On text of twenty words, perplexity falls from that of a random model to about twenty."""
     vocabulary = vocabulary_of(base)
     blocks = blocks_of(vocabulary)
-    model = MaskedLm(base, rank=None)
-    settings = Settings(steps=60, batch_blocks=16, learning_rate=5e-3, evaluate_every=1000)
+    model = Trainee(base, Head.MASKED_LM, rank=None)
+    settings = Settings(steps=60, learning_rate=5e-3, evaluate_every=1000)
     before = measure(model, blocks, vocabulary)
-    for _ in train(model, blocks, blocks, vocabulary, settings, tmp_path / "state.pt"):
-        pass
+    list(training(model, blocks, vocabulary, settings, tmp_path / "state.pt", batch_blocks=16))
     after = measure(model, blocks, vocabulary)
-    assert after.perplexity < before.perplexity / 50
+    assert after["perplexity"] < before["perplexity"] / 50
 
 
-def test_a_killed_run_ends_like_an_unbroken_one(base: Checkpoint, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", Optimizer)
+def test_a_killed_run_ends_like_an_unbroken_one(
+    optimizer: Optimizer, base: Checkpoint, tmp_path: Path
+) -> None:
     """A run stopped after step 3 and started again gives the weights of a run of 6 steps."""
     vocabulary = vocabulary_of(base)
     blocks = blocks_of(vocabulary)
-    whole = MaskedLm(base, rank=4)
+    settings = replace(SETTINGS, optimizer=optimizer)
+    whole = Trainee(base, Head.MASKED_LM, rank=4)
     initial = {name: value.clone() for name, value in whole.state_dict().items()}
-    for _ in train(whole, blocks, blocks, vocabulary, SETTINGS, tmp_path / "whole.pt"):
-        pass
-    broken = MaskedLm(base, rank=4)
+    list(training(whole, blocks, vocabulary, settings, tmp_path / "whole.pt"))
+    broken = Trainee(base, Head.MASKED_LM, rank=4)
     broken.load_state_dict(initial)
-    for progress in train(broken, blocks, blocks, vocabulary, SETTINGS, tmp_path / "state.pt"):
+    for progress in training(broken, blocks, vocabulary, settings, tmp_path / "state.pt"):
         if progress.step == 4:
             break
-    resumed = MaskedLm(base, rank=4)
+    resumed = Trainee(base, Head.MASKED_LM, rank=4)
     resumed.load_state_dict(initial)
-    run = train(resumed, blocks, blocks, vocabulary, SETTINGS, tmp_path / "state.pt")
+    run = training(resumed, blocks, vocabulary, settings, tmp_path / "state.pt")
     assert [progress.step for progress in run] == [4, 5, 6]
     torch.testing.assert_close(weights_of(resumed), weights_of(whole), rtol=1e-4, atol=1e-6)
+
+
+def test_a_state_of_another_run_is_refused(base: Checkpoint, tmp_path: Path) -> None:
+    """Neither another rank nor another optimizer goes on where a run was."""
+    vocabulary = vocabulary_of(base)
+    blocks, state = blocks_of(vocabulary), tmp_path / "state.pt"
+    list(training(Trainee(base, Head.MASKED_LM, 4), blocks, vocabulary, SETTINGS, state))
+    other = replace(SETTINGS, optimizer=Optimizer.MUON, steps=9)
+    for rank, settings in ((2, SETTINGS), (4, other)):
+        with pytest.raises(DataError, match="of a run with"):
+            list(training(Trainee(base, Head.MASKED_LM, rank), blocks, vocabulary, settings, state))
+
+
+def test_muon_moves_matrices_and_adamw_the_rest(base: Checkpoint) -> None:
+    """Every trained parameter has one optimizer, and tables of embeddings are AdamW's."""
+    model = Trainee(base, Head.MASKED_LM, rank=None)
+    muon, adamw = Optimizers(model, Optimizer.MUON, 1e-3)._all
+    of = [{id(p) for g in one.param_groups for p in g["params"]} for one in (muon, adamw)]
+    assert of[0] | of[1] == {id(one) for one in model.trained()}
+    assert not of[0] & of[1]
+    assert id(model.plain.bert.embeddings.word_embeddings.weight) in of[1]
+    assert id(model.plain.bert.encoder.layer[0].output.dense.weight) in of[0]
 
 
 @pytest.fixture
@@ -173,12 +215,10 @@ def test_an_adapter_is_trained_on(corpus: Path, tmp_path: Path, tiny_checkpoint:
     base = tiny_checkpoint("bert", Head.BASE)
     assert main(command(corpus, tmp_path / "first", base, "--rank", "4")) == 0
     first = resolve(ModelChoice(str(tmp_path / "first")))
-    again = MaskedLm(first, rank=4)
-    ids = torch.tensor([[2, 10, 11, 12, 3]])
-    chosen = torch.tensor([[False, False, True, False, False]])
-    window = Window(ids[0].numpy(), np.zeros(5, np.int64), 0, 3, 1, masks=(2,))
+    again = Trainee(first, Head.MASKED_LM, rank=4)
+    window = Window(np.array([2, 10, 11, 12, 3]), np.zeros(5, np.int64), 0, 3, 1, masks=(2,))
     (before,) = load_encoder(first, Head.MASKED_LM).encode([window])
-    np.testing.assert_allclose(again(ids, chosen).detach().numpy(), before, atol=2e-4)
+    np.testing.assert_allclose(again.encode([window])[0], before, atol=0.1)
     assert main(command(corpus, tmp_path / "second", tmp_path / "first", "--rank", "4")) == 0
     second = resolve(ModelChoice(str(tmp_path / "second")))
     assert second.folder == first.folder

@@ -1,0 +1,20 @@
+"""`bertcli eval`, one module per task."""
+
+from __future__ import annotations
+
+import typer
+
+from bertcli.cli.eval import classify, fill_mask, ner, qa
+
+app = typer.Typer(help="Measure checkpoints.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.callback()
+def evaluate() -> None:
+    """Measure checkpoints on data of your own."""
+
+
+app.command("classify")(classify.classify)
+app.command("ner")(ner.ner)
+app.command("qa")(qa.qa)
+app.command("fill-mask")(fill_mask.fill_mask)

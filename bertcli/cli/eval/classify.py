@@ -1,0 +1,129 @@
+"""`bertcli eval classify`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertcli.cli.classify import TEMPLATE, classify_task, read_labels
+from bertcli.cli.eval.report import Data, EvalFlags, Table, between, other_model, show, write_errors
+from bertcli.cli.label_names import label_map
+from bertcli.cli.options import ModelFlags, grouped
+
+if TYPE_CHECKING:
+    from bertcli.evaluate.classify import ClassifyScore
+    from bertcli.records import LabelledText
+
+
+@grouped
+def classify(
+    files: Data,
+    model: ModelFlags,
+    flags: EvalFlags,
+    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    label_field: Annotated[str, typer.Option(help="Column of the right label.")] = "label",
+    label_sep: Annotated[
+        str | None, typer.Option(help="What divides several labels in one cell.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Zero-shot labels, as classify takes them.")
+    ] = None,
+    labels_file: Annotated[
+        Path | None, typer.Option(help="File with a label on each line.")
+    ] = None,
+    template: Annotated[str, typer.Option(help="Zero-shot: the label in a sentence.")] = TEMPLATE,
+    map_labels: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="LABEL_OF_THE_FILE=LABEL_OF_THE_MODEL; repeatable."),
+    ] = None,
+) -> None:
+    """Measure a classifier: accuracy, F1 by label, confusion and calibration.
+
+    \b
+    bertcli eval classify reviews.csv
+    bertcli eval classify test.jsonl -m ./my-classifier --map POS=positive --map NEG=negative
+    bertcli eval classify news.jsonl --labels "World,Sports,Business,Sci/Tech"
+    bertcli eval classify test.csv -m ./one --compare ./other --errors wrong.jsonl
+    """
+    from bertcli.evaluate.classify import measure_classify
+    from bertcli.evaluate.intervals import paired_bootstrap
+    from bertcli.inputs.labelled import Columns, read_labelled
+
+    columns = Columns(text=field, label=label_field, separator=label_sep)
+    texts = list(read_labelled(files, columns))
+    named, names = read_labels(labels, labels_file), label_map(map_labels)
+
+    def measured(chosen: ModelFlags) -> tuple[str, ClassifyScore]:
+        made = classify_task(chosen, named, template)
+        several = any(len(text.labels) != 1 for text in texts)
+        score = measure_classify(made.task, texts, made.labels, several, names)
+        return made.checkpoint.name, score
+
+    name, score = measured(model)
+    found = {"model": name, **_summary(score)}
+    tables = [lambda: _label_table(score), lambda: _confusion_table(score)]
+    if flags.compare is not None:
+        other_name, other = measured(other_model(model, flags.compare))
+        one, two = score.right, other.right
+        difference = paired_bootstrap(
+            len(one), lambda at: float(one[at].mean()), lambda at: float(two[at].mean())
+        )
+        found |= {
+            "other": other_name,
+            "other_accuracy": other.accuracy,
+            "accuracy_minus_other": score.accuracy - other.accuracy,
+            "accuracy_minus_other_95": between(difference),
+            "differ": int((score.predicted != other.predicted).any(axis=1).sum()),
+        }
+    show(found, tables)
+    write_errors(flags.errors, _errors(texts, score))
+
+
+def _summary(score: ClassifyScore) -> dict[str, Any]:
+    return {
+        "records": len(score.gold),
+        "accuracy": score.accuracy,
+        "accuracy_95": between(score.accuracy_interval),
+        "macro_f1": score.macro_f1,
+        "micro_f1": score.micro_f1,
+        "calibration_error": score.calibration_error,
+        "labels": [
+            {
+                "label": one.label,
+                "precision": one.precision,
+                "recall": one.recall,
+                "f1": one.f1,
+                "support": one.support,
+            }
+            for one in score.counts
+        ],
+        "confusion": {
+            label: dict(zip(score.labels, map(int, row), strict=True))
+            for label, row in zip(score.labels, score.confusion, strict=True)
+        },
+    }
+
+
+def _label_table(score: ClassifyScore) -> Table:
+    rows = [(c.label, c.precision, c.recall, c.f1, c.support) for c in score.counts]
+    return Table(("label", "precision", "recall", "F1", "support"), rows)
+
+
+def _confusion_table(score: ClassifyScore) -> Table:
+    rows = [(label, *row) for label, row in zip(score.labels, score.confusion, strict=True)]
+    return Table(("right \\ given", *score.labels), rows)
+
+
+def _errors(texts: Sequence[LabelledText], score: ClassifyScore) -> list[dict[str, Any]]:
+    rows = []
+    for text, right, predicted, row in zip(
+        texts, score.right, score.predicted, score.probabilities, strict=True
+    ):
+        if not right:
+            given = [label for label, on in zip(score.labels, predicted, strict=True) if on]
+            found = {"text": text.text, "labels": list(text.labels), "given": given}
+            rows.append(found | {"score": float(row.max()), "place": str(text.place)})
+    return rows

@@ -1,0 +1,114 @@
+"""`bertcli eval ner`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertcli.cli.eval.report import Data, EvalFlags, Table, between, other_model, show, write_errors
+from bertcli.cli.label_names import label_map
+from bertcli.cli.ner import ner_task
+from bertcli.cli.options import ModelFlags, grouped
+from bertcli.engine.choices import Aggregate
+
+if TYPE_CHECKING:
+    from bertcli.evaluate.ner import NerScore
+    from bertcli.records import TaggedText
+
+
+@grouped
+def ner(
+    files: Data,
+    model: ModelFlags,
+    flags: EvalFlags,
+    tokens_field: Annotated[str, typer.Option(help="Column with the list of words.")] = "tokens",
+    tags_field: Annotated[str, typer.Option(help="Column with the list of tags.")] = "tags",
+    aggregate: Annotated[
+        Aggregate, typer.Option(help="How the tokens of a word agree on a label.")
+    ] = Aggregate.FIRST,
+    map_labels: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="LABEL_OF_THE_FILE=LABEL_OF_THE_MODEL; repeatable."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="A label that does not count; repeatable.")
+    ] = None,
+) -> None:
+    """Measure a tagger: precision, recall and F1 of exact spans, by label.
+
+    \b
+    bertcli eval ner dev.conll
+    bertcli eval ner dev.jsonl -m ./my-tagger --map person=PER --ignore MISC
+    """
+    from bertcli.evaluate.intervals import paired_bootstrap
+    from bertcli.evaluate.ner import measure_ner
+    from bertcli.inputs.labelled import Columns, read_tagged
+
+    columns = Columns(tokens=tokens_field, tags=tags_field)
+    texts = [text for text in read_tagged(files, columns) if text.text]
+    names, ignored = label_map(map_labels), frozenset(ignore or ())
+
+    def measured(chosen: ModelFlags) -> tuple[str, NerScore]:
+        checkpoint, task = ner_task(chosen, aggregate)
+        return checkpoint.name, measure_ner(task, texts, names, ignored)
+
+    name, score = measured(model)
+    found = {"model": name, **_summary(score)}
+    if flags.compare is not None:
+        other_name, other = measured(other_model(model, flags.compare))
+        difference = paired_bootstrap(len(texts), score.f1_of, other.f1_of)
+        pairs = zip(score.predicted, other.predicted, strict=True)
+        found |= {
+            "other": other_name,
+            "other_f1": other.total.f1,
+            "f1_minus_other": score.total.f1 - other.total.f1,
+            "f1_minus_other_95": between(difference),
+            "differ": sum(one != two for one, two in pairs),
+        }
+    show(found, [lambda: _label_table(score)])
+    write_errors(flags.errors, _errors(texts, score))
+
+
+def _summary(score: NerScore) -> dict[str, Any]:
+    total, partial = score.total, score.partial
+    return {
+        "records": len(score.gold),
+        "f1": total.f1,
+        "f1_95": between(score.f1_interval),
+        "precision": total.precision,
+        "recall": total.recall,
+        "partial_f1": partial.f1,
+        "labels": [
+            {
+                "label": one.label,
+                "precision": one.precision,
+                "recall": one.recall,
+                "f1": one.f1,
+                "support": one.support,
+            }
+            for one in score.counts
+        ],
+    }
+
+
+def _label_table(score: NerScore) -> Table:
+    rows = [(c.label, c.precision, c.recall, c.f1, c.support) for c in score.counts]
+    return Table(("label", "precision", "recall", "F1", "support"), rows)
+
+
+def _errors(texts: Sequence[TaggedText], score: NerScore) -> list[dict[str, Any]]:
+    rows = []
+    for text, gold, predicted in zip(texts, score.gold, score.predicted, strict=True):
+        if gold != predicted:
+            missed, false = (
+                [
+                    {"label": label, "text": text.text[start:end], "start": start, "end": end}
+                    for start, end, label in sorted(spans)
+                ]
+                for spans in (gold - predicted, predicted - gold)
+            )
+            found = {"text": text.text, "missed": missed, "false": false}
+            rows.append(found | {"place": str(text.place)})
+    return rows

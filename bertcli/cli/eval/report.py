@@ -1,0 +1,105 @@
+"""What the measurements of all tasks have in common: their options, and how scores are shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertcli.cli.recipe import warn
+from bertcli.errors import OutputError
+
+if TYPE_CHECKING:
+    from bertcli.cli.options import ModelFlags
+    from bertcli.evaluate.intervals import Interval
+
+DIGITS = 4
+
+Data = Annotated[list[str], typer.Argument(help="Files, globs or folders with labelled data.")]
+
+
+@dataclass(frozen=True, slots=True)
+class EvalFlags:
+    """What is told besides the scores."""
+
+    compare: Annotated[
+        str | None, typer.Option(help="A second checkpoint, measured on the same records.")
+    ] = None
+    errors: Annotated[
+        Path | None, typer.Option(help="Write the records with a wrong answer here, as JSON lines.")
+    ] = None
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table for the terminal: its columns, and rows of texts and numbers."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+def other_model(model: ModelFlags, name: str) -> ModelFlags:
+    """Return the flags of the checkpoint that is compared with."""
+    return replace(model, model=name, revision=None)
+
+
+def between(interval: Interval) -> list[float]:
+    """Return an interval's bounds for the report."""
+    return [round(interval.low, DIGITS), round(interval.high, DIGITS)]
+
+
+def show(found: Mapping[str, Any], tables: Iterable[Callable[[], Table]] = ()) -> None:
+    """Write scores to stdout: as one JSON object into a pipe, as tables on a terminal."""
+    if not sys.stdout.isatty():
+        typer.echo(json.dumps(_rounded(found), ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    console = Console(highlight=False)
+    plain = {key: value for key, value in found.items() if not isinstance(value, list | dict)}
+    listed = RichTable(show_header=False, box=None)
+    for key, value in plain.items():
+        low, high = found.get(f"{key}_95") or (None, None)
+        bounds = "" if low is None else f"  ({low:.{DIGITS}f} … {high:.{DIGITS}f})"
+        listed.add_row(key.replace("_", " "), f"{_shown(value)}{bounds}")
+    console.print(listed)
+    for make in tables:
+        table = make()
+        drawn = RichTable(box=None, padding=(0, 2, 0, 1))
+        for number, column in enumerate(table.columns):
+            drawn.add_column(column, justify="right" if number else "left")
+        for row in table.rows:
+            drawn.add_row(*map(_shown, row))
+        console.print()
+        console.print(drawn)
+
+
+def write_errors(path: Path | None, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the records that were answered wrongly, if a file was asked for, and say how many."""
+    if path is None:
+        return
+    lines = [json.dumps(_rounded(row), ensure_ascii=False) + "\n" for row in rows]
+    try:
+        path.write_text("".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    warn(f"{len(lines)} wrong records in {path}")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, Mapping):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.{DIGITS}f}" if isinstance(value, float) else f"{value}"

@@ -1,0 +1,178 @@
+"""`bertcli train fill-mask`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertcli.cli.options import grouped
+from bertcli.cli.recipe import read_texts, warn
+from bertcli.cli.train.run import (
+    Method,
+    Output,
+    TrainFlags,
+    finish,
+    lora_rank,
+    note_scores,
+    optimizer_of,
+    run,
+    work_folder,
+)
+from bertcli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.engine.tokens import TextTokenizer
+    from bertcli.train.blocks import MaskRates, Vocabulary
+    from bertcli.train.loop import Progress, Scores, Settings
+    from bertcli.train.save import Card
+
+HELD_OUT = 0.01
+RATES = {Method.LORA: 2e-3, Method.FULL: 5e-4}
+
+
+@grouped
+def fill_mask(
+    corpus: Annotated[list[str], typer.Argument(help="Text files, globs or folders.")],
+    output: Output,
+    flags: TrainFlags,
+    steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps.")] = None,
+    block: Annotated[int, typer.Option(min=16, help="Tokens in a block.")] = 128,
+    batch_tokens: Annotated[int, typer.Option(min=16, help="Tokens in a step.")] = 2_048,
+    mask_rate: Annotated[
+        float, typer.Option(min=0.01, max=0.9, help="Share of tokens to predict.")
+    ] = 0.15,
+    replace: Annotated[
+        str, typer.Option(help="Of these, shares shown as mask, random token, themselves.")
+    ] = "0.8,0.1,0.1",
+    valid: Annotated[
+        list[str] | None, typer.Option(help="Held-out text; default 1 % of the corpus.")
+    ] = None,
+    evaluate_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 500,
+    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+) -> None:
+    """Train a checkpoint to fill masks, on plain text.
+
+    \b
+    bertcli train fill-mask corpus/*.txt -o my-fill-mask --minutes 90
+    bertcli train fill-mask notes.txt -o my-fill-mask --steps 2000 --method full
+    bertcli train fill-mask corpus/*.txt -o my-fill-mask --minutes 90 --resume
+    """
+    from bertcli.checkpoints.load import load_tokenizer
+    from bertcli.checkpoints.resolve import ModelChoice, resolve
+    from bertcli.engine.families import Head
+    from bertcli.train.fill_mask import EVALUATION_BLOCKS, masked_loss, measure
+    from bertcli.train.loop import Settings
+    from bertcli.train.trainee import Trainee
+
+    if flags.minutes is None and steps is None:
+        raise UsageError("say how long to train: --minutes N or --steps N")
+    checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    tokenizer = load_tokenizer(checkpoint)
+    vocabulary = _vocabulary(tokenizer)
+    rates = _rates(mask_rate, replace)
+    settings = Settings(
+        steps=steps,
+        minutes=flags.minutes,
+        optimizer=optimizer_of(flags.optimizer),
+        learning_rate=flags.learning_rate or RATES[flags.method],
+        evaluate_every=evaluate_every,
+        patience=flags.patience,
+        seed=flags.seed,
+    )
+    if block > checkpoint.window:
+        raise UsageError(f"--block {block}: the model reads {checkpoint.window} tokens at once")
+    with work_folder(output, flags.resume) as work:
+        content = block - tokenizer.frame.single
+        blocks, held_out = _blocks(corpus, valid, field, tokenizer, content, work)
+        warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
+        model = Trainee(checkpoint, Head.MASKED_LM, lora_rank(flags), (), flags.dropout)
+        batch_blocks = max(1, batch_tokens // block)
+        loss = masked_loss(model, blocks, vocabulary, rates, batch_blocks, flags.seed)
+        some = held_out[:EVALUATION_BLOCKS]
+        last = run(model, loss, lambda: measure(model, some, vocabulary), settings, work)
+        scores = measure(model, held_out, vocabulary)
+        note_scores(scores)
+        step_tokens = batch_blocks * block
+        card = _card(checkpoint, settings, flags, rates, step_tokens, last, scores)
+        finish(model, checkpoint, output, card, flags)
+
+
+def _rates(select: float, replace: str) -> MaskRates:
+    from bertcli.train.blocks import MaskRates
+
+    try:
+        mask, random, same = (float(part) for part in replace.split(","))
+    except ValueError:
+        raise UsageError(f"--replace {replace}: expected three shares, as in 0.8,0.1,0.1") from None
+    if min(mask, random, same) < 0 or abs(mask + random + same - 1) > 1e-6:
+        raise UsageError(f"--replace {replace}: the three shares must add up to 1")
+    return MaskRates(select, mask, random)
+
+
+def _vocabulary(tokenizer: TextTokenizer) -> Vocabulary:
+    from bertcli.train.blocks import Vocabulary
+
+    if tokenizer.mask_token is None:
+        raise UsageError("the base checkpoint's tokenizer has no mask token")
+    frame = tokenizer.frame
+    mask = tokenizer.id(tokenizer.mask_token) or 0
+    special = tokenizer.special_ids
+    return Vocabulary(frame.before, frame.after, mask, tokenizer.vocabulary_size, special)
+
+
+def _blocks(
+    corpus: list[str],
+    valid: list[str] | None,
+    field: str,
+    tokenizer: TextTokenizer,
+    content: int,
+    work: Path,
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    from bertcli.train.blocks import open_blocks, write_tokens
+
+    def tokenised(files: list[str], name: str) -> NDArray[np.uint32]:
+        path = work / f"{name}.u32"
+        if not path.is_file():
+            write_tokens(read_texts(files, field), tokenizer, path)
+        return open_blocks(path, content)
+
+    blocks = tokenised(corpus, "corpus")
+    if valid:
+        return blocks, tokenised(valid, "valid")
+    kept = max(1, int(len(blocks) * HELD_OUT))
+    if len(blocks) < 2:
+        raise UsageError("the corpus is one block: give more text, or held-out text with --valid")
+    return blocks[:-kept], blocks[-kept:]
+
+
+def _card(
+    base: Checkpoint,
+    settings: Settings,
+    flags: TrainFlags,
+    rates: MaskRates,
+    step_tokens: int,
+    last: Progress | None,
+    scores: Scores,
+) -> Card:
+    from bertcli.train.save import Card
+
+    steps = last.step if last else 0
+    what = f"LoRA of rank {flags.rank}" if flags.method is Method.LORA else "all weights"
+    body = f"""# Masked language model on {base.name}
+
+Trained with `bertcli train fill-mask`: {what}, {steps:,} steps of {step_tokens:,} tokens
+({steps * step_tokens:,} tokens in all), {settings.optimizer}, learning rate
+{settings.learning_rate:g} with warm-up and linear decay, dropout {flags.dropout:g},
+{rates.select:.0%} of the tokens predicted, of which {rates.mask:.0%} shown as the mask and
+{rates.random:.0%} as a random token.
+
+On held-out blocks, 15 % of the tokens masked and all of them replaced by the mask: top-1 accuracy
+{scores["top-1"]:.4f}, top-5 accuracy {scores["top-5"]:.4f}, perplexity {scores["perplexity"]:.1f}.
+"""
+    return Card({"base_model": base.name, "pipeline_tag": "fill-mask"}, body)

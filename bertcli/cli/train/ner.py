@@ -1,0 +1,89 @@
+"""`bertcli train ner`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bertcli.cli.options import grouped
+from bertcli.cli.recipe import warn
+from bertcli.cli.train.run import (
+    Data,
+    ExampleFlags,
+    Output,
+    TrainFlags,
+    finish,
+    held_out,
+    lora_rank,
+    recipe_text,
+    train_on_examples,
+    work_folder,
+)
+
+
+@grouped
+def ner(
+    data: Data,
+    output: Output,
+    flags: TrainFlags,
+    how: ExampleFlags,
+    tokens_field: Annotated[str, typer.Option(help="Column with the list of words.")] = "tokens",
+    tags_field: Annotated[str, typer.Option(help="Column with the list of tags.")] = "tags",
+    map_labels: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="OLD=NEW renames a label, OLD= leaves it out; repeatable."),
+    ] = None,
+) -> None:
+    """Train a tagger on texts with marked names.
+
+    \b
+    bertcli train ner train.conll --valid dev.conll -o my-tagger
+    bertcli train ner train.jsonl -o my-tagger --epochs 5
+    bertcli train ner wnut.conll -o my-tagger --map person=PER --map location=LOC --map product=
+    """
+    from bertcli.checkpoints.load import load_tokenizer
+    from bertcli.checkpoints.resolve import ModelChoice, resolve
+    from bertcli.cli.label_names import label_map, renamed
+    from bertcli.engine.families import Head
+    from bertcli.evaluate.ner import measure_ner
+    from bertcli.inputs.labelled import Columns, read_tagged
+    from bertcli.tasks.ner import Ner
+    from bertcli.train.examples import Weighing
+    from bertcli.train.loop import Scores
+    from bertcli.train.ner import check_tags, ner_examples, tag_set
+    from bertcli.train.save import Card
+    from bertcli.train.trainee import Trainee
+
+    columns = Columns(tokens=tokens_field, tags=tags_field)
+    names = label_map(map_labels)
+    texts, valid = held_out(
+        [renamed(one, names) for one in read_tagged(data, columns)],
+        [renamed(one, names) for one in read_tagged(how.valid, columns)] if how.valid else None,
+        how.valid_split,
+        lambda one: bool(one.spans),
+        flags.seed,
+    )
+    tags = tag_set(texts)
+    check_tags(valid, tags)
+    warn(f"{len(texts):,} texts, {len(valid):,} held out, tags: {', '.join(tags)}")
+    checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    tokenizer = load_tokenizer(checkpoint)
+    model = Trainee(checkpoint, Head.TOKEN, lora_rank(flags), tags, flags.dropout)
+    window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
+    task = Ner(model, tokenizer, window, tags)
+
+    def measure() -> Scores:
+        total = measure_ner(task, valid).total
+        return {"F1": total.f1, "precision": total.precision, "recall": total.recall}
+
+    examples = ner_examples(texts, tags, tokenizer, window)
+    with work_folder(output, flags.resume) as work:
+        weighing = Weighing(smoothing=how.smoothing)
+        last = train_on_examples(model, examples, measure, flags, how, work, weighing)
+        scores = measure()
+        body = f"# Tagger on {checkpoint.name}\n\nTags: {', '.join(tags)}.\n\n"
+        body += f"Trained with `bertcli train ner` on {len(texts):,} texts: "
+        body += recipe_text(flags, how, last, scores)
+        metadata = {"base_model": checkpoint.name, "pipeline_tag": "token-classification"}
+        finish(model, checkpoint, output, Card(metadata, body), flags)

@@ -1,0 +1,94 @@
+"""`bertcli train qa`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bertcli.cli.options import grouped
+from bertcli.cli.recipe import warn
+from bertcli.cli.train.run import (
+    Data,
+    ExampleFlags,
+    Output,
+    TrainFlags,
+    finish,
+    held_out,
+    lora_rank,
+    recipe_text,
+    train_on_examples,
+    work_folder,
+)
+
+
+@grouped
+def qa(
+    data: Data,
+    output: Output,
+    flags: TrainFlags,
+    how: ExampleFlags,
+    unanswerable: Annotated[
+        float,
+        typer.Option(
+            min=0, max=2, help="Questions put to another context of their document, as a share."
+        ),
+    ] = 0.0,
+) -> None:
+    """Train an answer finder on questions, contexts and answers.
+
+    \b
+    bertcli train qa squad.json -o my-reader
+    bertcli train qa train.jsonl --valid dev.jsonl -o my-reader --epochs 2
+    bertcli train qa train.jsonl -o my-reader --unanswerable 0.5
+    """
+    import numpy as np
+
+    from bertcli.checkpoints.load import load_tokenizer
+    from bertcli.checkpoints.resolve import ModelChoice, resolve
+    from bertcli.engine.families import Head
+    from bertcli.evaluate.qa import measure_qa
+    from bertcli.inputs.labelled import read_questions
+    from bertcli.tasks.qa import WINDOW, Qa
+    from bertcli.train import qa as lessons
+    from bertcli.train.examples import Weighing
+    from bertcli.train.loop import Scores
+    from bertcli.train.save import Card
+    from bertcli.train.trainee import Trainee
+
+    questions, valid = held_out(
+        list(read_questions(data)),
+        list(read_questions(how.valid)) if how.valid else None,
+        how.valid_split,
+        lambda one: one.group,
+        flags.seed,
+    )
+    lessons.check_answers([*questions, *valid])
+    rng = np.random.default_rng(flags.seed)
+    made = lessons.unanswerable(questions, unanswerable, rng)
+    without = sum(not one.answers for one in questions) + len(made)
+    warn(
+        f"{len(questions) + len(made):,} questions, {without:,} of them without an answer, "
+        f"{len(valid):,} held out"
+    )
+    checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    tokenizer = load_tokenizer(checkpoint)
+    model = Trainee(checkpoint, Head.QA, lora_rank(flags), (), flags.dropout)
+    window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
+    task = Qa(model, tokenizer, window)
+
+    def measure() -> Scores:
+        score = measure_qa(task, valid)
+        threshold = score.best_threshold
+        exact, f1 = score.at(threshold)
+        return {"F1": f1, "exact match": exact, "threshold": threshold}
+
+    examples = lessons.qa_examples([*questions, *made], tokenizer, min(window, WINDOW))
+    with work_folder(output, flags.resume) as work:
+        last = train_on_examples(model, examples, measure, flags, how, work, Weighing())
+        scores = measure()
+        body = f"# Answer finder on {checkpoint.name}\n\n"
+        body += f"Trained with `bertcli train qa` on {len(questions) + len(made):,} questions, "
+        body += f"{without:,} of them without an answer: {recipe_text(flags, how, last, scores)}"
+        metadata = {"base_model": checkpoint.name, "pipeline_tag": "question-answering"}
+        finish(model, checkpoint, output, Card(metadata, body), flags)

@@ -1,0 +1,243 @@
+"""What the trainings of all tasks have in common: their options, and the way from model to disk."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from bertcli.cli.recipe import warn
+from bertcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.train.examples import Example, Weighing
+    from bertcli.train.loop import Progress, Scores, Settings
+    from bertcli.train.optimizers import Optimizer
+    from bertcli.train.save import Card
+    from bertcli.train.trainee import Trainee
+
+NOTE_EVERY = 50
+RATES = {"lora": 1e-3, "full": 1e-4}
+
+Data = Annotated[list[str], typer.Argument(help="Files, globs or folders with training data.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Folder of the new checkpoint.")]
+
+Labelled = TypeVar("Labelled")
+
+
+class Method(StrEnum):
+    """What is trained: low-rank changes, or everything."""
+
+    LORA = "lora"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainFlags:
+    """How a checkpoint is trained, the same for every task."""
+
+    model: Annotated[str, typer.Option("-m", "--model", help="Base checkpoint.")] = (
+        "all-MiniLM-L6-v2"
+    )
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False
+    method: Annotated[Method, typer.Option(help="What is trained.")] = Method.LORA
+    rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = 64
+    optimizer: Annotated[str, typer.Option(help="adamw, or muon for the matrices.")] = "adamw"
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="Highest rate; the default depends on the method.")
+    ] = None
+    dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of dropout.")] = 0.0
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train no longer.")] = None
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many measurements without a gain.")
+    ] = None
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write a whole checkpoint, not an adapter.")
+    ] = False
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run in the same folder.")
+    ] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleFlags:
+    """How labelled examples are gone through and measured."""
+
+    epochs: Annotated[float, typer.Option(min=0.01, help="Times through the data.")] = 3.0
+    batch_tokens: Annotated[int, typer.Option(min=16, help="Tokens in a step.")] = 1_024
+    valid: Annotated[
+        list[str] | None, typer.Option(help="Files to measure on, to keep the best model.")
+    ] = None
+    valid_split: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Without --valid, the share held out.")
+    ] = 0.1
+    evaluations: Annotated[int, typer.Option(min=1, help="Measurements in an epoch.")] = 2
+    smoothing: Annotated[float, typer.Option(min=0, max=0.5, help="Label smoothing.")] = 0.0
+
+
+@contextmanager
+def work_folder(output: Path, resume: bool) -> Iterator[Path]:
+    """Give the folder of an unfinished run, and remove it when the run is finished.
+
+    A finished checkpoint is never trained over.
+    """
+    work = output / ".training"
+    if (output / "config.json").exists():
+        raise UsageError(f"{output}: there is a checkpoint already; give another -o")
+    if (work / "state.pt").exists() and not resume:
+        raise UsageError(f"{output}: an unfinished run: --resume goes on, or give another -o")
+    if resume and not work.exists():
+        raise UsageError(f"{output}: no unfinished run to resume")
+    if not resume:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    yield work
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def learning_rate(flags: TrainFlags) -> float:
+    """Return the highest learning rate."""
+    return flags.learning_rate or RATES[flags.method.value]
+
+
+def lora_rank(flags: TrainFlags) -> int | None:
+    """Return the rank of LoRA; None where everything is trained."""
+    return flags.rank if flags.method is Method.LORA else None
+
+
+def optimizer_of(name: str) -> Optimizer:
+    """Return an optimizer by its name."""
+    from bertcli.train.optimizers import Optimizer
+
+    try:
+        return Optimizer(name)
+    except ValueError:
+        raise UsageError(f"--optimizer {name}: expected adamw or muon") from None
+
+
+def held_out(
+    data: Sequence[Labelled],
+    valid: Sequence[Labelled] | None,
+    share: float,
+    kind: Callable[[Labelled], object],
+    seed: int,
+) -> tuple[list[Labelled], list[Labelled]]:
+    """Return what to train and what to measure on: `valid`, or a share of each kind of the data.
+
+    Raises UsageError when nothing is left to measure on.
+    """
+    import numpy as np
+
+    if valid is not None:
+        return list(data), list(valid)
+    rng = np.random.default_rng(seed)
+    chosen: set[int] = set()
+    kinds: dict[object, list[int]] = {}
+    for number, one in enumerate(data):
+        kinds.setdefault(kind(one), []).append(number)
+    for members in kinds.values():
+        count = round(len(members) * share)
+        chosen |= {members[i] for i in rng.permutation(len(members))[:count]}
+    if not chosen:
+        raise UsageError(
+            f"{len(data)} rows are too few to hold out {share:.0%} of: "
+            "give rows to measure on with --valid"
+        )
+    parts: tuple[list[Labelled], list[Labelled]] = ([], [])
+    for number, one in enumerate(data):
+        parts[number in chosen].append(one)
+    return parts
+
+
+def train_on_examples(
+    model: Trainee,
+    examples: Sequence[Example],
+    measure: Callable[[], Scores],
+    flags: TrainFlags,
+    how: ExampleFlags,
+    work: Path,
+    weighing: Weighing,
+) -> Progress | None:
+    """Train on labelled examples; the model is then the best of those that were measured."""
+    from bertcli.train.examples import schedule, supervised_loss
+    from bertcli.train.loop import Settings
+
+    lengths = [len(one.window) for one in examples]
+    steps = schedule(lengths, how.batch_tokens, how.epochs, flags.seed)
+    per_epoch = max(1, round(len(steps) / max(how.epochs, 1)))
+    settings = Settings(
+        steps=len(steps),
+        minutes=flags.minutes,
+        optimizer=optimizer_of(flags.optimizer),
+        learning_rate=learning_rate(flags),
+        evaluate_every=max(1, per_epoch // how.evaluations),
+        keep_best=True,
+        patience=flags.patience,
+        seed=flags.seed,
+    )
+    warn(f"{len(examples):,} windows, {sum(lengths):,} tokens, {len(steps):,} steps")
+    return run(model, supervised_loss(model, examples, steps, weighing), measure, settings, work)
+
+
+def run(
+    model: Trainee,
+    step_loss: Callable[[int], tuple[Tensor, int]],
+    measure: Callable[[], Scores],
+    settings: Settings,
+    work: Path,
+) -> Progress | None:
+    """Train with notes on stderr, and return the last progress."""
+    from bertcli.train.loop import train
+
+    last = None
+    for last in train(model, step_loss, measure, settings, work / "state.pt"):
+        if last.scores is not None:
+            note_scores(last.scores)
+        if last.step % NOTE_EVERY == 0 or last.step == 1:
+            sys.stderr.write(
+                f"step {last.step:,}  loss {last.loss:.3f}  rate {last.learning_rate:.1e}  "
+                f"{last.tokens_per_second:,.0f} tokens/s  {last.done:.0%} done\n"
+            )
+    model.eval()
+    return last
+
+
+def note_scores(scores: Scores) -> None:
+    """Tell on stderr what was measured on held-out data."""
+    said = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    sys.stderr.write(f"held out: {said}\n")
+
+
+def finish(model: Trainee, base: Checkpoint, output: Path, card: Card, flags: TrainFlags) -> None:
+    """Write the checkpoint, and its folder's name to stdout."""
+    from bertcli.train.save import save
+
+    save(model, base, output, card, flags.merge)
+    typer.echo(str(output))
+
+
+def recipe_text(flags: TrainFlags, how: ExampleFlags, last: Progress | None, scores: Scores) -> str:
+    """Return what a model card says of the training and of what was measured at its end."""
+    what = f"LoRA of rank {flags.rank}" if flags.method is Method.LORA else "all weights"
+    measured = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    return (
+        f"{what}, {last.step if last else 0:,} steps of up to {how.batch_tokens:,} tokens, "
+        f"{how.epochs:g} epochs at most, {flags.optimizer}, learning rate "
+        f"{learning_rate(flags):g} with warm-up and linear decay, dropout {flags.dropout:g}, label "
+        f"smoothing {how.smoothing:g}, seed {flags.seed}; the best of the measured models was "
+        f"kept.\n\nOn held-out data: {measured}.\n"
+    )

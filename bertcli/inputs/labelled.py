@@ -1,0 +1,216 @@
+"""Rows with what a person said about them: labels of texts, marked spans, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bertcli.errors import DataError, RecordError
+from bertcli.inputs.records import read_rows, text_of
+from bertcli.inputs.rows import BadRow, Row, missing_column
+from bertcli.inputs.source import InputOptions
+from bertcli.records import AnsweredQuestion, LabelledText, Place, TaggedText
+
+OUTSIDE = "O"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """In which columns the data stand; `separator` divides several labels in one cell."""
+
+    text: str = "text"
+    label: str = "label"
+    separator: str | None = None
+    tokens: str = "tokens"
+    tags: str = "tags"
+    question: str = "question"
+    context: str = "context"
+    answers: str = "answers"
+
+
+def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterator[LabelledText]:
+    """Yield the labelled texts of files; raises DataError, with its place, for a row without."""
+    for row in _whole_rows(files):
+        _need(row, {columns.text: "--field", columns.label: "--label-field"})
+        labels = _labels(row, columns)
+        try:
+            yield LabelledText(text_of(row, columns.text), labels, row.place)
+        except RecordError as error:
+            raise DataError(f"{row.place}: {error}") from error
+
+
+def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[TaggedText]:
+    """Yield the texts of files with their marked spans.
+
+    From rows with a list of tokens and one of tags, or from CoNLL files: a word and its tag on a
+    line, in the first and last column, and an empty line after each sentence. Words are joined by
+    spaces. Tags are IOB2, IOB1 or BIOES.
+    """
+    words: list[tuple[str, str]] = []
+    begins: Place | None = None
+    for row in _rows(files):
+        if row.text is None:
+            _need(row, {columns.tokens: "--tokens-field", columns.tags: "--tags-field"})
+            yield tagged_text(list(_pairs(row, columns)), row.place)
+            continue
+        word, tag = _conll(row)
+        if word is None:
+            if words:
+                yield tagged_text(words, begins or row.place)
+            words, begins = [], None
+            continue
+        begins = begins or row.place
+        words.append((word, tag))
+    if words:
+        yield tagged_text(words, begins or Place())
+
+
+def read_questions(
+    files: Sequence[str], columns: Columns = Columns()
+) -> Iterator[AnsweredQuestion]:
+    """Yield the questions of files with their contexts and answers.
+
+    From SQuAD's JSON, of version 1 or 2, or from rows with `question`, `context` and `answers`:
+    an object with the lists `text` and `answer_start`, as the hub's data sets have it.
+    """
+    for row in _whole_rows(files):
+        if "paragraphs" in row.columns:
+            yield from _squad(row)
+            continue
+        if "data" in row.columns and columns.question not in row.columns:
+            for article in _list(row, row.columns["data"], "data"):
+                yield from _squad(Row(_object(row, article, "data"), row.place))
+            continue
+        need = {columns.question: "--question-field", columns.context: "--context-field"}
+        _need(row, need | {columns.answers: "--answers-field"})
+        yield _question(row, row.columns, columns)
+
+
+def tagged_text(pairs: Sequence[tuple[str, str]], place: Place) -> TaggedText:
+    """Return words and tags as a text with spans.
+
+    >>> tagged_text([("Ada", "B-PER"), ("Lovelace", "I-PER"), ("wrote", "O")], Place()).spans
+    ((0, 12, 'PER'),)
+    """
+    text = " ".join(word for word, _ in pairs)
+    spans: list[tuple[int, int, str]] = []
+    at, last = 0, OUTSIDE
+    for word, tag in pairs:
+        prefix, kind = tag_parts(tag, place)
+        goes_on = bool(spans) and kind == tag_parts(last, place)[1] and prefix not in "BSU"
+        if kind and goes_on and tag_parts(last, place)[0] not in "ES":
+            spans[-1] = (spans[-1][0], at + len(word), kind)
+        elif kind:
+            spans.append((at, at + len(word), kind))
+        at, last = at + len(word) + 1, tag
+    return TaggedText(text, tuple(spans), place)
+
+
+def tag_parts(tag: str, place: Place) -> tuple[str, str]:
+    """Return a tag's scheme letter and its label, empty for O; raises DataError for no tag."""
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
+    prefix, dash, kind = tag.partition("-")
+    if not dash or not kind or prefix not in ("B", "I", "E", "S", "L", "U"):
+        raise DataError(f'{place}: "{tag}" is not a tag: expected O, B-LABEL or I-LABEL')
+    return {"L": "E", "U": "S"}.get(prefix, prefix), kind
+
+
+def _rows(files: Sequence[str]) -> Iterator[Row]:
+    for row in read_rows(InputOptions(inputs=tuple(files))):
+        if isinstance(row, BadRow):
+            raise DataError(str(row))
+        yield row
+
+
+def _whole_rows(files: Sequence[str]) -> Iterator[Row]:
+    for row in _rows(files):
+        if row.text is not None:
+            raise DataError(
+                f"{row.place}: plain text has no columns: use CSV, TSV, JSON, JSON lines or Parquet"
+            )
+        yield row
+
+
+def _need(row: Row, options: dict[str, str]) -> None:
+    for name, option in options.items():
+        if name not in row.columns:
+            raise missing_column(name, row.columns, row.place, option)
+
+
+def _labels(row: Row, columns: Columns) -> tuple[str, ...]:
+    cell = row.columns[columns.label]
+    if isinstance(cell, list | tuple):
+        return tuple(dict.fromkeys(str(one).strip() for one in cell))
+    label = "" if cell is None or cell != cell else str(cell).strip()
+    if columns.separator is not None:
+        parts = (part.strip() for part in label.split(columns.separator))
+        return tuple(dict.fromkeys(part for part in parts if part))
+    if not label:
+        raise DataError(f'{row.place}: the column "{columns.label}" is empty: expected a label')
+    return (label,)
+
+
+def _pairs(row: Row, columns: Columns) -> Iterator[tuple[str, str]]:
+    tokens = _list(row, row.columns[columns.tokens], columns.tokens)
+    tags = _list(row, row.columns[columns.tags], columns.tags)
+    if len(tokens) != len(tags):
+        raise DataError(f"{row.place}: {len(tokens)} tokens, but {len(tags)} tags")
+    return zip(map(str, tokens), map(str, tags), strict=True)
+
+
+def _conll(row: Row) -> tuple[str | None, str]:
+    """Return the word and the tag of a line; None for the end of a sentence."""
+    cells = (row.text or "").split()
+    if not cells or cells[0] == "-DOCSTART-" or cells[0].startswith("# "):
+        return None, OUTSIDE
+    if len(cells) < 2:
+        raise DataError(f"{row.place}: expected a word and its tag on each line")
+    return cells[0], cells[-1]
+
+
+def _squad(row: Row) -> Iterator[AnsweredQuestion]:
+    title = str(row.columns.get("title", ""))
+    for paragraph in _list(row, row.columns["paragraphs"], "paragraphs"):
+        inside = _object(row, paragraph, "paragraphs")
+        for asked in _list(row, inside.get("qas", []), "qas"):
+            found = _object(row, asked, "qas") | {"context": inside.get("context", "")}
+            yield _question(row, {"title": title} | found, Columns())
+
+
+def _question(row: Row, cells: dict[str, object], columns: Columns) -> AnsweredQuestion:
+    answers = cells.get(columns.answers)
+    if isinstance(answers, dict):
+        texts = _list(row, answers.get("text", []), "text")
+        starts = _list(row, answers.get("answer_start", []), "answer_start")
+        pairs: Iterable[tuple[object, object]] = zip(texts, starts, strict=False)
+    else:
+        each = [_object(row, one, "answers") for one in _list(row, answers or [], "answers")]
+        pairs = [(one.get("text"), one.get("answer_start")) for one in each]
+    if cells.get("is_impossible") is True:
+        pairs = []
+    return AnsweredQuestion(
+        str(cells.get(columns.question, "")),
+        str(cells.get(columns.context, "")),
+        tuple((str(text), _number(row, start)) for text, start in pairs),
+        str(cells.get("title", "")),
+        row.place,
+    )
+
+
+def _number(row: Row, value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise DataError(f"{row.place}: an answer needs answer_start, its first character as a number")
+
+
+def _list(row: Row, value: object, name: str) -> list[object]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    raise DataError(f'{row.place}: "{name}" is not a list')
+
+
+def _object(row: Row, value: object, name: str) -> dict[str, object]:
+    if isinstance(value, dict):
+        return value
+    raise DataError(f'{row.place}: "{name}" holds something that is not an object')

@@ -1,0 +1,79 @@
+"""What a classifier learns from: labelled texts, as windows with the numbers of their labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.engine.tokens import TextTokenizer
+from bertcli.engine.windows import cuts, frame_text
+from bertcli.errors import DataError
+from bertcli.records import LabelledText
+from bertcli.train.examples import Example
+
+
+def label_set(texts: Sequence[LabelledText]) -> list[str]:
+    """Return all labels in alphabetical order; raises DataError when there is nothing to choose."""
+    labels = sorted({label for text in texts for label in text.labels})
+    if len(labels) < 2 and not is_multi_label(texts):
+        only = f"only the label {labels[0]}" if labels else "no label"
+        raise DataError(f"the data have {only}: a classifier needs two labels or more")
+    return labels
+
+
+def is_multi_label(texts: Iterable[LabelledText]) -> bool:
+    """Tell whether some text has several labels or none."""
+    return any(len(text.labels) != 1 for text in texts)
+
+
+def check_labels(texts: Iterable[LabelledText], labels: Sequence[str]) -> None:
+    """Raise DataError for the first text with a label that is not among `labels`."""
+    known = set(labels)
+    for text in texts:
+        for label in text.labels:
+            if label not in known:
+                raise DataError(
+                    f'{text.place}: the label "{label}" is not in the training data; '
+                    f"its labels are {', '.join(labels[:10])}"
+                )
+
+
+def class_weights(
+    texts: Sequence[LabelledText], labels: Sequence[str], multi_label: bool
+) -> NDArray[np.float32]:
+    """Return a weight per label that evens out their frequencies.
+
+    For one label a text: texts / (labels · texts of this label), as scikit-learn's "balanced". For
+    several: texts without the label / texts with it.
+    """
+    counts = Counter(label for text in texts for label in text.labels)
+    found = np.array([max(counts[label], 1) for label in labels], np.float32)
+    if multi_label:
+        return np.asarray((len(texts) - found).clip(1) / found, np.float32)
+    return np.asarray(len(texts) / (len(labels) * found), np.float32)
+
+
+def classify_examples(
+    texts: Sequence[LabelledText],
+    labels: Sequence[str],
+    multi_label: bool,
+    tokenizer: TextTokenizer,
+    window: int,
+) -> list[Example]:
+    """Return one example per window; every window of a long text learns the text's labels."""
+    number = {label: i for i, label in enumerate(labels)}
+    examples = []
+    for text, ids in zip(texts, tokenizer.ids([one.text for one in texts]), strict=True):
+        chosen = [number[label] for label in text.labels]
+        target: NDArray[np.generic]
+        if multi_label:
+            target = np.zeros(len(labels), np.float32)
+            target[chosen] = 1
+        else:
+            target = np.array(chosen[0], np.int64)
+        for start, end in cuts(len(ids), window - tokenizer.frame.single):
+            examples.append(Example(frame_text(ids, start, end, tokenizer.frame), target))
+    return examples

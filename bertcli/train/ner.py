@@ -1,0 +1,76 @@
+"""What a tagger learns from: texts with marked spans, as windows with a tag for every word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.engine.tokens import TextTokenizer, Tokens
+from bertcli.engine.windows import cuts, frame_text
+from bertcli.errors import DataError
+from bertcli.records import TaggedText
+from bertcli.train.examples import UNJUDGED, Example
+
+OUTSIDE = "O"
+
+
+def tag_set(texts: Iterable[TaggedText]) -> list[str]:
+    """Return O and the IOB2 tags of all labels; raises DataError where nothing is marked."""
+    kinds = sorted({label for text in texts for _, _, label in text.spans})
+    if not kinds:
+        raise DataError("nothing is marked in the data: a tagger needs at least one label")
+    return [OUTSIDE, *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
+
+
+def check_tags(texts: Iterable[TaggedText], tags: Sequence[str]) -> None:
+    """Raise DataError for the first text with a label that `tags` do not have."""
+    known = {tag[2:] for tag in tags[1:]}
+    for text in texts:
+        for _, _, label in text.spans:
+            if label not in known:
+                raise DataError(
+                    f'{text.place}: the label "{label}" is not in the training data; '
+                    f"its labels are {', '.join(sorted(known))}"
+                )
+
+
+def ner_examples(
+    texts: Sequence[TaggedText], tags: Sequence[str], tokenizer: TextTokenizer, window: int
+) -> list[Example]:
+    """Return the windows of all texts; texts without a token are left out."""
+    number = {tag: i for i, tag in enumerate(tags)}
+    examples = []
+    for text, tokens in zip(texts, tokenizer.tokenize([one.text for one in texts]), strict=True):
+        targets = token_targets(tokens, text.spans, number)
+        for start, end in cuts(len(tokens), window - tokenizer.frame.single):
+            shown = frame_text(tokens.ids, start, end, tokenizer.frame)
+            target = np.full(len(shown), UNJUDGED, np.int64)
+            target[shown.first : shown.first + end - start] = targets[start:end]
+            examples.append(Example(shown, target))
+    return [one for one in examples if (one.target != UNJUDGED).any()]
+
+
+def token_targets(
+    tokens: Tokens, spans: Sequence[tuple[int, int, str]], number: dict[str, int]
+) -> NDArray[np.int64]:
+    """Return the tag's number of each word's first token, UNJUDGED for the others, (tokens,).
+
+    That is where a word's label is read with `--aggregate first`. A word belongs to the span in
+    which its first token stands; the first word of a span begins it.
+    """
+    targets = np.full(len(tokens), UNJUDGED, np.int64)
+    last_word, last_span = -1, -1
+    coming = sorted(range(len(spans)), key=lambda i: spans[i][0])
+    for at in range(len(tokens)):
+        word, start = int(tokens.words[at]), int(tokens.offsets[at, 0])
+        if word == last_word:
+            continue
+        last_word = word
+        while coming and spans[coming[0]][1] <= start:
+            coming.pop(0)
+        here = coming[0] if coming and spans[coming[0]][0] <= start else -1
+        tag = OUTSIDE if here < 0 else f"{'I' if here == last_span else 'B'}-{spans[here][2]}"
+        targets[at], last_span = number[tag], here
+    return targets

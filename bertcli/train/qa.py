@@ -1,0 +1,89 @@
+"""What an answer head learns from: questions on contexts, as windows with the answer's position."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from bertcli.engine.tokens import TextTokenizer, Tokens
+from bertcli.engine.windows import cuts, frame_pair
+from bertcli.errors import DataError
+from bertcli.records import AnsweredQuestion
+from bertcli.train.examples import Example
+
+NOWHERE = (0, 0)
+
+
+def check_answers(questions: Sequence[AnsweredQuestion]) -> None:
+    """Raise DataError for the first question with an answer that is not where it should be."""
+    for one in questions:
+        for text, start in one.answers:
+            if not text or one.context[start : start + len(text)] != text:
+                raise DataError(
+                    f'{one.place}: the answer "{text[:40]}" does not stand at character {start} '
+                    "of the context"
+                )
+
+
+def qa_examples(
+    questions: Sequence[AnsweredQuestion], tokenizer: TextTokenizer, window: int
+) -> list[Example]:
+    """Return the windows of every question on its context, each with its first answer's place.
+
+    A window that does not hold the whole answer learns that there is none.
+    """
+    contexts = tokenizer.tokenize([one.context for one in questions])
+    asked = tokenizer.ids([one.question for one in questions])
+    frame, second = tokenizer.frame, tokenizer.second_type
+    examples = []
+    for one, ids, context in zip(questions, asked, contexts, strict=True):
+        room = window - frame.pair - len(ids)
+        if not len(ids) or not len(context) or room < window // 4:
+            continue  # as `Qa` refuses to answer it
+        answer = answer_tokens(one, context)
+        for start, end in cuts(len(context), room):
+            shown = frame_pair(ids, context.ids, (start, end), frame, second)
+            place = NOWHERE
+            if answer and start <= answer[0] and answer[1] < end:
+                place = (shown.first + answer[0] - start, shown.first + answer[1] - start)
+            examples.append(Example(shown, np.array(place, np.int64)))
+    return examples
+
+
+def answer_tokens(question: AnsweredQuestion, context: Tokens) -> tuple[int, int] | None:
+    """Return the first and the last token of the first answer; None where there is none."""
+    if not question.answers:
+        return None
+    text, start = question.answers[0]
+    inside = (context.offsets[:, 0] < start + len(text)) & (context.offsets[:, 1] > start)
+    at = np.flatnonzero(inside)
+    return (int(at[0]), int(at[-1])) if len(at) else None
+
+
+def unanswerable(
+    questions: Sequence[AnsweredQuestion], share: float, rng: np.random.Generator
+) -> list[AnsweredQuestion]:
+    """Return questions put to another context of the same document, where their answer is not.
+
+    As many as `share` of the questions, fewer where documents have one context only. A context that
+    has the text of an answer is not taken.
+    """
+    contexts: dict[str, dict[str, None]] = defaultdict(dict)
+    for one in questions:
+        contexts[one.group][one.context] = None
+    made = []
+    for i in rng.permutation(len(questions)):
+        one = questions[i]
+        others = [c for c in contexts[one.group] if c != one.context and not _holds(c, one)]
+        if others and one.group:
+            other = others[int(rng.integers(len(others)))]
+            made.append(AnsweredQuestion(one.question, other, (), one.group, one.place))
+        if len(made) >= share * len(questions):
+            break
+    return made
+
+
+def _holds(context: str, question: AnsweredQuestion) -> bool:
+    return any(text.lower() in context.lower() for text, _ in question.answers)
