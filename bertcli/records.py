@@ -87,6 +87,16 @@ class AnsweredQuestion:
     place: Place = Place()
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """Two texts and how alike people found them; the higher, the more. 1 where nothing is said."""
+
+    first: str
+    second: str
+    score: float = 1.0
+    place: Place = Place()
+
+
 class Pause(Enum):
     """Stands in a live stream where nothing more is waiting: answer what you have, then read on."""
 

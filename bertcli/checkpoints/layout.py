@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,14 @@ from bertcli.engine.families import FAMILIES, Head, head_of
 from bertcli.errors import CheckpointError
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
+HEAD_CONFIG = "head_config.json"
+HEAD_SETTINGS: Mapping[str, type] = {
+    "base_model_name_or_path": str,
+    "pooling": str,
+    "normalize": bool,
+    "labels": list,
+    "multi_label": bool,
+}
 AFTER_PADDING = ("mpnet", "longformer", "data2vec-text", "roberta-prelayernorm", "xlm-roberta-xl")
 """Architectures outside the families whose positions, like RoBERTa's, start behind the padding."""
 TASK_TYPES = {
@@ -52,6 +60,23 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class LinearHead:
+    """A linear classifier on the embeddings of a base: its folder and its settings.
+
+    The settings name the base, its pooling and normalisation, the labels, and whether a text may
+    have several of them.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The file with its `weight` (labels, d) and its `bias` (labels,)."""
+        return self.folder / "head.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A model on disk, ready to be loaded.
 
@@ -65,6 +90,7 @@ class Checkpoint:
     tokenizer: Path
     sentence: SentenceSettings = SentenceSettings()
     adapter: Adapter | None = None
+    linear: LinearHead | None = None
 
     @property
     def head(self) -> Head:
@@ -74,6 +100,8 @@ class Checkpoint:
     @property
     def labels(self) -> list[str]:
         """The names of a classifier's outputs, in order; LABEL_0, … where it names none."""
+        if self.linear:
+            return [str(label) for label in self.linear.config["labels"]]
         named = self.config.get("id2label")
         if isinstance(named, dict):
             if not all(str(key).isdecimal() for key in named):
@@ -95,7 +123,8 @@ class Checkpoint:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files whose bytes decide its answers."""
-        return self.weights + ((self.adapter.weights,) if self.adapter else ())
+        adapter = (self.adapter.weights,) if self.adapter else ()
+        return (*self.weights, *adapter, *((self.linear.weights,) if self.linear else ()))
 
 
 def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
@@ -155,6 +184,29 @@ def with_adapter(base: Checkpoint, folder: Path, name: str | None = None) -> Che
         sentence=base.sentence,
         adapter=adapter,
     )
+
+
+def is_linear_head(folder: Path) -> bool:
+    """Tell whether a folder holds a linear head on a base."""
+    return (folder / HEAD_CONFIG).is_file()
+
+
+def head_config(folder: Path) -> dict[str, Any]:
+    """Return a linear head's settings; raises CheckpointError where one is missing."""
+    path = folder / HEAD_CONFIG
+    found = read_json(path, f"{folder}: no {HEAD_CONFIG}")
+    for key, kind in HEAD_SETTINGS.items():
+        if not isinstance(found.get(key), kind):
+            raise CheckpointError(f"{path}: it has no {key}; copy the folder again")
+    return found
+
+
+def with_linear_head(base: Checkpoint, folder: Path, name: str | None = None) -> Checkpoint:
+    """Return a base with the linear head in a folder on top."""
+    head = LinearHead(folder, head_config(folder))
+    if not head.weights.is_file():
+        raise _no_safetensors(folder, name or str(folder), head.weights.name)
+    return replace(base, name=name or str(folder), linear=head)
 
 
 def read_json(path: Path, missing: str) -> dict[str, Any]:

@@ -13,9 +13,12 @@ from bertcli.checkpoints.hashes import file_sha256
 from bertcli.checkpoints.layout import (
     Checkpoint,
     adapter_config,
+    head_config,
     is_adapter,
+    is_linear_head,
     read_checkpoint,
     with_adapter,
+    with_linear_head,
 )
 from bertcli.errors import CheckpointError
 
@@ -57,18 +60,24 @@ def is_hub_name(name: str) -> bool:
 
 
 def read_folder(folder: Path, choice: ModelChoice) -> Checkpoint:
-    """Return the checkpoint in a folder: a whole model, or an adapter on the base it names."""
+    """Return the checkpoint in a folder: a whole model, or an adapter or a linear head on the base
+    it names."""
     name = choice.name
+    if is_linear_head(folder):
+        base = ModelChoice(head_config(folder)["base_model_name_or_path"], None, choice.offline)
+        if locate(base) == folder:
+            raise CheckpointError(f"{name}: its head_config.json names itself as its base")
+        return with_linear_head(resolve(base), folder, name)
     if not is_adapter(folder):
         return read_checkpoint(folder, name)
-    base = adapter_config(folder).get("base_model_name_or_path")
-    if not isinstance(base, str) or base == name:
+    named = adapter_config(folder).get("base_model_name_or_path")
+    if not isinstance(named, str) or named == name:
         raise CheckpointError(f"{name}: adapter_config.json names no base_model_name_or_path")
-    below = ModelChoice(base, None, choice.offline)
+    below = ModelChoice(named, None, choice.offline)
     below_folder = locate(below)
     if below_folder and is_adapter(below_folder):
         raise CheckpointError(
-            f"{name}: its base {base} is an adapter too; merge that one first, "
+            f"{name}: its base {named} is an adapter too; merge that one first, "
             "with PEFT's merge_and_unload()"
         )
     return with_adapter(resolve(below), folder, name)

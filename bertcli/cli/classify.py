@@ -14,7 +14,7 @@ from bertcli.engine.families import Head
 from bertcli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.checkpoints.layout import Checkpoint, LinearHead
     from bertcli.tasks.classify import Choice
     from bertcli.tasks.run import Task
 
@@ -103,8 +103,10 @@ def classify_task(
         raise UsageError(NO_LABELS)
     choice = choice or Choice(None)
     checkpoint = choose_checkpoint(model, "embed")
-    if not named:
-        task: Task = _fine_tuned(checkpoint, model, brief, multi_label, choice)
+    if not named and checkpoint.linear:
+        task: Task = _by_linear_head(checkpoint, checkpoint.linear, model, brief, choice)
+    elif not named:
+        task = _fine_tuned(checkpoint, model, brief, multi_label, choice)
     elif checkpoint.head is Head.SEQUENCE:
         task = _by_entailment(checkpoint, model, brief, named, template, multi_label, choice)
     else:
@@ -148,6 +150,28 @@ def _fine_tuned(
     if multi and choice.top_k == 1 and not multi_label and problem is not None:
         choice = replace(choice, top_k=None)
     return Classify(encoder, tokenizer, window, labels, multi, choice, model.long)
+
+
+def _by_linear_head(
+    checkpoint: Checkpoint, head: LinearHead, model: ModelFlags, brief: bool, choice: Choice
+) -> Task:
+    from bertcli.cli.embed import build_embed
+    from bertcli.engine.choices import Pooling
+    from bertcli.engine.weights import read_weights
+    from bertcli.tasks.classify import ClassifyByVector
+
+    settings = head.config
+    pooling = Pooling(settings["pooling"])
+    embed = build_embed(checkpoint, model, pooling, settings["normalize"], brief=brief)
+    tensors = read_weights([head.weights])
+    weight, bias = (tensors.get(name) for name in ("weight", "bias"))
+    shape = (len(checkpoint.labels), checkpoint.config.get("hidden_size"))
+    if weight is None or bias is None or weight.shape != shape or bias.shape != shape[:1]:
+        raise CheckpointError(f"{head.weights}: it does not fit its base and labels; copy it again")
+    multi = bool(settings["multi_label"])
+    if multi and choice.top_k == 1:
+        choice = replace(choice, top_k=None)
+    return ClassifyByVector(embed, checkpoint.labels, weight, multi, choice, bias)
 
 
 def _by_similarity(

@@ -64,6 +64,11 @@ class ClassifyScore:
         return np.asarray((self.gold == self.predicted).all(axis=1))
 
     @property
+    def given(self) -> list[frozenset[str]]:
+        """The labels that each text was given."""
+        return [frozenset(self.labels[i] for i in row.nonzero()[0]) for row in self.predicted]
+
+    @property
     def accuracy(self) -> float:
         """The share of texts whose labels are all right."""
         return float(self.right.mean()) if len(self.right) else 0.0

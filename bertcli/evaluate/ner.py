@@ -86,8 +86,9 @@ def measure_ner(
 ) -> NerScore:
     """Return the scores of a tagger.
 
-    `names` says what a label of the data is called by the tagger; spans with a label in `ignore`
-    do not count on either side. Raises RecordError for a text that cannot be tagged.
+    `names` says what a label of the data is called by the tagger, nothing for one that is left
+    out; spans with a label in `ignore` do not count on either side. Raises RecordError for a text
+    that cannot be tagged.
     """
     texts = [text for text in texts if text.text]
     records = (Record(i, text.text, place=text.place) for i, text in enumerate(texts))
@@ -97,7 +98,7 @@ def measure_ner(
             raise RecordError(f"{text.place}: {answer.error}")
         named = ((start, end, (names or {}).get(label, label)) for start, end, label in text.spans)
         found = ((one.start, one.end, one.label) for one in answer.result.entities)
-        gold.append(frozenset(span for span in named if span[2] not in ignore))
+        gold.append(frozenset(span for span in named if span[2] and span[2] not in ignore))
         predicted.append(frozenset(span for span in found if span[2] not in ignore))
     return NerScore(tuple(gold), tuple(predicted))
 

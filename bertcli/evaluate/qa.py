@@ -62,6 +62,8 @@ class QaScore:
 
     def at(self, threshold: float) -> tuple[float, float]:
         """Return exact match and F1 when no answer is given above a `no_answer` probability."""
+        if not len(self.f1):
+            return 0.0, 0.0
         exact = self._refused_above(threshold, self.exact)
         return float(exact.mean()), float(self.f1_at(threshold).mean())
 
@@ -79,13 +81,13 @@ class QaScore:
         """The threshold with the highest F1; 1, which always answers, where it is as good."""
         order = np.argsort(-self.no_answer, kind="stable")
         gain = np.where(self.unanswerable, 1.0, -self.f1)[order]
-        totals = np.concatenate([[0.0], np.cumsum(gain)])
-        count = int(totals.argmax())
-        if count == 0:
+        bounds = np.concatenate([self.no_answer[order], [0.0]])
+        # Equal probabilities are refused together or not at all.
+        totals = np.where(bounds[:-1] > bounds[1:], np.cumsum(gain), -np.inf)
+        if totals.max(initial=0.0) <= 0:
             return 1.0
-        last = self.no_answer[order[count - 1]]
-        following = self.no_answer[order[count]] if count < len(order) else 0.0
-        return float((last + following) / 2)
+        last = int(totals.argmax())
+        return float((bounds[last] + bounds[last + 1]) / 2)
 
     def _refused_above(self, threshold: float, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         refused = self.no_answer > threshold

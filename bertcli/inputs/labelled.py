@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bertcli.errors import DataError, RecordError
 from bertcli.inputs.records import read_rows, text_of
 from bertcli.inputs.rows import BadRow, Row, missing_column
 from bertcli.inputs.source import InputOptions
-from bertcli.records import AnsweredQuestion, LabelledText, Place, TaggedText
+from bertcli.records import AnsweredQuestion, LabelledText, Place, ScoredPair, TaggedText
 
 OUTSIDE = "O"
+TAG = re.compile(r"O|[BIELSU]-.+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Columns:
     question: str = "question"
     context: str = "context"
     answers: str = "answers"
+    first: str = "text1"
+    second: str = "text2"
+    score: str = "score"
 
 
 def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterator[LabelledText]:
@@ -47,8 +53,12 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
     spaces. Tags are IOB2, IOB1 or BIOES.
     """
     words: list[tuple[str, str]] = []
-    begins: Place | None = None
+    begins = last = Place()
     for row in _rows(files):
+        if words and row.place != Place(last.path, (last.line or 0) + 1):
+            yield tagged_text(words, begins)  # another file, or lines that are passed over as empty
+            words = []
+        last = row.place
         if row.text is None:
             _need(row, {columns.tokens: "--tokens-field", columns.tags: "--tags-field"})
             yield tagged_text(list(_pairs(row, columns)), row.place)
@@ -56,13 +66,13 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
         word, tag = _conll(row)
         if word is None:
             if words:
-                yield tagged_text(words, begins or row.place)
-            words, begins = [], None
+                yield tagged_text(words, begins)
+            words = []
             continue
-        begins = begins or row.place
+        begins = begins if words else row.place
         words.append((word, tag))
     if words:
-        yield tagged_text(words, begins or Place())
+        yield tagged_text(words, begins)
 
 
 def read_questions(
@@ -84,6 +94,27 @@ def read_questions(
         need = {columns.question: "--question-field", columns.context: "--context-field"}
         _need(row, need | {columns.answers: "--answers-field"})
         yield _question(row, row.columns, columns)
+
+
+def read_pairs(
+    files: Sequence[str], columns: Columns = Columns(), scored: bool = True
+) -> Iterator[ScoredPair]:
+    """Yield the pairs of texts in two columns, with the number in a third where it is `scored`.
+
+    The columns may also be called sentence1 and sentence2, as in GLUE's STS-B.
+    """
+    for row in _whole_rows(files):
+        names = columns
+        if columns.first not in row.columns and "sentence1" in row.columns:
+            names = replace(columns, first="sentence1", second="sentence2")
+        need = {names.first: "--first-field", names.second: "--second-field"}
+        _need(row, need | ({names.score: "--score-field"} if scored else {}))
+        try:
+            first, second = (text_of(row, name) for name in (names.first, names.second))
+        except RecordError as error:
+            raise DataError(f"{row.place}: {error}") from error
+        score = _score(row, names.score) if scored else 1.0
+        yield ScoredPair(first, second, score, row.place)
 
 
 def tagged_text(pairs: Sequence[tuple[str, str]], place: Place) -> TaggedText:
@@ -110,8 +141,8 @@ def tag_parts(tag: str, place: Place) -> tuple[str, str]:
     """Return a tag's scheme letter and its label, empty for O; raises DataError for no tag."""
     if tag == OUTSIDE:
         return OUTSIDE, ""
-    prefix, dash, kind = tag.partition("-")
-    if not dash or not kind or prefix not in ("B", "I", "E", "S", "L", "U"):
+    prefix, _, kind = tag.partition("-")
+    if not TAG.fullmatch(tag):
         raise DataError(f'{place}: "{tag}" is not a tag: expected O, B-LABEL or I-LABEL')
     return {"L": "E", "U": "S"}.get(prefix, prefix), kind
 
@@ -141,14 +172,25 @@ def _need(row: Row, options: dict[str, str]) -> None:
 def _labels(row: Row, columns: Columns) -> tuple[str, ...]:
     cell = row.columns[columns.label]
     if isinstance(cell, list | tuple):
-        return tuple(dict.fromkeys(str(one).strip() for one in cell))
-    label = "" if cell is None or cell != cell else str(cell).strip()
+        listed = tuple(dict.fromkeys(_label(one) for one in cell))
+        if "" in listed:
+            raise _no_label(row, columns)
+        return listed
+    label = _label(cell)
     if columns.separator is not None:
         parts = (part.strip() for part in label.split(columns.separator))
         return tuple(dict.fromkeys(part for part in parts if part))
     if not label:
-        raise DataError(f'{row.place}: the column "{columns.label}" is empty: expected a label')
+        raise _no_label(row, columns)
     return (label,)
+
+
+def _label(cell: object) -> str:
+    return "" if cell is None or cell != cell else str(cell).strip()
+
+
+def _no_label(row: Row, columns: Columns) -> DataError:
+    return DataError(f'{row.place}: the column "{columns.label}" is empty: expected a label')
 
 
 def _pairs(row: Row, columns: Columns) -> Iterator[tuple[str, str]]:
@@ -162,7 +204,9 @@ def _pairs(row: Row, columns: Columns) -> Iterator[tuple[str, str]]:
 def _conll(row: Row) -> tuple[str | None, str]:
     """Return the word and the tag of a line; None for the end of a sentence."""
     cells = (row.text or "").split()
-    if not cells or cells[0] == "-DOCSTART-" or cells[0].startswith("# "):
+    if not cells or cells[0] == "-DOCSTART-":
+        return None, OUTSIDE
+    if cells[0] == "#" and not TAG.fullmatch(cells[-1]):  # a comment, and not the word "#"
         return None, OUTSIDE
     if len(cells) < 2:
         raise DataError(f"{row.place}: expected a word and its tag on each line")
@@ -170,11 +214,11 @@ def _conll(row: Row) -> tuple[str | None, str]:
 
 
 def _squad(row: Row) -> Iterator[AnsweredQuestion]:
-    title = str(row.columns.get("title", ""))
-    for paragraph in _list(row, row.columns["paragraphs"], "paragraphs"):
+    title = row.columns.get("title")
+    for paragraph in _list(row, row.columns.get("paragraphs"), "paragraphs"):
         inside = _object(row, paragraph, "paragraphs")
         for asked in _list(row, inside.get("qas", []), "qas"):
-            found = _object(row, asked, "qas") | {"context": inside.get("context", "")}
+            found = _object(row, asked, "qas") | {"context": inside.get("context")}
             yield _question(row, {"title": title} | found, Columns())
 
 
@@ -183,25 +227,43 @@ def _question(row: Row, cells: dict[str, object], columns: Columns) -> AnsweredQ
     if isinstance(answers, dict):
         texts = _list(row, answers.get("text", []), "text")
         starts = _list(row, answers.get("answer_start", []), "answer_start")
-        pairs: Iterable[tuple[object, object]] = zip(texts, starts, strict=False)
+        if len(texts) != len(starts):
+            raise DataError(f"{row.place}: {len(texts)} texts, but {len(starts)} answer_start")
+        pairs: Iterable[tuple[object, object]] = zip(texts, starts, strict=True)
     else:
         each = [_object(row, one, "answers") for one in _list(row, answers or [], "answers")]
         pairs = [(one.get("text"), one.get("answer_start")) for one in each]
     if cells.get("is_impossible") is True:
         pairs = []
     return AnsweredQuestion(
-        str(cells.get(columns.question, "")),
-        str(cells.get(columns.context, "")),
-        tuple((str(text), _number(row, start)) for text, start in pairs),
-        str(cells.get("title", "")),
+        _text(row, cells.get(columns.question), columns.question),
+        _text(row, cells.get(columns.context), columns.context),
+        tuple((_text(row, text, "text"), _number(row, start)) for text, start in pairs),
+        str(cells.get("title") or ""),
         row.place,
     )
+
+
+def _text(row: Row, value: object, name: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise DataError(f'{row.place}: "{name}" is not text')
 
 
 def _number(row: Row, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise DataError(f"{row.place}: an answer needs answer_start, its first character as a number")
+
+
+def _score(row: Row, name: str) -> float:
+    try:
+        found = float(str(row.columns[name]))
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise DataError(f'{row.place}: "{name}" is {row.columns[name]!r}, expected a number')
+    return found
 
 
 def _list(row: Row, value: object, name: str) -> list[object]:

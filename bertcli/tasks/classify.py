@@ -72,18 +72,19 @@ class Classify:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifyBySimilarity:
-    """Zero-shot labels by the cosine of text and label.
+class ClassifyByVector:
+    """Labels from the vector of a text: trained on vectors, or zero-shot by the labels' own.
 
-    `vectors` (labels, d) are the embedded labels. Scores are the softmax of the cosines over the
-    labels or, with `multi_label`, the cosines themselves.
+    A label's logit is `weight · vector + bias`, with `weight` (labels, d) and `bias` (labels,).
+    Scores are the softmax of the logits or, with `multi_label`, each one's own sigmoid.
     """
 
     embed: Embed
     labels: Sequence[str]
-    vectors: NDArray[np.float32]
+    weight: NDArray[np.float32]
     multi_label: bool = False
     choice: Choice = Choice()
+    bias: NDArray[np.float32] | float = 0.0
 
     @property
     def encoder(self) -> Encoder:
@@ -100,9 +101,24 @@ class ClassifyBySimilarity:
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
         """Return the labels from the vectors of the windows."""
-        cosines = self.vectors @ self.embed.decode(record, plan, outputs).vector
-        scores = cosines.astype(np.float64) if self.multi_label else softmax(cosines / TEMPERATURE)
-        return ClassifyResult(self.choice.of(self.labels, scores), plan.reading)
+        vector = self.embed.decode(record, plan, outputs).vector
+        return ClassifyResult(self.choice.of(self.labels, self._scores(vector)), plan.reading)
+
+    def _scores(self, vector: NDArray[np.float32]) -> NDArray[np.float64]:
+        logits = (self.weight @ vector + self.bias).astype(np.float64)
+        return sigmoid(logits) if self.multi_label else softmax(logits)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyBySimilarity(ClassifyByVector):
+    """Zero-shot labels by the cosine of text and label: `weight` (labels, d) are the embedded
+    labels. Scores are the softmax of the cosines over a temperature or, with `multi_label`, the
+    cosines themselves.
+    """
+
+    def _scores(self, vector: NDArray[np.float32]) -> NDArray[np.float64]:
+        cosines = (self.weight @ vector).astype(np.float64)
+        return cosines if self.multi_label else softmax(cosines / TEMPERATURE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,9 @@ class Settings:
     """How to train: until `steps` or `minutes` are over, whichever comes first.
 
     The learning rate rises over 200 steps (or a tenth of them, if that is less) and falls linearly
-    to zero at the end. Every `evaluate_every` steps the model is measured, with `keep_best` the
-    best of these models is the result, and after `patience` measurements without a better one
-    training stops.
+    to zero at the end. Every `evaluate_every` steps the model is measured; after `patience`
+    measurements without a better one training stops. With either `keep_best` or `patience` the best
+    of these models is the result.
     """
 
     steps: int | None = None
@@ -91,6 +91,8 @@ def train(
     started = saved = time.monotonic()
     began = started - state.seconds
     tokens = 0
+    if _share_done(settings, state, state.seconds) >= 1:  # interrupted when all was trained
+        yield Progress(state.step, state.loss, 0.0, 0.0, 1.0)
     model.train()
     while (done := _share_done(settings, state, time.monotonic() - began)) < 1:
         learning_rate = _learning_rate(settings, state.step, done)
@@ -103,7 +105,7 @@ def train(
         state.loss = _running(state.loss, loss.item(), state.step)
         due = state.step % settings.evaluate_every == 0 or state.step == settings.steps
         scores = _measured(model, measure) if due else None
-        if scores and settings.keep_best:
+        if scores and (settings.keep_best or settings.patience is not None):
             _remember(state, next(iter(scores.values())), parameters)
         if due or time.monotonic() - saved > SAVE_SECONDS:
             saved = time.monotonic()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from peft import LoraConfig, PeftModel
 
 LINEAR_LAYERS = r".*layer\.\d+\..*\.(query|key|value|dense|q_lin|k_lin|v_lin|out_lin|lin1|lin2)"
 NORMS = ["LayerNorm", "sa_layer_norm", "output_layer_norm"]
@@ -24,32 +24,42 @@ def add_lora(model: nn.Module, rank: int, heads: Sequence[str]) -> PeftModel:
     Biases, layer norms and the modules named in `heads` are trained in full; the rest is frozen.
     Alpha equals the rank, so the scale in `W + B·A·alpha/r` (Hu et al. 2021) is 1.
     """
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
 
-    present = [name for name, _ in model.named_modules()]
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=rank,
-        target_modules=LINEAR_LAYERS,
-        bias="all",
-        modules_to_save=[
-            name for name in (*NORMS, *heads) if any(one.endswith(name) for one in present)
-        ],
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of transformers about itself
-        wrapped = get_peft_model(model, config)
-    _multiply_factors_first(wrapped)
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=LINEAR_LAYERS, bias="all")
+    return _wrapped(model, config, heads)
+
+
+def go_on_with_lora(model: nn.Module, folder: Path, heads: Sequence[str]) -> PeftModel:
+    """Wrap a model with the adapter in a folder, ready to be trained further.
+
+    An adapter with another head gives its changes of the encoder.
+    """
+    from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    config = LoraConfig.from_pretrained(str(folder))
+    config.inference_mode = False
+    wrapped = _wrapped(model, config, heads)
+    state = get_peft_model_state_dict(wrapped)
+    for name, tensor in load_file(folder / "adapter_model.safetensors").items():
+        if name in state and state[name].shape == tensor.shape:
+            state[name] = tensor.float()
+    set_peft_model_state_dict(wrapped, state)
     return wrapped
 
 
-def go_on_with_lora(model: nn.Module, folder: Path) -> PeftModel:
-    """Wrap a model with the adapter in a folder, ready to be trained further."""
-    from peft import PeftModel
+def _wrapped(model: nn.Module, config: LoraConfig, heads: Sequence[str]) -> PeftModel:
+    from peft import get_peft_model
 
+    modules = [name for name, _ in model.named_modules()]
+    config.modules_to_save = [
+        name for name in (*NORMS, *heads) if any(one.endswith(name) for one in modules)
+    ]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        wrapped = PeftModel.from_pretrained(model, str(folder), is_trainable=True).float()
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers about itself
+        warnings.simplefilter("ignore", UserWarning)  # of PEFT about the base's name
+        wrapped = get_peft_model(model, config)
     _multiply_factors_first(wrapped)
     return wrapped
 

@@ -20,7 +20,7 @@ def check_answers(questions: Sequence[AnsweredQuestion]) -> None:
     """Raise DataError for the first question with an answer that is not where it should be."""
     for one in questions:
         for text, start in one.answers:
-            if not text or one.context[start : start + len(text)] != text:
+            if start < 0 or not text or one.context[start : start + len(text)] != text:
                 raise DataError(
                     f'{one.place}: the answer "{text[:40]}" does not stand at character {start} '
                     "of the context"
@@ -73,15 +73,15 @@ def unanswerable(
     contexts: dict[str, dict[str, None]] = defaultdict(dict)
     for one in questions:
         contexts[one.group][one.context] = None
-    made = []
+    made: list[AnsweredQuestion] = []
     for i in rng.permutation(len(questions)):
+        if len(made) >= share * len(questions):
+            break
         one = questions[i]
         others = [c for c in contexts[one.group] if c != one.context and not _holds(c, one)]
         if others and one.group:
             other = others[int(rng.integers(len(others)))]
             made.append(AnsweredQuestion(one.question, other, (), one.group, one.place))
-        if len(made) >= share * len(questions):
-            break
     return made
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertcli.checkpoints.catalog import BASE_NAME
-from bertcli.checkpoints.layout import Checkpoint
+from bertcli.checkpoints.layout import HEAD_CONFIG, Checkpoint
 from bertcli.engine.families import Head
 from bertcli.errors import OutputError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+READABLE = 0o644
+LAST = ("config.json", HEAD_CONFIG)
 HUB_BASE = f"sentence-transformers/{BASE_NAME}"
 
 
@@ -61,8 +63,9 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as name:
             write(Path(name))
-            # config.json last: without it the folder is no checkpoint.
-            for path in sorted(Path(name).iterdir(), key=lambda path: path.name == "config.json"):
+            # The settings last: without them the folder is no checkpoint.
+            for path in sorted(Path(name).iterdir(), key=lambda path: path.name in LAST):
+                path.chmod(READABLE)  # safetensors writes for the owner's eyes only
                 path.replace(folder / path.name)
     except OSError as error:
         raise OutputError(
@@ -74,7 +77,7 @@ def _write_adapter(peft: Any, base: Checkpoint, into: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    peft.peft_config["default"].base_model_name_or_path = _name_of_base(base)
+    peft.peft_config["default"].base_model_name_or_path = name_of_base(base)
     peft.save_pretrained(into, save_embedding_layers=False)
     card = into / "README.md"
     card.unlink(missing_ok=True)
@@ -83,7 +86,7 @@ def _write_adapter(peft: Any, base: Checkpoint, into: Path) -> None:
     save_file({key: tensor.to(torch.float16) for key, tensor in tensors.items()}, weights)
 
 
-def _name_of_base(base: Checkpoint) -> str:
+def name_of_base(base: Checkpoint) -> str:
     """Return the name under which the base is found again, by bertcli and by PEFT."""
     if base.adapter:
         return str(base.adapter.config["base_model_name_or_path"])

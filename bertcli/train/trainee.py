@@ -84,15 +84,17 @@ class Trainee(nn.Module):
         rank: int | None,
         labels: Sequence[str] = (),
         dropout: float = 0.0,
+        seed: int = 0,
         **config: Any,
     ) -> None:
         """Load a checkpoint with a head for `labels`; `rank` None trains all of it.
 
         Dropout is 0 unless asked for, since it more than halves the speed on a CPU. Eager attention
         trains 1.5 times as fast there as torch's fused one, whose backward pass is slow in
-        bfloat16. A head that the checkpoint does not have begins at random, the dense layer of a
-        masked-LM head as the identity. An adapter is trained on, at its rank. `config` are further
-        settings for config.json.
+        bfloat16. A head that the checkpoint does not have begins at random by `seed`, the dense
+        layer of a masked-LM head as the identity. An adapter is trained on, at its rank; one with
+        another head gives its changes of the encoder. `config` are further settings for
+        config.json.
         """
         super().__init__()
         self.kind = str(checkpoint.config["model_type"])
@@ -103,13 +105,14 @@ class Trainee(nn.Module):
         if checkpoint.adapter and rank is None:
             raise CheckpointError(f"{checkpoint.name}: an adapter is trained on with LoRA only")
         self.head = head
+        torch.manual_seed(seed)
         plain, missing = _load(checkpoint, head, labels, dropout, config)
         if head is Head.MASKED_LM and any(MASKED_DENSE[self.kind] in name for name in missing):
             _start_as_identity(plain, MASKED_DENSE[self.kind])
         modules = HEAD_MODULES.get(head) or (MASKED_DENSE[self.kind],)
         self.peft: PeftModel | None = None
         if checkpoint.adapter:
-            self.peft = go_on_with_lora(plain, checkpoint.adapter.folder)
+            self.peft = go_on_with_lora(plain, checkpoint.adapter.folder, modules)
         elif rank:
             self.peft = add_lora(plain, rank, modules)
         self.plain = plain

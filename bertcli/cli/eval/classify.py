@@ -55,16 +55,19 @@ def classify(
     columns = Columns(text=field, label=label_field, separator=label_sep)
     texts = list(read_labelled(files, columns))
     named, names = read_labels(labels, labels_file), label_map(map_labels)
+    several = any(len(text.labels) != 1 for text in texts)
 
     def measured(chosen: ModelFlags) -> tuple[str, ClassifyScore]:
-        made = classify_task(chosen, named, template)
-        several = any(len(text.labels) != 1 for text in texts)
+        made = classify_task(chosen, named, template, several)
         score = measure_classify(made.task, texts, made.labels, several, names)
         return made.checkpoint.name, score
 
     name, score = measured(model)
     found = {"model": name, **_summary(score)}
-    tables = [lambda: _label_table(score), lambda: _confusion_table(score)]
+    tables = [lambda: _label_table(score)]
+    if not several:
+        found |= {"confusion": _confusion(score)}
+        tables.append(lambda: _confusion_table(score))
     if flags.compare is not None:
         other_name, other = measured(other_model(model, flags.compare))
         one, two = score.right, other.right
@@ -76,7 +79,7 @@ def classify(
             "other_accuracy": other.accuracy,
             "accuracy_minus_other": score.accuracy - other.accuracy,
             "accuracy_minus_other_95": between(difference),
-            "differ": int((score.predicted != other.predicted).any(axis=1).sum()),
+            "differ": sum(a != b for a, b in zip(score.given, other.given, strict=True)),
         }
     show(found, tables)
     write_errors(flags.errors, _errors(texts, score))
@@ -100,10 +103,13 @@ def _summary(score: ClassifyScore) -> dict[str, Any]:
             }
             for one in score.counts
         ],
-        "confusion": {
-            label: dict(zip(score.labels, map(int, row), strict=True))
-            for label, row in zip(score.labels, score.confusion, strict=True)
-        },
+    }
+
+
+def _confusion(score: ClassifyScore) -> dict[str, dict[str, int]]:
+    return {
+        label: dict(zip(score.labels, map(int, row), strict=True))
+        for label, row in zip(score.labels, score.confusion, strict=True)
     }
 
 
@@ -119,11 +125,10 @@ def _confusion_table(score: ClassifyScore) -> Table:
 
 def _errors(texts: Sequence[LabelledText], score: ClassifyScore) -> list[dict[str, Any]]:
     rows = []
-    for text, right, predicted, row in zip(
-        texts, score.right, score.predicted, score.probabilities, strict=True
+    for text, right, given, row in zip(
+        texts, score.right, score.given, score.probabilities, strict=True
     ):
         if not right:
-            given = [label for label, on in zip(score.labels, predicted, strict=True) if on]
-            found = {"text": text.text, "labels": list(text.labels), "given": given}
+            found = {"text": text.text, "labels": list(text.labels), "given": sorted(given)}
             rows.append(found | {"score": float(row.max()), "place": str(text.place)})
     return rows

@@ -10,6 +10,7 @@ import typer
 from bertcli.cli.eval.report import Data, EvalFlags, between, other_model, show, write_errors
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.qa import qa_task
+from bertcli.errors import DataError
 
 if TYPE_CHECKING:
     from bertcli.evaluate.qa import QaScore
@@ -44,6 +45,8 @@ def qa(
 
     columns = Columns(question=question_field, context=context_field, answers=answers_field)
     questions = list(read_questions(files, columns))
+    if not questions:
+        raise DataError("there is no question in the data")
 
     def measured(chosen: ModelFlags) -> tuple[str, QaScore]:
         checkpoint, task = qa_task(chosen)

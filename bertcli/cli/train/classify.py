@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import grouped
+from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import warn
 from bertcli.cli.train.run import (
     Data,
     ExampleFlags,
+    Method,
     Output,
     TrainFlags,
     finish,
     held_out,
     lora_rank,
+    note_scores,
     recipe_text,
     train_on_examples,
     work_folder,
 )
+from bertcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from bertcli.records import LabelledText
+
+AT_ONCE = 512
 
 
 @grouped
@@ -40,6 +50,7 @@ def classify(
     \b
     bertcli train classify reviews.csv -o my-classifier
     bertcli train classify train.jsonl --valid dev.jsonl -o my-classifier --epochs 5
+    bertcli train classify few.csv --method head -o my-classifier
     bertcli train classify tickets.csv --label-field tags --label-sep ";" -o my-tagger
     """
     from bertcli.checkpoints.load import load_tokenizer
@@ -71,7 +82,12 @@ def classify(
     labels = label_set(texts)
     check_labels(valid, labels)
     multi = is_multi_label([*texts, *valid])
+    if multi and how.smoothing:
+        raise UsageError("--smoothing: for one label a text only, not for several")
     warn(f"{len(texts):,} texts, {len(valid):,} held out, labels: {', '.join(labels)}")
+    if flags.method is Method.HEAD:
+        _train_head(texts, valid, labels, multi, output, flags, balance)
+        return
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
     problem = "multi_label_classification" if multi else "single_label_classification"
@@ -81,6 +97,7 @@ def classify(
         lora_rank(flags),
         labels,
         flags.dropout,
+        flags.seed,
         problem_type=problem,
     )
     window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
@@ -103,3 +120,51 @@ def classify(
         body += recipe_text(flags, how, last, scores)
         metadata = {"base_model": checkpoint.name, "pipeline_tag": "text-classification"}
         finish(model, checkpoint, output, Card(metadata, body), flags)
+
+
+def _train_head(
+    texts: Sequence[LabelledText],
+    valid: Sequence[LabelledText],
+    labels: list[str],
+    multi: bool,
+    output: Path,
+    flags: TrainFlags,
+    balance: bool,
+) -> None:
+    """Train a linear classifier on the embeddings of the base."""
+    import numpy as np
+
+    from bertcli.cli.embed import build_embed
+    from bertcli.cli.recipe import choose_checkpoint
+    from bertcli.evaluate.classify import measure_classify, one_hot
+    from bertcli.tasks.classify import Choice, ClassifyByVector
+    from bertcli.train.head import fit_head, save_head
+    from bertcli.train.save import Card
+
+    with work_folder(output, flags.resume):
+        model = ModelFlags(model=flags.model, offline=flags.offline)
+        checkpoint = choose_checkpoint(model, "embed")
+        embed = build_embed(checkpoint, model, normalize=True)
+        parts = [texts[at : at + AT_ONCE] for at in range(0, len(texts), AT_ONCE)]
+        vectors = np.concatenate([embed.vectors([one.text for one in part]) for part in parts])
+        targets = one_hot([one.labels for one in texts], labels)
+        weight, bias = fit_head(vectors, targets, multi, balance)
+        task = ClassifyByVector(embed, labels, weight, multi, Choice(None), bias)
+        score = measure_classify(task, valid, labels, multi)
+        scores = {"accuracy": score.accuracy, "macro F1": score.macro_f1}
+        note_scores(scores)
+        measured = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        body = (
+            f"# Classifier on {checkpoint.name}\n\nLabels: {', '.join(labels)}.\n\nTrained with "
+            f"`bertcli train classify --method head` on {len(texts):,} texts: logistic regression "
+            f"on the base's embeddings.\n\nOn held-out data: {measured}.\n"
+        )
+        settings = {
+            "pooling": embed.pooling.value,
+            "normalize": embed.normalize,
+            "labels": labels,
+            "multi_label": multi,
+        }
+        metadata = {"base_model": checkpoint.name, "pipeline_tag": "text-classification"}
+        save_head(weight, bias, settings, checkpoint, output, Card(metadata, body))
+    typer.echo(str(output))

@@ -91,7 +91,8 @@ def fill_mask(
         content = block - tokenizer.frame.single
         blocks, held_out = _blocks(corpus, valid, field, tokenizer, content, work)
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
-        model = Trainee(checkpoint, Head.MASKED_LM, lora_rank(flags), (), flags.dropout)
+        rank = lora_rank(flags)
+        model = Trainee(checkpoint, Head.MASKED_LM, rank, (), flags.dropout, flags.seed)
         batch_blocks = max(1, batch_tokens // block)
         loss = masked_loss(model, blocks, vocabulary, rates, batch_blocks, flags.seed)
         some = held_out[:EVALUATION_BLOCKS]

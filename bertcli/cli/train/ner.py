@@ -69,7 +69,7 @@ def ner(
     warn(f"{len(texts):,} texts, {len(valid):,} held out, tags: {', '.join(tags)}")
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
-    model = Trainee(checkpoint, Head.TOKEN, lora_rank(flags), tags, flags.dropout)
+    model = Trainee(checkpoint, Head.TOKEN, lora_rank(flags), tags, flags.dropout, flags.seed)
     window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
     task = Ner(model, tokenizer, window, tags)
 

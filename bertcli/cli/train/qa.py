@@ -20,6 +20,7 @@ from bertcli.cli.train.run import (
     train_on_examples,
     work_folder,
 )
+from bertcli.errors import UsageError
 
 
 @grouped
@@ -56,6 +57,8 @@ def qa(
     from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
 
+    if how.smoothing:
+        raise UsageError("--smoothing: answers are learned without it")
     questions, valid = held_out(
         list(read_questions(data)),
         list(read_questions(how.valid)) if how.valid else None,
@@ -73,7 +76,7 @@ def qa(
     )
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
-    model = Trainee(checkpoint, Head.QA, lora_rank(flags), (), flags.dropout)
+    model = Trainee(checkpoint, Head.QA, lora_rank(flags), (), flags.dropout, flags.seed)
     window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
     task = Qa(model, tokenizer, window)
 

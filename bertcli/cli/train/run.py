@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from bertcli.cli.recipe import warn
-from bertcli.errors import UsageError
+from bertcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,10 +38,11 @@ Labelled = TypeVar("Labelled")
 
 
 class Method(StrEnum):
-    """What is trained: low-rank changes, or everything."""
+    """What is trained: low-rank changes, everything, or a linear head on frozen embeddings."""
 
     LORA = "lora"
     FULL = "full"
+    HEAD = "head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
     A finished checkpoint is never trained over.
     """
     work = output / ".training"
-    if (output / "config.json").exists():
+    if any((output / name).exists() for name in ("config.json", "head_config.json")):
         raise UsageError(f"{output}: there is a checkpoint already; give another -o")
     if (work / "state.pt").exists() and not resume:
         raise UsageError(f"{output}: an unfinished run: --resume goes on, or give another -o")
@@ -116,6 +117,8 @@ def learning_rate(flags: TrainFlags) -> float:
 
 def lora_rank(flags: TrainFlags) -> int | None:
     """Return the rank of LoRA; None where everything is trained."""
+    if flags.method is Method.HEAD:
+        raise UsageError("--method head is for classify only: use lora or full")
     return flags.rank if flags.method is Method.LORA else None
 
 
@@ -152,6 +155,9 @@ def held_out(
     for members in kinds.values():
         count = round(len(members) * share)
         chosen |= {members[i] for i in rng.permutation(len(members))[:count]}
+    if not chosen:  # many kinds of few members each: any of them, but never all of a kind
+        spare = [i for members in kinds.values() for i in members[1:]]
+        chosen = {spare[i] for i in rng.permutation(len(spare))[: round(len(data) * share)]}
     if not chosen:
         raise UsageError(
             f"{len(data)} rows are too few to hold out {share:.0%} of: "
@@ -176,6 +182,8 @@ def train_on_examples(
     from bertcli.train.examples import schedule, supervised_loss
     from bertcli.train.loop import Settings
 
+    if not examples:
+        raise DataError("nothing to learn from: no row has text that the model can read")
     lengths = [len(one.window) for one in examples]
     steps = schedule(lengths, how.batch_tokens, how.epochs, flags.seed)
     per_epoch = max(1, round(len(steps) / max(how.epochs, 1)))

@@ -1,0 +1,83 @@
+"""`bertcli eval embed`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertcli.cli.embed import build_embed
+from bertcli.cli.eval.report import Data, EvalFlags, between, other_model, show, write_errors
+from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.recipe import choose_checkpoint
+
+if TYPE_CHECKING:
+    from bertcli.evaluate.embed import EmbedScore
+    from bertcli.records import ScoredPair
+
+FARTHEST = 100
+
+
+@grouped
+def embed(
+    files: Data,
+    model: ModelFlags,
+    flags: EvalFlags,
+    first_field: Annotated[str, typer.Option(help="Column of the first text.")] = "text1",
+    second_field: Annotated[str, typer.Option(help="Column of the second text.")] = "text2",
+    score_field: Annotated[str, typer.Option(help="Column of the people's score.")] = "score",
+) -> None:
+    """Measure embeddings: the rank correlation of cosines with scores that people gave to pairs.
+
+    With --errors the 100 pairs whose ranks differ most are written.
+
+    \b
+    bertcli eval embed pairs.csv
+    bertcli eval embed sts-dev.tsv --first-field sentence1 --second-field sentence2
+    bertcli eval embed pairs.jsonl -m ./my-embedder --compare all-MiniLM-L6-v2
+    """
+    from bertcli.evaluate.embed import measure_embed
+    from bertcli.evaluate.intervals import paired_bootstrap
+    from bertcli.inputs.labelled import Columns, read_pairs
+
+    columns = Columns(first=first_field, second=second_field, score=score_field)
+    pairs = list(read_pairs(files, columns))
+
+    def measured(chosen: ModelFlags) -> tuple[str, EmbedScore]:
+        checkpoint = choose_checkpoint(chosen, "embed")
+        return checkpoint.name, measure_embed(build_embed(checkpoint, chosen), pairs)
+
+    name, score = measured(model)
+    found: dict[str, Any] = {
+        "model": name,
+        "pairs": len(pairs),
+        "spearman": score.spearman,
+        "spearman_95": between(score.spearman_interval),
+        "pearson": score.pearson,
+    }
+    if flags.compare is not None:
+        other_name, other = measured(other_model(model, flags.compare))
+        difference = paired_bootstrap(len(pairs), score.spearman_of, other.spearman_of)
+        found |= {
+            "other": other_name,
+            "other_spearman": other.spearman,
+            "spearman_minus_other": score.spearman - other.spearman,
+            "spearman_minus_other_95": between(difference),
+        }
+    show(found)
+    write_errors(flags.errors, _farthest(pairs, score))
+
+
+def _farthest(pairs: Sequence[ScoredPair], score: EmbedScore) -> list[dict[str, Any]]:
+    order = sorted(range(len(pairs)), key=lambda i: -score.rank_distances[i])[:FARTHEST]
+    return [
+        {
+            "text1": pairs[i].first,
+            "text2": pairs[i].second,
+            "score": pairs[i].score,
+            "cosine": float(score.cosines[i]),
+            "place": str(pairs[i].place),
+        }
+        for i in order
+    ]

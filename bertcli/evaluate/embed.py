@@ -1,0 +1,73 @@
+"""How well cosines order pairs of texts: Spearman's rank correlation with what people said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.evaluate.intervals import Interval, bootstrap
+from bertcli.records import ScoredPair
+from bertcli.tasks.embed import Embed
+
+PAIRS_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedScore:
+    """The cosine of each pair and the score that people gave it, (n,) each."""
+
+    cosines: NDArray[np.float64]
+    gold: NDArray[np.float64]
+
+    @property
+    def spearman(self) -> float:
+        """The rank correlation in -1…1; 0 where all scores are equal."""
+        return self.spearman_of(np.arange(len(self.gold)))
+
+    @property
+    def spearman_interval(self) -> Interval:
+        """The 95 % interval of the rank correlation."""
+        return bootstrap(len(self.gold), self.spearman_of)
+
+    def spearman_of(self, at: NDArray[np.int64]) -> float:
+        """Return the rank correlation over the pairs of these numbers, with repetitions."""
+        return _correlation(_ranks(self.cosines[at]), _ranks(self.gold[at]))
+
+    @property
+    def rank_distances(self) -> NDArray[np.float64]:
+        """How far each pair's rank by cosine is from its rank by score, (n,)."""
+        return np.asarray(np.abs(_ranks(self.cosines) - _ranks(self.gold)))
+
+    @property
+    def pearson(self) -> float:
+        """The linear correlation in -1…1."""
+        return _correlation(self.cosines, self.gold)
+
+
+def measure_embed(task: Embed, pairs: Iterable[ScoredPair]) -> EmbedScore:
+    """Return the cosines of pairs of texts beside their scores."""
+    listed = list(pairs)
+    cosines = []
+    for at in range(0, len(listed), PAIRS_AT_ONCE):
+        part = listed[at : at + PAIRS_AT_ONCE]
+        found = task.vectors([one.first for one in part] + [one.second for one in part])
+        lengths = np.maximum(np.linalg.norm(found, axis=1), 1e-12)
+        unit = (found / lengths[:, None]).astype(np.float64)
+        cosines.append((unit[: len(part)] * unit[len(part) :]).sum(axis=1))
+    return EmbedScore(np.concatenate(cosines), np.array([one.score for one in listed], float))
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rank of each value, equal values sharing the mean of theirs."""
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values), float)
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])

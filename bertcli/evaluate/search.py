@@ -1,0 +1,111 @@
+"""How well passages are found: nDCG, recall, MRR and MAP, computed by pytrec_eval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.errors import DataError, UsageError
+from bertcli.evaluate.intervals import Interval, bootstrap
+
+CUT = 10
+RECALLS = (10, 100)
+MEASURES = {
+    "ndcg@10": "ndcg_cut_10",
+    "map": "map",
+    **{f"recall@{k}": f"recall_{k}" for k in RECALLS},
+}
+
+Judgements = Mapping[str, Mapping[str, int]]
+"""For each query the passages that people judged, with their grades; 0 is not relevant."""
+Run = Mapping[str, Mapping[str, float]]
+"""For each query the passages that were found, with their scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchScore:
+    """Each measure of each judged query that was asked, (n,) each, in 0…1."""
+
+    queries: tuple[str, ...]
+    values: Mapping[str, NDArray[np.float64]]
+
+    def mean(self, measure: str) -> float:
+        """Return the mean of a measure over the queries."""
+        return float(self.values[measure].mean()) if self.queries else 0.0
+
+    def interval(self, measure: str) -> Interval:
+        """Return the 95 % interval of a measure's mean."""
+        values = self.values[measure]
+        return bootstrap(len(values), lambda at: float(values[at].mean()))
+
+
+def score_run(run: Run, judgements: Judgements) -> SearchScore:
+    """Return the scores of a run; a judged query for which it has nothing scores 0.
+
+    Queries without a relevant passage are left out, as trec_eval does.
+    """
+    try:
+        import pytrec_eval
+    except ImportError as error:
+        raise UsageError(
+            'search is measured by pytrec_eval: pip install "bertcli[eval]"'
+        ) from error
+    asked = tuple(q for q, passages in judgements.items() if any(g > 0 for g in passages.values()))
+    if not asked:
+        raise DataError("no query has a relevant passage: nothing can be measured")
+    judged = {q: dict(judgements[q]) for q in asked}
+    evaluator = pytrec_eval.RelevanceEvaluator(judged, set(MEASURES.values()))
+    found = evaluator.evaluate({q: dict(run.get(q, {})) for q in asked})
+    values = {
+        name: np.array([found.get(q, {}).get(key, 0.0) for q in asked], float)
+        for name, key in MEASURES.items()
+    }
+    values[f"mrr@{CUT}"] = np.array([_reciprocal_rank(run.get(q, {}), judged[q]) for q in asked])
+    return SearchScore(asked, values)
+
+
+def read_run(path: Path) -> dict[str, dict[str, float]]:
+    """Return a TREC run file: on each line query, Q0, passage, rank, score and name."""
+    run: dict[str, dict[str, float]] = {}
+    for number, cells in _cells(path, 6, "query Q0 passage rank score name"):
+        try:
+            run.setdefault(cells[0], {})[cells[2]] = float(cells[4])
+        except ValueError:
+            raise DataError(f'{path}:{number}: the score "{cells[4]}" is not a number') from None
+    return run
+
+
+def run_lines(run: Run, name: str) -> list[str]:
+    """Return a run as the lines of a TREC run file, the best passage of each query first."""
+    return [
+        f"{query} Q0 {passage} {rank} {score:.6f} {name}"
+        for query, passages in run.items()
+        for rank, (passage, score) in enumerate(_ranked(passages), 1)
+    ]
+
+
+def _reciprocal_rank(passages: Mapping[str, float], judged: Mapping[str, int]) -> float:
+    ranked = _ranked(passages)[:CUT]
+    first = (rank for rank, (name, _) in enumerate(ranked, 1) if judged.get(name, 0) > 0)
+    return 1 / next(first, np.inf)
+
+
+def _ranked(passages: Mapping[str, float]) -> Sequence[tuple[str, float]]:
+    """Return passages by score; equal ones by name backwards, as trec_eval does."""
+    return sorted(passages.items(), key=lambda one: (one[1], one[0]), reverse=True)
+
+
+def _cells(path: Path, count: int, expected: str) -> list[tuple[int, list[str]]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    rows = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
+    for number, cells in rows:
+        if len(cells) != count:
+            raise DataError(f"{path}:{number}: expected {expected}")
+    return rows

@@ -1,0 +1,67 @@
+"""Passages, queries and judgements, as BEIR's folders and TREC's files have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bertcli.errors import DataError
+from bertcli.inputs.records import read_rows
+from bertcli.inputs.rows import BadRow, Row
+from bertcli.inputs.source import InputOptions
+
+SUFFIXES = ("", ".gz", ".xz")
+QRELS = ("qrels.tsv", "qrels/test.tsv", "qrels/dev.tsv")
+
+
+def beir_file(folder: Path, *names: str) -> Path:
+    """Return the first of these files that a folder has, also compressed."""
+    for name in names:
+        for suffix in SUFFIXES:
+            if (folder / f"{name}{suffix}").is_file():
+                return folder / f"{name}{suffix}"
+    raise DataError(
+        f"{folder}: no {names[0]}; expected corpus.jsonl, queries.jsonl and qrels.tsv or "
+        "qrels/test.tsv, as BEIR's folders have them"
+    )
+
+
+def read_passages(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the id and the text of each passage or query, a title before the text."""
+    for row in _rows(path):
+        name = row.columns.get("_id", row.columns.get("id"))
+        if name is None:
+            raise DataError(f'{row.place}: no column "_id"')
+        parts = (str(row.columns.get(key) or "").strip() for key in ("title", "text"))
+        yield str(name), " ".join(part for part in parts if part)
+
+
+def read_judgements(path: Path) -> dict[str, dict[str, int]]:
+    """Return the grade of each judged passage by query.
+
+    From rows with query-id, corpus-id and score, or from TREC's lines of query, 0, passage, grade.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for row in _rows(path):
+        cells = row.columns
+        if row.text is not None:
+            parts = row.text.split()
+            if len(parts) != 4:
+                raise DataError(f"{row.place}: expected query, 0, passage and grade")
+            query, passage, grade = parts[0], parts[2], parts[3]
+        elif {"query-id", "corpus-id", "score"} <= set(cells):
+            query, passage, grade = (str(cells[key]) for key in ("query-id", "corpus-id", "score"))
+        else:
+            raise DataError(f"{row.place}: expected the columns query-id, corpus-id and score")
+        try:
+            found.setdefault(query, {})[passage] = int(grade)
+        except ValueError:
+            raise DataError(f'{row.place}: the grade "{grade}" is not a whole number') from None
+    return found
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    for row in read_rows(InputOptions(inputs=(str(path),))):
+        if isinstance(row, BadRow):
+            raise DataError(str(row))
+        yield row

@@ -1,0 +1,349 @@
+"""`bertcli eval`: scores of classifiers, taggers and answer finders over files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sklearn import metrics
+
+from bertcli.engine.families import Head
+from tiny import SENTENCES, change_config
+
+from .conftest import Run
+
+Eval = Callable[..., dict[str, Any]]
+LABELS = ("contradiction", "neutral", "entailment")
+
+
+@pytest.fixture
+def models(tiny_checkpoint: Any) -> dict[str, Path]:
+    """A tiny checkpoint for each task, of a seed with which it gives all its labels."""
+    heads = {"classify": Head.SEQUENCE, "ner": Head.TOKEN, "qa": Head.QA}
+    return {task: Path(tiny_checkpoint("bert", head, seed=6)) for task, head in heads.items()}
+
+
+@pytest.fixture
+def scores(run: Run, models: dict[str, Path], here: Path) -> Eval:
+    """Return a function that measures a task's tiny checkpoint and gives the JSON object."""
+
+    def measured(task: str, *more: object) -> dict[str, Any]:
+        ran = run("eval", task, "-m", models[task], *more)
+        assert ran.code == 0, ran.err
+        (found,) = ran.records
+        return found
+
+    return measured
+
+
+def lines(path: str, rows: list[Any]) -> str:
+    """Write rows as JSON lines and return the file's name."""
+    Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read_lines(path: str) -> list[dict[str, Any]]:
+    """Return the rows of a file of JSON lines."""
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+# --- classify --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def given(run: Run, models: dict[str, Path]) -> list[str]:
+    """The labels that `bertcli classify` gives to the sentences."""
+    found = run("classify", "-m", models["classify"], *SENTENCES).records
+    return [one["label"] for one in found]
+
+
+def test_scores_are_those_of_what_classify_gives(scores: Eval, given: list[str]) -> None:
+    """scikit-learn finds the same numbers in the answers of `bertcli classify`."""
+    gold = [LABELS[i % 3] for i in range(len(SENTENCES))]
+    rows = [{"text": t, "label": one} for t, one in zip(SENTENCES, gold, strict=True)]
+    found = scores("classify", lines("a.jsonl", rows))
+    assert found["records"] == len(SENTENCES)
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(gold, given), abs=1e-4)
+    assert found["macro_f1"] == pytest.approx(
+        metrics.f1_score(gold, given, average="macro"), abs=1e-4
+    )
+    low, high = found["accuracy_95"]
+    assert 0 <= low <= found["accuracy"] <= high <= 1
+    table = metrics.confusion_matrix(gold, given, labels=LABELS).tolist()
+    assert found["confusion"] == {
+        a: dict(zip(LABELS, row, strict=True)) for a, row in zip(LABELS, table, strict=True)
+    }
+    assert [one["label"] for one in found["labels"]] == list(LABELS)
+    assert [one["support"] for one in found["labels"]] == [gold.count(one) for one in LABELS]
+
+
+def test_csv_columns_and_labels_are_named(scores: Eval, given: list[str]) -> None:
+    """Own columns, and the file's names of the labels, mapped to the checkpoint's."""
+    with Path("a.csv").open("w", newline="") as file:
+        rows = [(text, label.upper()) for text, label in zip(SENTENCES, given, strict=True)]
+        csv.writer(file).writerows([("body", "is"), *rows])
+    names = [part for label in LABELS for part in ("--map", f"{label.upper()}={label}")]
+    found = scores("classify", "a.csv", "--field", "body", "--label-field", "is", *names)
+    assert found["accuracy"] == 1
+    assert scores("classify", "a.csv", "--field", "body", "--label-field", "is")["accuracy"] == 0
+
+
+def test_wrong_records_are_written(scores: Eval, given: list[str]) -> None:
+    """Each with its text, labels, what was given and how surely, and its place."""
+    other = dict(zip(LABELS, (*LABELS[1:], LABELS[0]), strict=True))
+    gold = [other[given[0]], *given[1:]]
+    rows = [{"text": t, "label": one} for t, one in zip(SENTENCES, gold, strict=True)]
+    found = scores("classify", lines("a.jsonl", rows), "--errors", "wrong.jsonl")
+    assert found["accuracy"] == pytest.approx(1 - 1 / len(gold), abs=1e-4)
+    (wrong,) = read_lines("wrong.jsonl")
+    score = wrong.pop("score")
+    assert 1 / 3 <= score <= 1
+    assert wrong == {
+        "text": SENTENCES[0],
+        "labels": [gold[0]],
+        "given": [given[0]],
+        "place": "a.jsonl:1",
+    }
+
+
+def test_another_order_of_labels_is_no_difference(
+    scores: Eval, given: list[str], models: dict[str, Path], own_copy: Any
+) -> None:
+    """Answers are compared by their labels, whatever their numbers and however many there are."""
+    rows = [{"text": t, "label": one} for t, one in zip(SENTENCES, given, strict=True)]
+    file = lines("a.jsonl", rows)
+    same = scores("classify", file, "--compare", models["classify"])
+    assert (same["differ"], same["accuracy_minus_other"]) == (0, 0)
+    assert same["accuracy_minus_other_95"] == [0, 0]
+    turned = own_copy(models["classify"])
+    names = {str(i): label for i, label in enumerate((LABELS[1], LABELS[0], LABELS[2]))}
+    change_config(turned, id2label=names, label2id={b: int(a) for a, b in names.items()})
+    changed = sum(label != LABELS[2] for label in given)
+    assert changed > 0
+    other = scores("classify", file, "--compare", turned)
+    assert other["other"] == str(turned)
+    assert other["differ"] == changed
+    assert other["accuracy_minus_other"] == pytest.approx(changed / len(given), abs=1e-4)
+
+
+def test_checkpoints_with_other_labels_are_compared(
+    scores: Eval, given: list[str], tiny_checkpoint: Any
+) -> None:
+    """A checkpoint that lacks a label gives it to nothing."""
+    other = tiny_checkpoint("bert", Head.SEQUENCE, labels=("neutral", "x"))
+    rows = [{"text": t, "label": one} for t, one in zip(SENTENCES, given, strict=True)]
+    found = scores("classify", lines("a.jsonl", rows), "--compare", other)
+    agree = [one == "neutral" for one in given]
+    assert len(given) - sum(agree) <= found["differ"] <= len(given)
+
+
+def test_several_labels_are_measured_each_by_itself(
+    scores: Eval, run: Run, models: dict[str, Path]
+) -> None:
+    """Gold are the labels that `classify --multi-label` gives at 0.5: then all is right."""
+    more = ("--multi-label", "--threshold", 0.5)
+    answers = run("classify", "-m", models["classify"], *more, *SENTENCES).records
+    gold = [[one["label"] for one in answer.get("labels", [answer])] for answer in answers]
+    assert max(map(len, gold)) > 1
+    rows = [{"text": t, "label": "|".join(g)} for t, g in zip(SENTENCES, gold, strict=True)]
+    found = scores("classify", lines("a.jsonl", rows), "--label-sep", "|")
+    assert (found["accuracy"], found["micro_f1"]) == (1, 1)
+    assert "confusion" not in found
+
+
+def test_zero_shot_labels_are_measured(run: Run, tiny_checkpoint: Any, here: Path) -> None:
+    """With --labels any embedding checkpoint is measured, as `classify` labels with it."""
+    how = ("-m", tiny_checkpoint(), "--labels", "water,cat", "--template", "about {}")
+    given = [one["label"] for one in run("classify", *how, *SENTENCES).records]
+    rows = [{"text": t, "label": one} for t, one in zip(SENTENCES, given, strict=True)]
+    (found,) = run("eval", "classify", lines("a.jsonl", rows), *how).records
+    assert found["accuracy"] == 1
+    assert [one["label"] for one in found["labels"]] == ["water", "cat"]
+
+
+# --- ner -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tagged(run: Run, models: dict[str, Path]) -> str:
+    """A CoNLL file of what `bertcli ner` finds in the sentences."""
+    return run("ner", "-m", models["ner"], "-f", "conll", *SENTENCES[:4]).out
+
+
+def test_what_ner_writes_is_what_eval_finds(scores: Eval, tagged: str) -> None:
+    """A CoNLL file of its own answers, measured sentence by sentence, is right throughout."""
+    Path("a.conll").write_text(tagged)
+    found = scores("ner", "a.conll")
+    assert found["records"] == 4
+    assert (found["f1"], found["precision"], found["recall"], found["partial_f1"]) == (1, 1, 1, 1)
+    support = sum(one["support"] for one in found["labels"])
+    assert support == sum("\tB-" in line for line in tagged.splitlines())
+
+
+def test_labels_are_mapped_and_ignored(scores: Eval, tagged: str) -> None:
+    """A file with other names is right with --map, and what is ignored counts on neither side."""
+    assert "PER" in tagged and "LOC" in tagged
+    Path("a.conll").write_text(tagged.replace("PER", "person"))
+    assert scores("ner", "a.conll")["f1"] < 1
+    assert scores("ner", "a.conll", "--map", "person=PER")["f1"] == 1
+    ignored = scores("ner", "a.conll", "--ignore", "person", "--ignore", "PER")
+    assert ignored["f1"] == 1
+    assert [one["label"] for one in ignored["labels"]] == ["LOC"]
+    left_out = scores("ner", "a.conll", "--map", "person=", "--ignore", "PER")
+    assert left_out["labels"] == ignored["labels"]
+
+
+def test_wrong_spans_are_written(scores: Eval, run: Run, models: dict[str, Path]) -> None:
+    """What was missed and what was found in vain, with its text and characters."""
+    text = "Ada was born in London"
+    (answer,) = run("ner", "-m", models["ner"], text).records
+    spans = {(one["start"], one["end"], one["label"]) for one in answer["entities"]}
+    row = {"tokens": text.split(), "tags": ["B-X", "O", "O", "O", "O"]}
+    scores("ner", lines("a.jsonl", [row]), "--errors", "wrong.jsonl")
+    (wrong,) = read_lines("wrong.jsonl")
+    assert wrong["missed"] == [{"label": "X", "text": "Ada", "start": 0, "end": 3}]
+    assert {(one["start"], one["end"], one["label"]) for one in wrong["false"]} == spans
+    assert all(text[one["start"] : one["end"]] == one["text"] for one in wrong["false"])
+    assert (wrong["text"], wrong["place"]) == (text, "a.jsonl:1")
+
+
+def test_taggers_are_compared(scores: Eval, tagged: str, tiny_checkpoint: Any) -> None:
+    """On the same sentences, with the interval of the difference."""
+    Path("a.conll").write_text(tagged)
+    other = tiny_checkpoint("bert", Head.TOKEN, seed=5)
+    found = scores("ner", "a.conll", "--compare", other)
+    assert found["other"] == str(other)
+    assert found["f1_minus_other"] == pytest.approx(1 - found["other_f1"], abs=1e-4)
+    low, high = found["f1_minus_other_95"]
+    assert low <= found["f1_minus_other"] <= high
+    scores("ner", "a.conll", "-m", other, "--errors", "wrong.jsonl")
+    assert found["differ"] == len(read_lines("wrong.jsonl")) > 0
+
+
+# --- qa --------------------------------------------------------------------------------------
+
+CONTEXT = "Ada wrote the first program in London. The cat sat on the mat."
+QUESTIONS = ("who wrote the first program?", "where?", "who sat on the mat?")
+
+
+def squad(answers: list[str], impossible: bool) -> dict[str, Any]:
+    """Return SQuAD's JSON of version 1, or with a fourth, impossible question of version 2."""
+    asked: list[dict[str, Any]] = [
+        {"id": f"{i}", "question": q, "answers": [{"text": a, "answer_start": CONTEXT.find(a)}]}
+        for i, (q, a) in enumerate(zip(QUESTIONS, answers, strict=True))
+    ]
+    if impossible:
+        asked = [one | {"is_impossible": False} for one in asked]
+        asked.append({"id": "n", "question": "why?", "answers": [], "is_impossible": True})
+    paragraph = {"context": CONTEXT, "qas": asked}
+    return {"version": "x", "data": [{"title": "Ada", "paragraphs": [paragraph]}]}
+
+
+@pytest.fixture
+def answered(run: Run, models: dict[str, Path]) -> list[dict[str, Any]]:
+    """What `bertcli qa` answers to the questions when it always does."""
+    always = ("--no-answer-threshold", 1)
+    return run("qa", *QUESTIONS, "--context", CONTEXT, "-m", models["qa"], *always).records
+
+
+@pytest.mark.parametrize("impossible", [False, True])
+def test_squad_files_of_both_versions_are_measured(
+    impossible: bool, scores: Eval, answered: list[dict[str, Any]]
+) -> None:
+    """Gold are the own answers: always answering is right but for the impossible question."""
+    gold = [one["answer"] for one in answered]
+    Path("dev.json").write_text(json.dumps(squad(gold, impossible)))
+    found = scores("qa", "dev.json", "--no-answer-threshold", 1)
+    asked = 3 + impossible
+    assert (found["records"], found["unanswerable"]) == (asked, int(impossible))
+    for name in ("exact_match", "f1", "always_exact_match", "always_f1"):
+        assert found[name] == pytest.approx(3 / asked)
+    assert found["best_f1"] >= found["f1"]
+    assert scores("qa", "dev.json", "--no-answer-threshold", 0)["f1"] == impossible / 4
+
+
+def test_the_best_threshold_is_one_to_use(scores: Eval, answered: list[dict[str, Any]]) -> None:
+    """Given to the command, it gives the score that was promised."""
+    gold = [answered[0]["answer"], "Ada wrote the", "the mat"]
+    Path("dev.json").write_text(json.dumps(squad(gold, True)))
+    found = scores("qa", "dev.json")
+    again = scores("qa", "dev.json", "--no-answer-threshold", found["best_threshold"])
+    assert again["f1"] == pytest.approx(found["best_f1"], abs=1e-4)
+
+
+def test_wrong_answers_are_written(scores: Eval, answered: list[dict[str, Any]]) -> None:
+    """With what was given, or null where nothing was, and the probability of no answer."""
+    gold = [answered[0]["answer"], answered[1]["answer"], "zebra"]
+    rows = [
+        {"q": q, "c": CONTEXT, "a": {"text": [a], "answer_start": [0]}}
+        for q, a in zip(QUESTIONS, gold, strict=True)
+    ]
+    fields = ("--question-field", "q", "--context-field", "c", "--answers-field", "a")
+    file = lines("a.jsonl", rows)
+    scores("qa", file, *fields, "--no-answer-threshold", 1, "--errors", "wrong.jsonl")
+    (wrong,) = read_lines("wrong.jsonl")
+    assert wrong == {
+        "question": QUESTIONS[2],
+        "context": CONTEXT,
+        "answers": ["zebra"],
+        "given": answered[2]["answer"],
+        "no_answer": pytest.approx(answered[2]["no_answer"], abs=1e-4),
+        "place": "a.jsonl:3",
+    }
+    scores("qa", file, *fields, "--no-answer-threshold", 0, "--errors", "wrong.jsonl")
+    assert [one["given"] for one in read_lines("wrong.jsonl")] == [None] * 3
+
+
+def test_answer_finders_are_compared(
+    scores: Eval, answered: list[dict[str, Any]], tiny_checkpoint: Any
+) -> None:
+    """At the best threshold of each, with the interval of the difference."""
+    gold = [one["answer"] for one in answered]
+    Path("dev.json").write_text(json.dumps(squad(gold, False)))
+    other = tiny_checkpoint("bert", Head.QA, seed=5)
+    found = scores("qa", "dev.json", "--compare", other)
+    alone = scores("qa", "dev.json", "-m", other)
+    assert found["other_best_f1"] == alone["best_f1"] < 1
+    assert found["best_f1_minus_other"] == pytest.approx(1 - alone["best_f1"], abs=1e-4)
+    assert found["differ"] > 0
+
+
+# --- what cannot be measured -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "content", "more", "message"),
+    [
+        ("classify", '{"text": "x"}', (), 'a.jsonl:1: no column "label"'),
+        ("classify", '{"text": "x", "label": ""}', (), 'a.jsonl:1: the column "label" is empty'),
+        ("classify", '{"text": "", "label": "x"}', (), "a.jsonl:1: empty text"),
+        ("classify", '{"text": ', (), "a.jsonl:1: not valid JSON"),
+        ("classify", "", (), "a.jsonl: is empty"),
+        ("classify", '{"text": "x", "label": "y"}', ("--map", "y"), "--map y: expected OLD=NEW"),
+        ("classify", '{"text": "x", "label": "y"}', ("--errors", "no/w"), "no/w: cannot be wr"),
+        ("ner", '{"tokens": ["x"], "tags": ["PER"]}', (), 'a.jsonl:1: "PER" is not a tag'),
+        ("ner", '{"tokens": ["x"], "tags": []}', (), "a.jsonl:1: 1 tokens, but 0 tags"),
+        ("qa", '{"question": "x", "context": "y"}', (), 'a.jsonl:1: no column "answers"'),
+        ("qa", '{"data": [{}]}', (), 'a.jsonl:1: "paragraphs" is not a list'),
+        ("qa", '{"data": []}', (), "no question in the data"),
+    ],
+)
+def test_wrong_data_are_told_in_one_line(
+    task: str,
+    content: str,
+    more: tuple[str, ...],
+    message: str,
+    run: Run,
+    models: dict[str, Path],
+    here: Path,
+) -> None:
+    """With file and line, an exit code, nothing on stdout but what was measured, no traceback."""
+    Path("a.jsonl").write_text(content)
+    ran = run("eval", task, "a.jsonl", "-m", models[task], *more)
+    assert ran.code in (1, 2)
+    assert ran.said(message)
+    assert "unexpected" not in ran.err

@@ -1,0 +1,298 @@
+"""Rows with labels, marked spans and answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertcli.errors import DataError
+from bertcli.inputs.labelled import (
+    Columns,
+    read_labelled,
+    read_questions,
+    read_tagged,
+    tagged_text,
+)
+from bertcli.records import Place
+
+HERE = Place("a.conll", 1)
+Write = Callable[[str, object], str]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Return a function that writes text, or rows as JSON lines, and returns the file's name."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, data: object) -> str:
+        text = data if isinstance(data, str) else "\n".join(map(json.dumps, data))  # type: ignore[call-overload]
+        Path(name).write_text(text, encoding="utf-8")
+        return name
+
+    return run
+
+
+# --- labelled texts --------------------------------------------------------------------------
+
+
+def test_a_row_is_a_text_with_its_label_and_place(write: Write) -> None:
+    """Columns are chosen by name, cells are stripped, numbers are labels, lines are counted."""
+    plain = write("a.csv", "text,label\nfine, good \nno,bad\n")
+    own = write("b.jsonl", [{"body": "fine", "stars": 5}])
+    found = list(read_labelled([plain]))
+    assert [(one.text, one.labels, str(one.place)) for one in found] == [
+        ("fine", ("good",), "a.csv:2"),
+        ("no", ("bad",), "a.csv:3"),
+    ]
+    (row,) = read_labelled([own], Columns(text="body", label="stars"))
+    assert (row.text, row.labels) == ("fine", ("5",))
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [("a; b ;a", ("a", "b")), ("a", ("a",)), ("", ()), (" ; ", ()), (["b", "a", "b"], ("b", "a"))],
+)
+def test_a_cell_may_hold_several_labels_or_none(
+    cell: object, labels: tuple[str, ...], write: Write
+) -> None:
+    """With a separator, or in a list: each label once, in the order of the cell."""
+    file = write("a.jsonl", [{"text": "x", "label": cell}])
+    (row,) = read_labelled([file], Columns(separator=";"))
+    assert row.labels == labels
+
+
+def test_without_a_separator_a_cell_is_one_label(write: Write) -> None:
+    """A semicolon or a comma inside a label divides nothing unless it is asked for."""
+    (row,) = read_labelled([write("a.jsonl", [{"text": "x", "label": "a; b, c"}])])
+    assert row.labels == ("a; b, c",)
+
+
+@pytest.mark.parametrize("cell", ["", "  ", None, float("nan"), [""], ["a", None]])
+def test_an_empty_label_is_told_with_its_line(cell: object, write: Write) -> None:
+    """Neither an empty cell nor an empty entry of a list becomes a label of its own."""
+    file = write("a.jsonl", [{"text": "x", "label": "a"}, {"text": "y", "label": cell}])
+    with pytest.raises(DataError, match=r'a\.jsonl:2: the column "label" .* expected a label'):
+        list(read_labelled([file]))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "x"}, r'no column "label"; the columns are "text"; .*--label-field NAME'),
+        ({"label": "x"}, r'no column "text".*--field NAME'),
+        ({"text": " ", "label": "x"}, "empty text"),
+        ({"text": [1], "label": "x"}, "is a list, expected text"),
+        ("bare", "plain text has no columns"),
+        (7, "the JSON is a number"),
+    ],
+)
+def test_every_row_needs_a_text_and_a_label(row: object, message: str, write: Write) -> None:
+    """Labelled data are complete: a row without is an error with its line, wherever it stands."""
+    file = write("a.jsonl", [{"text": "x", "label": "a"}, row])
+    with pytest.raises(DataError, match=rf"a\.jsonl:2: .*{message}"):
+        list(read_labelled([file]))
+
+
+# --- marked spans ----------------------------------------------------------------------------
+
+WORDS = st.text("abc", min_size=1, max_size=3)
+MARKED = st.lists(
+    st.tuples(st.lists(WORDS, min_size=1, max_size=3), st.sampled_from(["", "A", "B"]))
+)
+
+
+def tags_of(words: int, kind: str, scheme: str) -> list[str]:
+    """Return the tags of one span in a scheme's four letters: begin, inside, end, single."""
+    begin, inside, end, single = scheme
+    if not kind:
+        return ["O"] * words
+    if words == 1:
+        return [f"{single}-{kind}"]
+    return [f"{begin}-{kind}", *[f"{inside}-{kind}"] * (words - 2), f"{end}-{kind}"]
+
+
+@given(MARKED, st.sampled_from(["BIIB", "BIES", "BILU"]))
+def test_tags_give_back_the_spans_they_were_made_of(
+    marked: list[tuple[list[str], str]], scheme: str
+) -> None:
+    """IOB2, BIOES and BILOU all keep neighbours of one label apart and spans whole."""
+    pairs, spans, at = [], [], 0
+    for words, kind in marked:
+        pairs += list(zip(words, tags_of(len(words), kind, scheme), strict=True))
+        length = len(" ".join(words))
+        spans += [(at, at + length, kind)] if kind else []
+        at += length + 1
+    found = tagged_text(pairs, HERE)
+    assert found.text == " ".join(word for word, _ in pairs)
+    assert found.spans == tuple(spans)
+
+
+@pytest.mark.parametrize(
+    ("tags", "spans"),
+    [
+        ("I-A I-A O I-A", ((0, 3, "A"), (6, 7, "A"))),
+        ("I-A B-A I-A O", ((0, 1, "A"), (2, 5, "A"))),
+        ("I-A I-B B-B O", ((0, 1, "A"), (2, 3, "B"), (4, 5, "B"))),
+        ("O O I-A E-A", ((4, 7, "A"),)),
+        ("B-A E-A I-A S-A", ((0, 3, "A"), (4, 5, "A"), (6, 7, "A"))),
+        ("S-A I-A O O", ((0, 1, "A"), (2, 3, "A"))),
+        ("B-A-B I-A-B O O", ((0, 3, "A-B"),)),
+    ],
+)
+def test_iob1_and_broken_sequences(tags: str, spans: tuple[Any, ...]) -> None:
+    """I begins a span where none of its label goes on; B splits; E and S end."""
+    assert tagged_text(list(zip("abcd", tags.split(), strict=True)), HERE).spans == spans
+
+
+@pytest.mark.parametrize("tag", ["PER", "B-", "-PER", "X-PER", "0", "", "o"])
+def test_what_is_no_tag_is_told(tag: str) -> None:
+    """A bare label or a number is refused: it would be a silent O."""
+    with pytest.raises(DataError, match=r"a\.conll:1: .* is not a tag: expected O, B-LABEL"):
+        tagged_text([("x", tag)], HERE)
+
+
+CONLL = """-DOCSTART- -X- O
+
+# id 7 domain=en
+Ada NNP B-PER
+Lovelace NNP I-PER
+
+# NN O
+wrote VBD O
+
+
+London NNP B-LOC
+"""
+
+
+def test_conll_sentences_end_at_empty_lines(write: Write) -> None:
+    """First and last column count; comments and document marks are no words, but "#" may be one."""
+    found = list(read_tagged([write("a.conll", CONLL)]))
+    assert [(one.text, one.spans, str(one.place)) for one in found] == [
+        ("Ada Lovelace", ((0, 12, "PER"),), "a.conll:4"),
+        ("# wrote", (), "a.conll:7"),
+        ("London", ((0, 6, "LOC"),), "a.conll:11"),
+    ]
+
+
+def test_a_sentence_ends_with_its_file(write: Write) -> None:
+    """Two files without an empty line at their ends are two sentences, each in its own place."""
+    files = [write("a.conll", "Ada\tB-PER"), write("b.conll", "Lovelace\tI-PER\n")]
+    files.insert(1, write("c.jsonl", [{"tokens": ["so"], "tags": ["O"]}]))
+    found = [(one.text, one.spans, str(one.place)) for one in read_tagged(files)]
+    assert found == [
+        ("Ada", ((0, 3, "PER"),), "a.conll:1"),
+        ("so", (), "c.jsonl:1"),
+        ("Lovelace", ((0, 8, "PER"),), "b.conll:1"),
+    ]
+
+
+def test_rows_have_lists_of_tokens_and_tags(write: Write) -> None:
+    """The lists stand in columns of any name, and words are joined by one space."""
+    file = write("a.jsonl", [{"w": ["Ada", "L."], "t": ["B-PER", "I-PER"]}, {"w": [], "t": []}])
+    found = list(read_tagged([file], Columns(tokens="w", tags="t")))
+    assert [(one.text, one.spans) for one in found] == [("Ada L.", ((0, 6, "PER"),)), ("", ())]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens, but 1 tags"),
+        ({"tokens": "a b", "tags": ["O", "O"]}, '"tokens" is not a list'),
+        ({"tokens": ["a"], "tags": [3]}, '"3" is not a tag'),
+        ({"tokens": ["a"]}, 'no column "tags".*--tags-field'),
+        ("Ada", "expected a word and its tag on each line"),
+    ],
+)
+def test_wrong_tagging_is_told_with_its_line(row: object, message: str, write: Write) -> None:
+    """Nothing is guessed where words and tags do not belong together."""
+    with pytest.raises(DataError, match=rf"a\.jsonl:1: .*{message}"):
+        list(read_tagged([write("a.jsonl", [row])]))
+
+
+# --- questions -------------------------------------------------------------------------------
+
+ANSWER = {"text": "Ada", "answer_start": 0}
+PARAGRAPH = {
+    "context": "Ada wrote it.",
+    "qas": [
+        {"id": "1", "question": "Who?", "answers": [ANSWER, {"text": "it", "answer_start": 10}]},
+        {"id": "2", "question": "Why?", "answers": [], "is_impossible": True},
+        {"id": "3", "question": "How?", "answers": [ANSWER], "is_impossible": True},
+    ],
+}
+SQUAD = [
+    ("Who?", "Ada wrote it.", (("Ada", 0), ("it", 10)), "Ada"),
+    ("Why?", "Ada wrote it.", (), "Ada"),
+    ("How?", "Ada wrote it.", (), "Ada"),
+]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+@pytest.mark.parametrize(
+    "wrapped", [{"version": "v2.0", "data": [{"title": "Ada", "paragraphs": [PARAGRAPH]}]}]
+)
+def test_squad_of_both_versions_is_read(name: str, wrapped: Any, write: Write) -> None:
+    """Articles, paragraphs and questions are unfolded; an impossible question has no answer."""
+    found = read_questions([write(name, json.dumps(wrapped))])
+    assert [(one.question, one.context, one.answers, one.group) for one in found] == SQUAD
+
+
+def test_articles_may_be_rows(write: Write) -> None:
+    """A line with paragraphs is an article."""
+    found = read_questions([write("a.jsonl", [{"title": "Ada", "paragraphs": [PARAGRAPH]}])])
+    assert [(one.question, one.context, one.answers, one.group) for one in found] == SQUAD
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [{"text": ["Ada"], "answer_start": [0]}, [{"text": "Ada", "answer_start": 0}]],
+)
+def test_rows_of_the_hub_are_read(answers: object, write: Write) -> None:
+    """Answers are two lists or a list of objects; columns are chosen by name."""
+    row = {"q": "Who?", "c": "Ada wrote it.", "a": answers, "title": "T"}
+    columns = Columns(question="q", context="c", answers="a")
+    (one,) = read_questions([write("a.jsonl", [row])], columns)
+    assert (one.answers, one.group, str(one.place)) == ((("Ada", 0),), "T", "a.jsonl:1")
+
+
+@pytest.mark.parametrize("answers", [None, [], {"text": [], "answer_start": []}])
+def test_no_answers_are_no_answers(answers: object, write: Write) -> None:
+    """The three ways in which files say that a context holds no answer."""
+    row = {"question": "Who?", "context": "It.", "answers": answers}
+    (one,) = read_questions([write("a.jsonl", [row])])
+    assert one.answers == ()
+
+
+ROW = {"question": "Who?", "context": "Ada wrote it.", "answers": []}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (ROW | {"answers": {"text": ["Ada", "it"], "answer_start": [0]}}, "2 texts.* 1 answer_st"),
+        (ROW | {"answers": {"text": "Ada", "answer_start": [0]}}, '"text" is not a list'),
+        (ROW | {"answers": "Ada"}, '"answers" is not a list'),
+        (ROW | {"answers": ["Ada"]}, "something that is not an object"),
+        (ROW | {"answers": [{"text": "Ada"}]}, "an answer needs answer_start"),
+        (ROW | {"answers": [{"text": "Ada", "answer_start": True}]}, "an answer needs answer_st"),
+        (ROW | {"answers": [{"text": None, "answer_start": 0}]}, '"text" is not text'),
+        (ROW | {"question": None}, '"question" is not text'),
+        (ROW | {"context": ["Ada"]}, '"context" is not text'),
+        ({"question": "Who?", "answers": []}, 'no column "context".*--context-field'),
+        ({"data": [{"title": "no paragraphs"}]}, '"paragraphs" is not a list'),
+        ({"data": [3]}, '"data" holds something that is not an object'),
+        ({"paragraphs": [{"context": "x", "qas": [{}]}]}, '"question" is not text'),
+        ({"paragraphs": [{"qas": [{"question": "x"}]}]}, '"context" is not text'),
+    ],
+)
+def test_wrong_questions_are_told_with_their_line(row: object, message: str, write: Write) -> None:
+    """Nothing is dropped and nothing becomes the text "None"."""
+    with pytest.raises(DataError, match=rf"a\.jsonl:1: .*{message}"):
+        list(read_questions([write("a.jsonl", [row])]))

@@ -1,0 +1,418 @@
+"""Training classifiers, taggers and answer finders, from the command to what it leaves on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from bertcli.checkpoints.load import LoadOptions, load_encoder
+from bertcli.checkpoints.resolve import ModelChoice, resolve
+from bertcli.cli.app import main
+from bertcli.engine.families import Head
+from bertcli.engine.windows import Window
+from bertcli.train.loop import Settings, train
+from tiny import AUTO
+
+HEADS = {"classify": Head.SEQUENCE, "ner": Head.TOKEN, "qa": Head.QA}
+WINDOW = Window(np.array([2, 10, 11, 12, 3]), np.zeros(5, np.int64), 0, 3, 1)
+ADAPTER = "adapter_model.safetensors"
+
+CLASSIFIED = [
+    {"text": f"the {thing} {verb} on the {where}", "label": label}
+    for label, things in (("animal", ("cat", "dog")), ("food", ("bread", "water")))
+    for thing in things
+    for verb in ("sat", "slept")
+    for where in ("mat", "house", "train")
+]
+TAGGED = [
+    {"tokens": [name, "was", "born", "in", city], "tags": ["B-PER", "O", "O", "O", "B-LOC"]}
+    for name in ("Ada", "Alan", "Turing")
+    for city in ("Paris", "London", "Berlin", "Geneva")
+]
+ASKED = [
+    {
+        "question": f"who {verb} it",
+        "context": f"the {thing} {verb} on the mat",
+        "answers": {"text": [thing], "answer_start": [4]},
+        "title": verb,
+    }
+    for thing in ("cat", "dog", "train", "engine", "station")
+    for verb in ("sat", "slept")
+]
+DATA: Mapping[str, list[dict[str, Any]]] = {"classify": CLASSIFIED, "ner": TAGGED, "qa": ASKED}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of a command: its exit code, and its lines on stderr."""
+
+    code: int
+    err: str
+
+    @property
+    def measurements(self) -> int:
+        """How often the model was measured."""
+        return sum(line.startswith("held out") for line in self.err.splitlines())
+
+
+Train = Callable[..., Ran]
+
+
+def written(rows: list[Any], path: Path) -> Path:
+    """Write rows as JSON lines and return the file."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def base(tiny_checkpoint: Any) -> Path:
+    """A tiny checkpoint without a head."""
+    return Path(tiny_checkpoint("bert", Head.BASE))
+
+
+@pytest.fixture
+def run(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Train:
+    """Return a function that trains a task on rows, by default its own, into a folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def trained(task: str, *more: object, rows: Any = None, output: str = "out") -> Ran:
+        data = written(DATA[task] if rows is None else rows, tmp_path / "train.jsonl")
+        capsys.readouterr()
+        command = ["train", task, data, "-o", output, "-m", base, "--batch-tokens", 64]
+        code = main([str(one) for one in (*command, "--rank", 4, *more)])
+        return Ran(code, capsys.readouterr().err)
+
+    return trained
+
+
+def weights(folder: str = "out") -> dict[str, torch.Tensor]:
+    """Return the weights that a run wrote."""
+    return load_file(Path(folder) / ADAPTER)
+
+
+# --- what is written -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["lora", "full", "merge"])
+@pytest.mark.parametrize("task", HEADS)
+def test_the_result_answers_alike_everywhere(task: str, how: str, run: Train, base: Path) -> None:
+    """ONNX Runtime, torch and plain transformers or PEFT compute the same logits from it."""
+    more = ("--merge",) if how == "merge" else ("--method", how)
+    rate = ("--learning-rate", 1e-3 if how == "full" else 1e-2)
+    ran = run(task, "--epochs", 1, "--evaluations", 1, *rate, *more)
+    assert ran.code == 0, ran.err
+    assert list(Path("out").glob(".*")) == []
+    assert (Path("out") / ADAPTER).exists() == (how == "lora")
+    head, checkpoint = HEADS[task], resolve(ModelChoice("out"))
+    (onnx,) = load_encoder(checkpoint, head).encode([WINDOW])
+    (ours,) = load_encoder(checkpoint, head, LoadOptions(device="cpu")).encode([WINDOW])
+    logits = in_transformers(head, base, how)
+    assert np.ptp(logits) > 0.01
+    np.testing.assert_allclose(onnx, logits, atol=2e-4)
+    np.testing.assert_allclose(ours, logits, atol=2e-4)
+
+
+def in_transformers(head: Head, base: Path, how: str) -> np.ndarray:
+    """Return the logits of plain transformers, and of PEFT where there is an adapter."""
+    import transformers
+    from peft import PeftModel
+
+    auto = getattr(transformers, AUTO[head])
+    if how == "lora":
+        labels = json.loads(Path("out/config.json").read_text()).get("id2label", "01")
+        plain = auto.from_pretrained(base, num_labels=len(labels))
+        model = PeftModel.from_pretrained(plain, "out").eval()
+    else:
+        model = auto.from_pretrained("out").eval()
+    with torch.inference_mode():
+        found = model(input_ids=torch.from_numpy(WINDOW.ids[None]))
+    if head is Head.QA:
+        return torch.stack([found.start_logits, found.end_logits], dim=-1)[0].numpy()
+    return found.logits[0].numpy()
+
+
+@pytest.mark.parametrize(
+    ("task", "score"), [("classify", "accuracy"), ("ner", "f1"), ("qa", "always_f1")]
+)
+def test_training_learns_what_the_command_measures(
+    task: str, score: str, run: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What can be learned is: on the training data, `eval` of the result tells a full score."""
+    data = written(DATA[task], tmp_path / "train.jsonl")
+    ran = run(task, "--epochs", 10, "--method", "full", "--learning-rate", 3e-3, "--valid", data)
+    assert ran.code == 0, ran.err
+    assert main(["eval", task, str(data), "-m", "out"]) == 0
+    assert json.loads(capsys.readouterr().out)[score] > 0.95
+
+
+def test_labels_and_the_card_are_written(run: Train) -> None:
+    """The checkpoint names its labels in order and says what it was trained on and measured."""
+    assert run("classify", "--epochs", 1).code == 0
+    config = json.loads(Path("out/config.json").read_text())
+    assert config["id2label"] == {"0": "animal", "1": "food"}
+    assert config["problem_type"] == "single_label_classification"
+    card = Path("out/README.md").read_text()
+    assert "Labels: animal, food." in card
+    assert "On held-out data: accuracy" in card
+    assert run("ner", "--epochs", 1, output="tagger").code == 0
+    tags = json.loads(Path("tagger/config.json").read_text())["id2label"]
+    assert list(tags.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+def test_labels_are_renamed_before_training(run: Train) -> None:
+    """`--map OLD=NEW` renames a tagger's label, `OLD=` leaves it out."""
+    assert run("ner", "--epochs", 1, "--map", "PER=person", "--map", "LOC=").code == 0
+    tags = json.loads(Path("out/config.json").read_text())["id2label"]
+    assert list(tags.values()) == ["O", "B-person", "I-person"]
+
+
+def test_several_labels_are_learned_each_by_itself(
+    run: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A text with two labels gets both, a text with none gets none."""
+    labels = {"cat sat": "a;b", "dog sat": "b", "water": "a", "salt": ""}
+    rows = [
+        {"text": f"the {start} on the {end}", "label": label}
+        for start, label in labels.items()
+        for end in ("mat", "house", "train", "station")
+    ]
+    data = written(rows, tmp_path / "valid.jsonl")
+    more = ("--label-sep", ";", "--valid", data, "--epochs", 15, "--learning-rate", 1e-2)
+    ran = run("classify", *more, "--balance", rows=rows)
+    assert ran.code == 0, ran.err
+    assert "micro F1" in ran.err
+    config = json.loads(Path("out/config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification"
+    capsys.readouterr()
+    assert main(["eval", "classify", str(data), "-m", "out", "--label-sep", ";"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 1
+
+
+# --- a run that is interrupted ---------------------------------------------------------------
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, target: str, after: int) -> None:
+    """Let a function be interrupted when it is called for the time `after`, counted from 1."""
+    module, name = target.rsplit(".", 1)
+    found = getattr(__import__(module, fromlist=[name]), name)
+    calls = count(1)
+
+    def called(*arguments: Any, **more: Any) -> Any:
+        if next(calls) == after:
+            raise KeyboardInterrupt
+        return found(*arguments, **more)
+
+    monkeypatch.setattr(target, called)
+
+
+@pytest.mark.parametrize("task", HEADS)
+def test_a_killed_run_ends_like_an_unbroken_one(
+    task: str, run: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the middle of a step, a run goes on from its last measurement to the same end."""
+    more = ("--epochs", 3, "--evaluations", 1, "--learning-rate", 1e-2)
+    assert run(task, *more, output="whole").code == 0
+    with monkeypatch.context() as patch:
+        interrupt(patch, "bertcli.train.examples.head_loss", 6)
+        killed = run(task, *more)
+    assert (killed.code, killed.err.splitlines()[-1]) == (130, "bertcli: interrupted")
+    assert [path.name for path in Path("out").iterdir()] == [".training"]
+    resumed = run(task, *more, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert resumed.measurements < 3
+    assert_same(weights(), weights("whole"))
+    assert not Path("out/.training").exists()
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    """Compare all weights, in half precision."""
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=2e-3, atol=1e-5, msg=name)
+
+
+def test_a_seed_fixes_everything(run: Train) -> None:
+    """The head's first weights, too: a second run is the same, one with another seed is not."""
+    for output, seed in (("one", 1), ("two", 1), ("other", 2)):
+        more = ("--epochs", 1, "--learning-rate", 1e-9, "--seed", seed)
+        assert run("classify", *more, "--dropout", 0.1, output=output).code == 0
+    assert_same(weights("one"), weights("two"))
+    head = next(name for name in weights("one") if name.endswith("classifier.weight"))
+    assert not torch.allclose(weights("one")[head], weights("other")[head])
+
+
+def test_a_run_is_gone_on_with_only_when_asked(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unfinished run is neither lost nor taken for this one; --resume needs one."""
+    assert "no unfinished run to resume" in run("classify", "--resume").err
+    with monkeypatch.context() as patch:
+        interrupt(patch, "bertcli.cli.train.run.note_scores", 1)
+        assert run("classify").code == 130
+    again = run("classify")
+    assert again.code == 2
+    assert "an unfinished run: --resume goes on" in again.err
+
+
+@pytest.mark.parametrize("how", ["lora", "full"])
+def test_an_interrupted_save_leaves_nothing_that_looks_finished(
+    how: str, run: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed while files are written or moved, the folder is refused, and --resume finishes it."""
+    more = ("--epochs", 1, "--method", how)
+    moved = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if target.name == "config.json":
+            raise KeyboardInterrupt
+        return moved(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        assert run("classify", *more).code == 130
+    assert not Path("out/config.json").exists()
+    assert main(["classify", "-m", "out", "the cat"]) != 0
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert run("classify", *more, "--resume").code == 0
+    assert "Classifier" in Path("out/README.md").read_text()
+    assert ", 0 steps" not in Path("out/README.md").read_text()
+    assert main(["classify", "-m", "out", "the cat"]) == 0
+
+
+def test_a_finished_checkpoint_is_never_trained_over(run: Train) -> None:
+    """Neither afresh nor with --resume; every byte stays."""
+    assert run("classify", "--epochs", 1).code == 0
+    before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    for more in ((), ("--resume",)):
+        again = run("classify", "--epochs", 1, *more)
+        assert again.code == 2
+        assert "out: there is a checkpoint already; give another -o" in again.err
+    assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+# --- when to stop, and what is kept ----------------------------------------------------------
+
+
+def test_patience_ends_a_run_that_gains_nothing(run: Train) -> None:
+    """The first measurement is the best; two more without a gain are enough."""
+    more = ("--epochs", 9, "--evaluations", 1, "--learning-rate", 1e-12)
+    assert run("classify", *more, "--patience", 2).measurements == 3
+    assert run("classify", *more, output="whole").measurements == 9
+
+
+def stepped(scores: list[float], tmp_path: Path, **settings: Any) -> tuple[list[float], float]:
+    """Train one number, measured after every step; return it at each step, and at the end."""
+    model, coming = nn.Linear(1, 1, bias=False), iter(scores)
+    how = Settings(steps=len(scores), evaluate_every=1, learning_rate=0.1, **settings)
+
+    def loss(step: int) -> tuple[torch.Tensor, int]:
+        return model(torch.ones(1, 1)).sum(), 1
+
+    run = train(model, loss, lambda: {"score": next(coming)}, how, tmp_path / "state.pt")
+    seen = [float(model.weight) for _ in run]
+    return seen, float(model.weight)
+
+
+def test_the_best_measured_model_is_the_result(tmp_path: Path) -> None:
+    """Of scores 1, 3, 3, 2 the second model is kept: a later one must be better, not as good."""
+    seen, last = stepped([1, 3, 3, 2], tmp_path, keep_best=True)
+    assert last == seen[1] != seen[2]
+
+
+def test_without_keeping_the_best_the_last_model_is_the_result(tmp_path: Path) -> None:
+    """As in training a masked language model."""
+    seen, last = stepped([3, 1, 1], tmp_path)
+    assert last == seen[-1] != seen[0]
+
+
+def test_patience_needs_no_keeping_of_the_best(tmp_path: Path) -> None:
+    """Scores 1, 2, 2, 2, … with a patience of two end after the fourth."""
+    seen, _ = stepped([1, 2, 2, 2, 9, 9], tmp_path, patience=2)
+    assert len(seen) == 4
+
+
+# --- data that cannot be learned from --------------------------------------------------------
+
+BAD_ANSWER = ASKED[0] | {"answers": {"text": ["cat"], "answer_start": [3]}}
+SEVERAL = [{"text": "the cat", "label": ["a", "b"]}] * 20
+NO_QUESTION = ASKED[0] | {"question": " "}
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "more", "message"),
+    [
+        ("classify", [{"text": "x", "label": "a"}] * 20, (), "only the label a"),
+        (
+            "classify",
+            [*CLASSIFIED, {"text": "x", "label": " "}],
+            (),
+            "train.jsonl:25: the column",
+        ),
+        ("classify", CLASSIFIED[:2], (), "2 rows are too few to hold out 10%"),
+        ("classify", CLASSIFIED, ("--label-field", "no"), 'train.jsonl:1: no column "no"'),
+        ("classify", CLASSIFIED, ("--optimizer", "sgd"), "expected adamw or muon"),
+        ("classify", CLASSIFIED, ("-m", "/nowhere"), "/nowhere"),
+        ("ner", [{"tokens": ["a"], "tags": ["O"]}] * 20, (), "nothing is marked"),
+        ("ner", TAGGED, ("--map", "PER"), "expected OLD=NEW"),
+        ("ner", [{"tokens": ["a"], "tags": ["PER"]}], (), 'train.jsonl:1: "PER" is not a tag'),
+        ("qa", [*ASKED, BAD_ANSWER], (), 'train.jsonl:11: the answer "cat" does not stand at'),
+        ("qa", [NO_QUESTION] * 20, (), "nothing to learn from"),
+        ("qa", ASKED, ("--smoothing", "0.1"), "answers are learned without"),
+        ("classify", SEVERAL, ("--smoothing", "0.1"), "for one label a text only"),
+    ],
+)
+def test_what_cannot_be_learned_is_said_in_one_line(
+    task: str, rows: list[Any], more: tuple[str, ...], message: str, run: Train
+) -> None:
+    """The last line says what was wrong and where; there is no checkpoint and no traceback."""
+    ran = run(task, *more, rows=rows)
+    line = ran.err.splitlines()[-1]
+    assert ran.code in (1, 2)
+    assert line.startswith("bertcli: ") and message in line
+    assert "unexpected" not in ran.err
+    assert not Path("out/config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("classify", {"text": "the cat", "label": "plant"}),
+        ("ner", {"tokens": ["Ada"], "tags": ["B-plant"]}),
+    ],
+)
+def test_a_label_only_in_the_held_out_data_is_refused(
+    task: str, row: dict[str, Any], run: Train, tmp_path: Path
+) -> None:
+    """It is named with its file and line, before anything is trained."""
+    valid = written([DATA[task][0], row], tmp_path / "valid.jsonl")
+    ran = run(task, "--valid", valid)
+    assert ran.code == 1
+    assert len(ran.err.splitlines()) == 1
+    assert f'{valid}:2: the label "plant" is not in the training data' in ran.err
+
+
+def test_rare_kinds_of_rows_are_held_out_too(run: Train) -> None:
+    """A tenth of ten kinds of three rows each is three rows, and no kind is left out."""
+    rows = [{"text": "the cat", "label": ["x", f"{number % 10}"]} for number in range(30)]
+    ran = run("classify", "--epochs", 0.1, rows=rows)
+    assert ran.code == 0, ran.err
+    assert "27 texts, 3 held out, labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, x\n" in ran.err
+
+
+def test_a_file_in_the_way_is_told(run: Train) -> None:
+    """An output that is a file is refused in one line, and stays."""
+    Path("out").write_text("mine")
+    ran = run("classify", "--epochs", 1)
+    assert ran.code in (1, 2)
+    assert ran.err.splitlines()[-1].startswith("bertcli: out")
+    assert Path("out").read_text() == "mine"
