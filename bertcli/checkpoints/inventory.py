@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Entry:
     architecture: str | None = None
     engine: str | None = None
     revision: str | None = None
+    scores: str | None = None
     problem: str | None = None
 
     def nested(self) -> dict[str, object]:
@@ -55,6 +56,7 @@ class Entry:
             "architecture": self.architecture,
             "engine": self.engine,
             "bytes": self.size,
+            "scores": self.scores,
             "problem": self.problem,
         }
         return {key: value for key, value in found.items() if value is not None}
@@ -111,7 +113,7 @@ def details(checkpoint: Checkpoint, folder: Path) -> dict[str, object]:
 def _builtin_entry(one: Builtin) -> Entry:
     def described(checkpoint: Checkpoint) -> Entry:
         size = visible_size(one.folder)
-        return _entry(checkpoint, one.name, "built-in", size)
+        return replace(_entry(checkpoint, one.name, "built-in", size), scores=one.scores)
 
     try:
         return described(builtin_checkpoint(one))

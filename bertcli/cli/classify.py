@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from bertcli.tasks.run import Task
 
 TEMPLATE = "This text is about {}."
-NO_LABELS = (
-    'say what to look for: --labels "sports,politics,science" labels without training, '
-    "-m DIR uses a fine-tuned checkpoint"
-)
 
 
 @grouped
@@ -55,9 +51,10 @@ def classify(
         float | None, typer.Option(help="Only labels with at least this score.")
     ] = None,
 ) -> None:
-    """Label texts, with labels of your own or with a fine-tuned checkpoint.
+    """Label texts: negative or positive, with labels of your own, or with a fine-tuned checkpoint.
 
     \b
+    bertcli classify "What a lovely film."
     bertcli classify --labels "sports,politics,science" "The striker scored twice."
     bertcli classify --labels "billing=a question about an invoice,bug=an error" -i tickets.csv
     bertcli classify -m ./my-checkpoint -i reviews.csv --field review -f csv -o labelled.csv
@@ -99,10 +96,8 @@ def classify_task(
 
     if "{}" not in template:
         raise UsageError(f"--template {template}: expected {{}} where the label is to stand")
-    if not named and model.model is None:
-        raise UsageError(NO_LABELS)
     choice = choice or Choice(None)
-    checkpoint = choose_checkpoint(model, "embed")
+    checkpoint = choose_checkpoint(model, "embed" if named else "classify")
     if not named and checkpoint.linear:
         task: Task = _by_linear_head(checkpoint, checkpoint.linear, model, brief, choice)
     elif not named:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bertcli.checkpoints.catalog import Builtin
     from bertcli.checkpoints.layout import Checkpoint
     from bertcli.checkpoints.verify import Check
+    from bertcli.tasks.run import Task
 
 PACKAGES = {
     "onnxruntime": "onnxruntime",
@@ -33,12 +34,15 @@ PACKAGES = {
     "transformers": "transformers",
     "sentence-transformers": "sentence_transformers",
     "peft": "peft",
+    "scikit-learn": "sklearn",
 }
 """What bertcli works with, by its name on PyPI, and the module that `--full` imports."""
 
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16")
 FREE_BYTES = 500_000_000
 MASKED = "Paris is the [MASK] of France."
+PRAISE = "What a wonderful film!"
+NAMES = "Angela Merkel met the president in Paris."
 ALIKE = ("A man is playing a guitar.", "Someone plays the guitar.")
 UNLIKE = "The stock market fell sharply on Monday."
 
@@ -196,15 +200,39 @@ def _fills_mask(checkpoint: Checkpoint) -> str:
     from bertcli.cli.options import ModelFlags
     from bertcli.cli.recipe import load_model
     from bertcli.engine.families import Head
-    from bertcli.records import Record
     from bertcli.tasks.fill_mask import FillMask
-    from bertcli.tasks.run import answers
 
     encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, ModelFlags())
-    answer = next(answers(FillMask(encoder, tokenizer, window), [Record(0, MASKED)]))
+    return f"“{_answered(FillMask(encoder, tokenizer, window), MASKED)}”"
+
+
+def _classifies(checkpoint: Checkpoint) -> str:
+    from bertcli.cli.classify import classify_task
+    from bertcli.cli.options import ModelFlags
+    from bertcli.tasks.classify import Choice
+
+    task = classify_task(ModelFlags(model=checkpoint.name), {}, choice=Choice(1)).task
+    return f"“{PRAISE}” is {_answered(task, PRAISE)}"
+
+
+def _finds_names(checkpoint: Checkpoint) -> str:
+    from bertcli.cli.ner import ner_task
+    from bertcli.cli.options import ModelFlags
+    from bertcli.engine.choices import Aggregate
+
+    _, task = ner_task(ModelFlags(model=checkpoint.name), Aggregate.FIRST)
+    found = _answered(task, NAMES).splitlines()
+    return f"“{NAMES}” has {', '.join(line.replace(chr(9), ' ') for line in found) or 'no name'}"
+
+
+def _answered(task: Task, text: str) -> str:
+    from bertcli.records import Record
+    from bertcli.tasks.run import answers
+
+    answer = next(answers(task, [Record(0, text)]))
     if answer.result is None:
-        raise BertcliError(f"no answer to {MASKED!r} ({answer.error}); reinstall bertcli")
-    return f"“{answer.result.plain()}”"
+        raise BertcliError(f"no answer to {text!r} ({answer.error}); reinstall bertcli")
+    return answer.result.plain()
 
 
 def _embeds(checkpoint: Checkpoint) -> str:
@@ -228,7 +256,12 @@ def _runs(checkpoint: Checkpoint) -> str:
     return "runs"
 
 
-PROBES: Mapping[str, Callable[[Checkpoint], str]] = {"fill-mask": _fills_mask, "embed": _embeds}
+PROBES: Mapping[str, Callable[[Checkpoint], str]] = {
+    "fill-mask": _fills_mask,
+    "classify": _classifies,
+    "ner": _finds_names,
+    "embed": _embeds,
+}
 
 
 def _import_check(package: str, module: str) -> Check:

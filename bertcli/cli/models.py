@@ -67,7 +67,7 @@ def list_models(output_format: Format = None, debug: Debug = False) -> None:
     if _chosen(output_format) is Listing.JSONL:
         write_stdout("".join(f"{as_json(entry.nested())}\n" for entry in found))
         return
-    titles = ("name", "where", "use it for", "architecture", "engine", "size")
+    titles = ("name", "where", "use it for", "size", "measured")
     write_stdout(_table(titles, [_cells(entry) for entry in found]))
     for entry in found:
         if entry.problem:
@@ -261,7 +261,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         name += f" ({entry.revision[:12] if entry.revision else ''})"
     uses = ", ".join(entry.tasks) or "nothing: see below"
     size = as_size(entry.size) if entry.size else ""
-    return name, entry.where, uses, entry.architecture or "", entry.engine or "", size
+    return name, entry.where, uses, size, entry.scores or ""
 
 
 def _spelled(key: str, value: object) -> str:

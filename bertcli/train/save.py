@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,15 +26,54 @@ HUB_BASE = f"sentence-transformers/{BASE_NAME}"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the model card says: front matter for the hub, and the text below."""
+    """A model card: what the checkpoint is for, what it was trained on and how, what it scored.
 
-    metadata: dict[str, Any]
-    body: str
+    `task` is the hub's name of it, `text-classification` and so on. `scores` are those on the
+    held-out data, the first the one that counts.
+    """
+
+    base: str
+    task: str
+    command: str
+    learnt: str
+    data: str
+    recipe: str
+    scores: Mapping[str, float]
+    adapter: bool = True
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The front matter, as the hub reads it."""
+        metrics = [
+            {"type": name.lower().replace(" ", "_"), "name": name, "value": round(value, 4)}
+            for name, value in self.scores.items()
+        ]
+        dataset = {"name": "held-out data", "type": "held-out"}
+        result = {"task": {"type": self.task}, "dataset": dataset, "metrics": metrics}
+        return {
+            "base_model": HUB_BASE if self.base == BASE_NAME else self.base,
+            "library_name": "peft" if self.adapter else "transformers",
+            "pipeline_tag": self.task,
+            "model-index": [{"name": self.command, "results": [result]}],
+        }
 
     def text(self) -> str:
         """Return the README.md; JSON is YAML, and needs no further library to write."""
-        lines = [f"{key}: {json.dumps(value)}" for key, value in self.metadata.items()]
-        return "---\n" + "\n".join(lines) + f"\n---\n\n{self.body}"
+        front = [f"{key}: {json.dumps(value)}" for key, value in self.metadata.items()]
+        names = " | ".join(self.scores)
+        values = " | ".join(f"{value:.4f}" for value in self.scores.values())
+        lines = "|".join("---" for _ in self.scores)
+        return "\n".join(
+            [
+                *("---", *front, "---", ""),
+                *(f"# {self.task} on {self.base}", ""),
+                *(self.learnt, ""),
+                *("## Data", "", self.data, ""),
+                *("## Recipe", "", f"`{self.command}`: {self.recipe}.", ""),
+                *("## Scores on the held-out data", ""),
+                *(f"| {names} |", f"|{lines}|", f"| {values} |", ""),
+            ]
+        )
 
 
 def save(model: Trainee, base: Checkpoint, folder: Path, card: Card, merge: bool = False) -> None:

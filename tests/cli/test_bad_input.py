@@ -264,7 +264,6 @@ def test_a_wrong_option_is_a_usage_error(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["classify", "text"], "--labels"),
         (["classify", "text", "--labels", "one"], "at least two"),
         (["classify", "text", "--labels", "one,one"], "given twice"),
         (["classify", "text", "--labels", " , "], "no label was given"),

@@ -18,7 +18,9 @@ from bertcli.cli.train.run import (
     TrainFlags,
     finish,
     held_out,
+    is_adapter,
     lora_rank,
+    named_files,
     note_scores,
     recipe_text,
     train_on_examples,
@@ -86,7 +88,7 @@ def classify(
         raise UsageError("--smoothing: for one label a text only, not for several")
     warn(f"{len(texts):,} texts, {len(valid):,} held out, labels: {', '.join(labels)}")
     if flags.method is Method.HEAD:
-        _train_head(texts, valid, labels, multi, output, flags, balance)
+        _train_head(texts, valid, labels, multi, data, output, flags, balance)
         return
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
@@ -115,11 +117,17 @@ def classify(
         weighing = Weighing(weights, how.smoothing)
         last = train_on_examples(model, examples, measure, flags, how, work, weighing)
         scores = measure()
-        body = f"# Classifier on {checkpoint.name}\n\nLabels: {', '.join(labels)}.\n\n"
-        body += f"Trained with `bertcli train classify` on {len(texts):,} texts: "
-        body += recipe_text(flags, how, last, scores)
-        metadata = {"base_model": checkpoint.name, "pipeline_tag": "text-classification"}
-        finish(model, checkpoint, output, Card(metadata, body), flags)
+        card = Card(
+            checkpoint.name,
+            "text-classification",
+            "bertcli train classify",
+            f"Labels: {', '.join(labels)}.",
+            f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
+            recipe_text(flags, how, last),
+            scores,
+            is_adapter(flags),
+        )
+        finish(model, checkpoint, output, card, flags)
 
 
 def _train_head(
@@ -127,6 +135,7 @@ def _train_head(
     valid: Sequence[LabelledText],
     labels: list[str],
     multi: bool,
+    data: list[str],
     output: Path,
     flags: TrainFlags,
     balance: bool,
@@ -153,11 +162,14 @@ def _train_head(
         score = measure_classify(task, valid, labels, multi)
         scores = {"accuracy": score.accuracy, "macro F1": score.macro_f1}
         note_scores(scores)
-        measured = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-        body = (
-            f"# Classifier on {checkpoint.name}\n\nLabels: {', '.join(labels)}.\n\nTrained with "
-            f"`bertcli train classify --method head` on {len(texts):,} texts: logistic regression "
-            f"on the base's embeddings.\n\nOn held-out data: {measured}.\n"
+        card = Card(
+            checkpoint.name,
+            "text-classification",
+            "bertcli train classify --method head",
+            f"Labels: {', '.join(labels)}.",
+            f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
+            "logistic regression on the frozen embeddings of the base",
+            scores,
         )
         settings = {
             "pooling": embed.pooling.value,
@@ -165,6 +177,5 @@ def _train_head(
             "labels": labels,
             "multi_label": multi,
         }
-        metadata = {"base_model": checkpoint.name, "pipeline_tag": "text-classification"}
-        save_head(weight, bias, settings, checkpoint, output, Card(metadata, body))
+        save_head(weight, bias, settings, checkpoint, output, card)
     typer.echo(str(output))

@@ -14,10 +14,13 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     finish,
+    is_adapter,
     lora_rank,
+    named_files,
     note_scores,
     optimizer_of,
     run,
+    what_trains,
     work_folder,
 )
 from bertcli.errors import UsageError
@@ -100,7 +103,7 @@ def fill_mask(
         scores = measure(model, held_out, vocabulary)
         note_scores(scores)
         step_tokens = batch_blocks * block
-        card = _card(checkpoint, settings, flags, rates, step_tokens, last, scores)
+        card = _card(checkpoint, corpus, settings, flags, rates, step_tokens, last, scores)
         finish(model, checkpoint, output, card, flags)
 
 
@@ -154,6 +157,7 @@ def _blocks(
 
 def _card(
     base: Checkpoint,
+    corpus: list[str],
     settings: Settings,
     flags: TrainFlags,
     rates: MaskRates,
@@ -164,16 +168,17 @@ def _card(
     from bertcli.train.save import Card
 
     steps = last.step if last else 0
-    what = f"LoRA of rank {flags.rank}" if flags.method is Method.LORA else "all weights"
-    body = f"""# Masked language model on {base.name}
-
-Trained with `bertcli train fill-mask`: {what}, {steps:,} steps of {step_tokens:,} tokens
-({steps * step_tokens:,} tokens in all), {settings.optimizer}, learning rate
-{settings.learning_rate:g} with warm-up and linear decay, dropout {flags.dropout:g},
-{rates.select:.0%} of the tokens predicted, of which {rates.mask:.0%} shown as the mask and
-{rates.random:.0%} as a random token.
-
-On held-out blocks, 15 % of the tokens masked and all of them replaced by the mask: top-1 accuracy
-{scores["top-1"]:.4f}, top-5 accuracy {scores["top-5"]:.4f}, perplexity {scores["perplexity"]:.1f}.
-"""
-    return Card({"base_model": base.name, "pipeline_tag": "fill-mask"}, body)
+    return Card(
+        base.name,
+        "fill-mask",
+        "bertcli train fill-mask",
+        "Fills masked words.",
+        f"{named_files(corpus)}; {steps * step_tokens:,} tokens were gone through.",
+        f"{what_trains(flags)}, {steps:,} steps of {step_tokens:,} tokens, {settings.optimizer}, "
+        f"learning rate {settings.learning_rate:g} with warm-up and linear decay, dropout "
+        f"{flags.dropout:g}; {rates.select:.0%} of the tokens predicted, of which {rates.mask:.0%} "
+        f"shown as the mask and {rates.random:.0%} as a random token; measured with 15 % of the "
+        "tokens masked, all of them replaced by the mask",
+        scores,
+        is_adapter(flags),
+    )

@@ -15,7 +15,9 @@ from bertcli.cli.train.run import (
     TrainFlags,
     finish,
     held_out,
+    is_adapter,
     lora_rank,
+    named_files,
     recipe_text,
     train_on_examples,
     work_folder,
@@ -82,8 +84,14 @@ def ner(
         weighing = Weighing(smoothing=how.smoothing)
         last = train_on_examples(model, examples, measure, flags, how, work, weighing)
         scores = measure()
-        body = f"# Tagger on {checkpoint.name}\n\nTags: {', '.join(tags)}.\n\n"
-        body += f"Trained with `bertcli train ner` on {len(texts):,} texts: "
-        body += recipe_text(flags, how, last, scores)
-        metadata = {"base_model": checkpoint.name, "pipeline_tag": "token-classification"}
-        finish(model, checkpoint, output, Card(metadata, body), flags)
+        card = Card(
+            checkpoint.name,
+            "token-classification",
+            "bertcli train ner",
+            f"Tags: {', '.join(tags)}.",
+            f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
+            recipe_text(flags, how, last),
+            scores,
+            is_adapter(flags),
+        )
+        finish(model, checkpoint, output, card, flags)

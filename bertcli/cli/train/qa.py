@@ -15,7 +15,9 @@ from bertcli.cli.train.run import (
     TrainFlags,
     finish,
     held_out,
+    is_adapter,
     lora_rank,
+    named_files,
     recipe_text,
     train_on_examples,
     work_folder,
@@ -90,8 +92,15 @@ def qa(
     with work_folder(output, flags.resume) as work:
         last = train_on_examples(model, examples, measure, flags, how, work, Weighing())
         scores = measure()
-        body = f"# Answer finder on {checkpoint.name}\n\n"
-        body += f"Trained with `bertcli train qa` on {len(questions) + len(made):,} questions, "
-        body += f"{without:,} of them without an answer: {recipe_text(flags, how, last, scores)}"
-        metadata = {"base_model": checkpoint.name, "pipeline_tag": "question-answering"}
-        finish(model, checkpoint, output, Card(metadata, body), flags)
+        card = Card(
+            checkpoint.name,
+            "question-answering",
+            "bertcli train qa",
+            "Answers word for word, and says where a context has none.",
+            f"{len(questions) + len(made):,} questions from {named_files(data)}, {without:,} of "
+            f"them without an answer, {len(valid):,} held out.",
+            recipe_text(flags, how, last),
+            scores,
+            is_adapter(flags),
+        )
+        finish(model, checkpoint, output, card, flags)

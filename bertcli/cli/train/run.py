@@ -238,14 +238,26 @@ def finish(model: Trainee, base: Checkpoint, output: Path, card: Card, flags: Tr
     typer.echo(str(output))
 
 
-def recipe_text(flags: TrainFlags, how: ExampleFlags, last: Progress | None, scores: Scores) -> str:
-    """Return what a model card says of the training and of what was measured at its end."""
-    what = f"LoRA of rank {flags.rank}" if flags.method is Method.LORA else "all weights"
-    measured = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+def recipe_text(flags: TrainFlags, how: ExampleFlags, last: Progress | None) -> str:
+    """Return what a model card says of the training."""
     return (
-        f"{what}, {last.step if last else 0:,} steps of up to {how.batch_tokens:,} tokens, "
-        f"{how.epochs:g} epochs at most, {flags.optimizer}, learning rate "
+        f"{what_trains(flags)}, {last.step if last else 0:,} steps of up to {how.batch_tokens:,} "
+        f"tokens, {how.epochs:g} epochs at most, {flags.optimizer}, learning rate "
         f"{learning_rate(flags):g} with warm-up and linear decay, dropout {flags.dropout:g}, label "
-        f"smoothing {how.smoothing:g}, seed {flags.seed}; the best of the measured models was "
-        f"kept.\n\nOn held-out data: {measured}.\n"
+        f"smoothing {how.smoothing:g}, seed {flags.seed}; the best of the measured models was kept"
     )
+
+
+def what_trains(flags: TrainFlags) -> str:
+    """Return what of the model is trained, in words."""
+    return f"LoRA of rank {flags.rank}" if flags.method is Method.LORA else "all weights"
+
+
+def is_adapter(flags: TrainFlags) -> bool:
+    """Tell whether an adapter is written, rather than a whole checkpoint."""
+    return flags.method is Method.LORA and not flags.merge
+
+
+def named_files(files: Sequence[str]) -> str:
+    """Return the names of the data files for a model card, without their folders."""
+    return ", ".join(Path(one).name for one in files)
