@@ -58,7 +58,9 @@ def save_head(
     from safetensors.numpy import save_file
 
     def write(into: Path) -> None:
-        save_file({"weight": weight, "bias": bias}, into / "head.safetensors")
+        # safetensors writes an array as it lies in memory, in Fortran's order too.
+        tensors = {"weight": np.ascontiguousarray(weight), "bias": bias}
+        save_file(tensors, into / "head.safetensors")
         config = {"base_model_name_or_path": name_of_base(base)} | settings
         text = json.dumps(config, indent=2, ensure_ascii=False)
         (into / HEAD_CONFIG).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,102 @@
+"""Ranking scores by hand, TREC files back and forth, and BEIR folders."""
+
+from __future__ import annotations
+
+import json
+from math import log2
+from pathlib import Path
+
+import pytest
+
+from bertcli.cli.app import main
+from bertcli.errors import DataError
+from bertcli.evaluate.search import read_run, run_lines, score_run
+
+JUDGED = {"q1": {"a": 2, "b": 1, "c": 0}, "q2": {"d": 1}, "q3": {"a": 0}}
+RUN = {"q1": {"b": 0.9, "c": 0.8, "a": 0.7}, "q9": {"a": 1.0}}
+
+
+def test_scores_by_hand() -> None:
+    """A query with nothing found scores 0, one without anything relevant is left out."""
+    score = score_run(RUN, JUDGED)
+    assert score.queries == ("q1", "q2")
+    ideal = 2 + 1 / log2(3)
+    assert score.values["ndcg@10"] == pytest.approx([(1 + 2 / log2(4)) / ideal, 0])
+    assert score.values["map"] == pytest.approx([(1 + 2 / 3) / 2, 0])
+    assert score.values["recall@10"] == pytest.approx([1, 0])
+    assert score.values["mrr@10"] == pytest.approx([1, 0])
+    assert score.mean("mrr@10") == 0.5
+
+
+def test_mrr_is_cut_at_ten() -> None:
+    """A first relevant passage on rank 10 counts a tenth, on rank 11 nothing."""
+    run = {"q": {f"{i:02}": -float(i) for i in range(20)}}
+    values = [score_run(run, {"q": {f"{i:02}": 1}}).mean("mrr@10") for i in (9, 10)]
+    assert values == [pytest.approx(0.1), 0]
+
+
+def test_runs_go_through_trec_files(tmp_path: Path) -> None:
+    """What is written is read back, best first."""
+    path = tmp_path / "run.trec"
+    path.write_text("\n".join(run_lines(RUN, "name")) + "\n")
+    assert path.read_text().splitlines()[0] == "q1 Q0 b 1 0.900000 name"
+    assert read_run(path) == RUN
+
+
+@pytest.mark.parametrize("line", ["q1 Q0 a 1 high name", "q1 Q0 a"])
+def test_a_broken_run_is_told_with_its_line(line: str, tmp_path: Path) -> None:
+    """The line says where, and what was expected."""
+    path = tmp_path / "run.trec"
+    path.write_text(f"q1 Q0 a 1 0.5 name\n{line}\n")
+    with pytest.raises(DataError, match=r"run\.trec:2"):
+        read_run(path)
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    """A small BEIR folder."""
+    texts = {"p1": "Refunds take five days.", "p2": "Parcels travel two days.", "p3": ""}
+    rows = [{"_id": name, "title": "", "text": text} for name, text in texts.items()]
+    asked = [{"_id": "7", "text": "how do I get my money back"}]
+    for name, content in (("corpus", rows), ("queries", asked)):
+        lines = [json.dumps(row) + "\n" for row in content]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n7\tp1\t1\n")
+    return tmp_path
+
+
+def test_eval_search_reads_a_beir_folder(beir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The base finds the right passage; its saved run scores the same, with TREC's qrels too."""
+    run, qrels = beir / "run.trec", beir / "qrels.trec"
+    qrels.write_text("7 0 p1 1\n")
+    assert main(["eval", "search", str(beir), "--save-run", str(run)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["queries"], found["ndcg@10"], found["recall@10"]) == (1, 1.0, 1.0)
+    assert main(["eval", "search", str(beir), "--run", str(run), "--qrels", str(qrels)]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["ndcg@10"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("corpus.jsonl", None, "no corpus.jsonl"),
+        ("corpus.jsonl", '{"text": "a"}\n', 'no column "_id"'),
+        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n7\tp1\tgood\n", "not a whole number"),
+        ("qrels/test.tsv", "a\tb\n1\t2\n", "expected the columns query-id"),
+        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n7\tp1\t0\n", "nothing can be measured"),
+    ],
+)
+def test_broken_folders_are_told_in_a_line(
+    file: str, text: str | None, said: str, beir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is missing or malformed is named."""
+    if text is None:
+        (beir / file).unlink()
+    else:
+        (beir / file).write_text(text)
+    assert main(["eval", "search", str(beir)]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
