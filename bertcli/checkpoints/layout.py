@@ -110,6 +110,16 @@ class Checkpoint:
         return [f"LABEL_{i}" for i in range(int(self.config.get("num_labels", 2)))]
 
     @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The probability from which each label is given; empty where none were chosen."""
+        found = (self.linear.config if self.linear else self.config).get("thresholds")
+        if not isinstance(found, dict):
+            return {}
+        if not all(isinstance(one, int | float) for one in found.values()):
+            raise CheckpointError(f"{self.name}: its thresholds are not numbers")
+        return {str(label): float(value) for label, value in found.items()}
+
+    @property
     def window(self) -> int:
         """How many tokens it reads at once, special tokens included."""
         positions = int(self.config.get("max_position_embeddings") or 512)

@@ -22,6 +22,7 @@ from bertcli.cli import (
     ner,
     qa,
     search,
+    threshold,
     train,
 )
 from bertcli.cli.quick import QuickCommand, QuickGroup
@@ -75,6 +76,7 @@ app.add_typer(index.app, name="index")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(eval.app, name="eval")
+app.add_typer(threshold.app, name="threshold")
 app.command("doctor")(doctor.doctor)
 
 

@@ -50,6 +50,9 @@ def classify(
     threshold: Annotated[
         float | None, typer.Option(help="Only labels with at least this score.")
     ] = None,
+    abstain_below: Annotated[
+        float | None, typer.Option(help="No label where the best has less than this score.")
+    ] = None,
 ) -> None:
     """Label texts: negative or positive, with labels of your own, or with a fine-tuned checkpoint.
 
@@ -65,8 +68,11 @@ def classify(
 
     named = read_labels(labels, labels_file)
     items = read_items(context, texts, source)
+    if threshold is not None and abstain_below is not None:
+        raise UsageError("--threshold and --abstain-below both set the lowest score: give one")
     several = multi_label or threshold is not None
-    choice = Choice(top_k or (None if several else 1), threshold)
+    lowest = threshold if threshold is not None else abstain_below
+    choice = Choice(top_k or (None if several else 1), lowest)
     built = classify_task(model, named, template, multi_label, choice, items.few)
     finish(answers(built.task, items), out, items)
 
@@ -78,6 +84,11 @@ class Classifier:
     task: Task
     checkpoint: Checkpoint
     labels: list[str]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether each label is scored by itself."""
+        return bool(getattr(self.task, "multi_label", False))
 
 
 def classify_task(
@@ -96,8 +107,11 @@ def classify_task(
 
     if "{}" not in template:
         raise UsageError(f"--template {template}: expected {{}} where the label is to stand")
-    choice = choice or Choice(None)
     checkpoint = choose_checkpoint(model, "embed" if named else "classify")
+    if choice is None:
+        choice = Choice(None)
+    elif not named:
+        choice = replace(choice, thresholds=checkpoint.thresholds)
     if not named and checkpoint.linear:
         task: Task = _by_linear_head(checkpoint, checkpoint.linear, model, brief, choice)
     elif not named:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +27,25 @@ TEMPERATURE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which labels come out: at most `top_k` (None for all), each at `threshold` or above."""
+    """Which labels come out: at most `top_k` (None for all), each at `threshold` or above.
+
+    Without a `threshold` each label has its own in `thresholds`, if it has one.
+    """
 
     top_k: int | None = 1
     threshold: float | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, labels: Sequence[str], scores: NDArray[np.float64]) -> tuple[LabelScore, ...]:
         """Return the chosen labels, best first; equal scores keep the labels' order."""
         order = np.argsort(-scores, kind="stable")[: self.top_k]
         ranked = [LabelScore(labels[i], float(scores[i])) for i in order]
-        lowest = self.threshold
-        return tuple(one for one in ranked if lowest is None or one.score >= lowest)
+        return tuple(one for one in ranked if one.score >= self._lowest(one.label))
+
+    def _lowest(self, label: str) -> float:
+        if self.threshold is not None:
+            return self.threshold
+        return self.thresholds.get(label, -math.inf)
 
 
 @dataclass(frozen=True, slots=True)

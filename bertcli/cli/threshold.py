@@ -1,0 +1,85 @@
+"""`bertcli threshold fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertcli.cli.eval.report import Data, Table, show
+from bertcli.cli.options import ModelFlags, grouped
+from bertcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
+
+app = typer.Typer(
+    help="Choose from which probability labels are given.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def threshold() -> None:
+    """Choose from which probability a classifier gives its labels."""
+
+
+@app.command()
+@grouped
+def fit(
+    files: Data,
+    model: ModelFlags,
+    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    label_field: Annotated[str, typer.Option(help="Column of the right label.")] = "label",
+    label_sep: Annotated[
+        str | None, typer.Option(help="What divides several labels in one cell.")
+    ] = None,
+    least_precision: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Be right at least so often; default the best F1."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False,
+) -> None:
+    """Choose a threshold per label on labelled texts, and keep them in the checkpoint's folder.
+
+    `classify` then gives a label only from there on, and no label below; --threshold and
+    --abstain-below win over them.
+
+    \b
+    bertcli threshold fit dev.csv -m ./my-classifier
+    bertcli threshold fit dev.csv -m ./my-classifier --least-precision 0.95
+    """
+    from bertcli.checkpoints.thresholds import store_thresholds
+    from bertcli.cli.classify import classify_task
+    from bertcli.evaluate.classify import measure_classify
+    from bertcli.evaluate.thresholds import best_thresholds
+    from bertcli.inputs.labelled import Columns, read_labelled
+
+    if model.model is None:
+        raise UsageError("say whose thresholds: -m DIR, the folder of a fine-tuned checkpoint")
+    texts = list(read_labelled(files, Columns(field, label_field, label_sep)))
+    made = classify_task(model, {})
+    several = any(len(text.labels) != 1 for text in texts) or made.multi_label
+    score = measure_classify(made.task, texts, made.labels, several)
+    found = {
+        label: value
+        for label, value in best_thresholds(score, several, least_precision).items()
+        if label in made.labels
+    }
+    store_thresholds(_own_folder(made.checkpoint), found)
+    rows: list[tuple[object, ...]] = list(found.items())
+    report = {"model": made.checkpoint.name, "records": len(texts), "thresholds": found}
+    show(report, [lambda: Table(("label", "threshold"), rows)])
+
+
+def _own_folder(checkpoint: Checkpoint) -> Path:
+    """Return the folder that a user may write to; raises UsageError for what others brought."""
+    folder = Path(checkpoint.name).expanduser()
+    if not folder.is_dir():
+        raise UsageError(
+            f"{checkpoint.name}: not a folder of yours, so nothing is kept in it; "
+            "train a checkpoint, or copy this one into a folder"
+        )
+    return folder

@@ -1,0 +1,48 @@
+"""From which probability a label should be given: chosen on labelled texts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.evaluate.classify import ClassifyScore
+
+
+def best_thresholds(
+    score: ClassifyScore, multi_label: bool, precision: float | None = None
+) -> dict[str, float]:
+    """Return a threshold in 0…1 for each label.
+
+    The one with the highest F1 or, with `precision`, the lowest at which the label is right that
+    often; 1 where it never is. Of one label a text only the most probable is given, so only there
+    does a threshold matter.
+    """
+    probabilities = score.probabilities
+    if not multi_label:
+        best = np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+        probabilities = np.where(best, probabilities, -1.0)
+    return {
+        label: _threshold(probabilities[:, i], score.gold[:, i], precision)
+        for i, label in enumerate(score.labels)
+    }
+
+
+def _threshold(
+    given: NDArray[np.float64], gold: NDArray[np.bool_], precision: float | None
+) -> float:
+    """Return the threshold of one label from its probabilities (n,); below 0 it is not given."""
+    order = np.argsort(-given, kind="stable")
+    ranked, hits = given[order], np.cumsum(gold[order])
+    counts = np.arange(1, len(order) + 1)
+    # A threshold takes all texts of its probability, so it stands at the last one of each.
+    last = np.append(ranked[1:] != ranked[:-1], True) & (ranked >= 0)
+    if precision is None:
+        merit = np.where(last, 2 * hits / (counts + max(int(gold.sum()), 1)), -1.0)
+        chosen = int(merit.argmax()) if len(merit) and merit.max() > 0 else None
+    else:
+        enough = np.flatnonzero(last & (hits >= precision * counts))
+        chosen = int(enough[-1]) if len(enough) else None
+    if chosen is None:
+        return 1.0
+    below = ranked[chosen + 1] if chosen + 1 < len(ranked) and ranked[chosen + 1] >= 0 else 0.0
+    return float((ranked[chosen] + below) / 2)

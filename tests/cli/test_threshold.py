@@ -1,0 +1,118 @@
+"""Thresholds: chosen by hand-checkable rules, kept in the checkpoint, used by classify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertcli.cli.app import main
+from bertcli.evaluate.classify import ClassifyScore
+from bertcli.evaluate.thresholds import best_thresholds
+
+
+def score_of(probabilities: list[float], gold: list[bool]) -> ClassifyScore:
+    """Return the score of a single label."""
+    column = np.array(probabilities)[:, None]
+    right = np.array(gold, bool)[:, None]
+    return ClassifyScore(("a",), right, column >= 0.5, column)
+
+
+@pytest.mark.parametrize(
+    ("gold", "precision", "expected"),
+    [
+        ([True, True, False, False], None, 0.7),  # between 0.8 and 0.6
+        ([True, True, False, True], None, 0.2),  # three of four right is the best F1
+        ([True, False, True, True], 0.75, 0.2),
+        ([True, False, True, True], 0.9, 0.85),
+        ([False, False, False, False], 0.5, 1.0),
+        ([False, False, False, False], None, 1.0),
+    ],
+)
+def test_thresholds_by_hand(gold: list[bool], precision: float | None, expected: float) -> None:
+    """The threshold stands half-way to the next text that is not wanted."""
+    score = score_of([0.9, 0.8, 0.6, 0.4], gold)
+    assert best_thresholds(score, True, precision)["a"] == pytest.approx(expected)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.1, 0.3, 0.5, 0.9]), st.booleans()), min_size=1),
+    st.sampled_from([0.5, 0.8, 1.0]),
+)
+def test_the_wanted_precision_is_reached(rows: list[tuple[float, bool]], precision: float) -> None:
+    """At the threshold the label is right as often as was asked, or is never given."""
+    score = score_of([p for p, _ in rows], [g for _, g in rows])
+    threshold = best_thresholds(score, True, precision)["a"]
+    given_to = [gold for probability, gold in rows if probability >= threshold]
+    assert not given_to or sum(given_to) >= precision * len(given_to)
+
+
+def test_of_one_label_only_the_best_counts() -> None:
+    """A second-best label is not given, whatever its probability."""
+    probabilities = np.array([[0.6, 0.4], [0.7, 0.3], [0.45, 0.55]])
+    gold = np.array([[True, False], [True, False], [False, True]])
+    score = ClassifyScore(("a", "b"), gold, gold, probabilities)
+    assert best_thresholds(score, False) == pytest.approx({"a": 0.3, "b": 0.275})
+
+
+@pytest.fixture
+def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small head and the rows it was trained on."""
+    monkeypatch.chdir(tmp_path)
+    rows = [("I was charged twice", "billing"), ("Where is my invoice?", "billing")]
+    rows += [("It crashes on start", "bug"), ("The button does nothing", "bug")]
+    lines = [json.dumps({"text": text, "label": label}) + "\n" for text, label in rows]
+    Path("rows.jsonl").write_text("".join(lines))
+    more = ["--method", "head", "--valid", "rows.jsonl", "-o", "head"]
+    assert main(["train", "classify", "rows.jsonl", *more]) == 0
+    return tmp_path / "head"
+
+
+def test_classify_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A text below its label's threshold gets none, unless another one is asked for."""
+    assert main(["threshold", "fit", "rows.jsonl", "-m", "head", "--least-precision", "1"]) == 0
+    fitted = json.loads(capsys.readouterr().out.splitlines()[-1])["thresholds"]
+    assert set(fitted) == {"billing", "bug"}
+    config = head / "head_config.json"
+    stored = json.loads(config.read_text())
+    assert stored["thresholds"] == pytest.approx(fitted, abs=1e-3)
+    config.write_text(json.dumps(stored | {"thresholds": {"billing": 0.999, "bug": 0.999}}))
+    assert main(["classify", "It crashes on start", "-m", "head"]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] is None
+    assert main(["classify", "It crashes on start", "-m", "head", "--abstain-below", "0"]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] == "bug"
+
+
+def test_abstaining_from_zero_shot_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no label is likely none is given."""
+    more = ["--labels", "sports,politics", "--abstain-below", "0.99"]
+    assert main(["classify", "Nothing of the kind.", *more]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["threshold", "fit", "rows.jsonl"], "say whose thresholds"),
+        (["threshold", "fit", "rows.jsonl", "-m", "sentiment"], "not a folder of yours"),
+        (["classify", "x", "--threshold", "1", "--abstain-below", "1"], "give one"),
+    ],
+)
+def test_wrong_uses_are_told(
+    arguments: list[str], said: str, head: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Built-in checkpoints are nobody's to change."""
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_thresholds_that_are_no_numbers(head: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint edited by hand is refused in a line."""
+    config = head / "head_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"thresholds": {"bug": "x"}}))
+    assert main(["classify", "text", "-m", "head"]) == 1
+    assert "its thresholds are not numbers" in capsys.readouterr().err
