@@ -30,7 +30,7 @@ def classify(
     texts: Texts = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="Labels for zero-shot, separated by commas; label=description."),
+        typer.Option(help="Zero-shot labels, separated by commas; label=description|another one."),
     ] = None,
     labels_file: Annotated[
         Path | None, typer.Option(help="File with one label a line, or label<TAB>description.")
@@ -138,6 +138,8 @@ def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:
     named = {label.strip(): (about or label).strip() for label, _, about in pairs}
     if len(named) < len(pairs):
         raise UsageError("the same label was given twice")
+    if empty := next((label for label, about in named.items() if not about.strip(" |")), None):
+        raise UsageError(f"the label {empty} has an empty description")
     if not named and (listed is not None or file is not None):
         raise UsageError("no label was given: name at least two, as in --labels sports,politics")
     if len(named) == 1:
@@ -192,12 +194,22 @@ def _by_similarity(
     multi_label: bool,
     choice: Choice,
 ) -> Task:
+    import numpy as np
+
     from bertcli.cli.embed import build_embed
     from bertcli.tasks.classify import ClassifyBySimilarity
 
     embed = replace(build_embed(checkpoint, model, brief=brief), normalize=True)
-    vectors = embed.vectors([template.replace("{}", about) for about in named.values()])
+    about = [_hypotheses(template, each) for each in named.values()]
+    means = np.stack([embed.vectors(each).mean(axis=0) for each in about])
+    vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
     return ClassifyBySimilarity(embed, list(named), vectors, multi_label, choice)
+
+
+def _hypotheses(template: str, about: str) -> list[str]:
+    """Return the sentences that stand for a label, one for each of its descriptions."""
+    parts = (part.strip() for part in about.split("|"))
+    return [template.replace("{}", part) for part in parts if part]
 
 
 def _by_entailment(
@@ -220,12 +232,14 @@ def _by_entailment(
         )
     contradiction = next((i for i, label in enumerate(lowered) if label.startswith("contra")), 0)
     encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model, brief)
+    about = [_hypotheses(template, each) for each in named.values()]
     return ClassifyByEntailment(
         encoder,
         tokenizer,
         window,
         labels=list(named),
-        hypotheses=[template.replace("{}", about) for about in named.values()],
+        hypotheses=[one for each in about for one in each],
+        owners=[label for label, each in enumerate(about) for _ in each],
         entailment=entailment,
         contradiction=contradiction,
         multi_label=multi_label,

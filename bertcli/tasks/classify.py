@@ -134,9 +134,11 @@ class ClassifyBySimilarity(ClassifyByVector):
 class ClassifyByEntailment:
     """Zero-shot labels by natural-language inference (Yin, Hay and Roth 2019).
 
-    Each label's `hypotheses` entry is paired with the text. With `multi_label` a label's score is
-    the softmax of entailment against contradiction; else the softmax of entailment over the labels.
-    `entailment` and `contradiction` are rows of the checkpoint's head.
+    Every hypothesis is paired with the text. It stands for the label that `owners` says, or for
+    the one at its own place; of a label's several hypotheses the one that follows most counts. With
+    `multi_label` a label's score is the softmax of entailment against contradiction; else the
+    softmax of entailment over the labels. `entailment` and `contradiction` are rows of the
+    checkpoint's head.
     """
 
     encoder: Encoder
@@ -149,6 +151,7 @@ class ClassifyByEntailment:
     multi_label: bool = False
     choice: Choice = Choice()
     long: Long = Long.WINDOW
+    owners: Sequence[int] = ()
 
     def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
         """Return every text's pairs: for each label, the text's windows with its hypothesis."""
@@ -163,18 +166,27 @@ class ClassifyByEntailment:
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
         """Return the labels from logits (3,) per pair."""
-        each = len(plan.windows) // len(self.labels)
+        each = len(plan.windows) // len(self.hypotheses)
         weights = [window.end - window.start + 1 for window in plan.windows[:each]]
         means = [
             weighted_mean(list(outputs[i * each : (i + 1) * each]), weights)
-            for i in range(len(self.labels))
+            for i in range(len(self.hypotheses))
         ]
-        logits = np.stack(means)
+        logits = self._best_of_each_label(np.stack(means))
         if self.multi_label:
             scores = softmax(logits[:, [self.contradiction, self.entailment]])[:, 1]
         else:
             scores = softmax(logits[:, self.entailment])
         return ClassifyResult(self.choice.of(self.labels, scores), plan.reading)
+
+    def _best_of_each_label(self, logits: Logits) -> Logits:
+        """Return of each label's hypotheses the one that follows most, (labels, 3)."""
+        owners = np.array(self.owners or range(len(self.labels)))
+        rows = []
+        for label in range(len(self.labels)):
+            own = logits[owners == label]
+            rows.append(own[own[:, self.entailment].argmax()])
+        return np.stack(rows)
 
     def _plan_one(
         self, tokens: Tokens, hypotheses: Sequence[NDArray[np.int64]], room: int

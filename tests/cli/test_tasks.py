@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from bertcli.cli.app import main
 from bertcli.engine.families import Head
 
 from .conftest import Run
@@ -239,3 +240,16 @@ def test_a_record_without_mask_does_not_stop_a_file(
     ran = run("fill-mask", "-i", "a.txt", "-m", tiny_checkpoint("bert", Head.MASKED_LM))
     assert ["error" in record for record in ran.records] == [False, True]
     assert ran.code == 3
+
+
+def test_a_label_is_the_mean_of_its_descriptions(capsys: pytest.CaptureFixture[str]) -> None:
+    """Naming a description twice changes nothing, another one does; an empty one is refused."""
+    text = "The striker scored twice."
+    found = []
+    for labels in ("a=sports,b=law", "a=sports|sports,b=law", "a=sports|a parliament,b=law"):
+        assert main(["classify", text, "--labels", labels]) == 0
+        found.append(json.loads(capsys.readouterr().out)["score"])
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    assert abs(found[2] - found[0]) > 0.01
+    assert main(["classify", text, "--labels", "a= | ,b=law"]) == 2
+    assert "the label a has an empty description" in capsys.readouterr().err

@@ -128,6 +128,28 @@ def test_long_texts_by_entailment(tiny_checkpoint: Any) -> None:
     assert sum(scores_of(found).values()) == pytest.approx(1)
 
 
+def test_the_hypothesis_that_follows_most_stands_for_its_label(tiny_checkpoint: Any) -> None:
+    """With several hypotheses a label scores as if the best of them were its only one."""
+    task = replace(entailment(tiny_checkpoint("bert", SEQUENCE)), multi_label=True)
+    names = [*task.hypotheses, "the small red house", "what is this?"]
+    alone = replace(task, labels=names, hypotheses=names)
+    (each,) = results(alone, records([SENTENCES[1]]))
+    several = replace(task, hypotheses=names, owners=[0, 1, 2, 0, 0])
+    (found,) = results(several, records([SENTENCES[1]]))
+    logits = [_entailment_logit(task, name) for name in names]
+    best = names[max((0, 3, 4), key=lambda i: logits[i])]
+    assert scores_of(found)[task.labels[0]] == pytest.approx(scores_of(each)[best])
+    assert scores_of(found)[task.labels[1]] == pytest.approx(scores_of(each)[names[1]])
+
+
+def _entailment_logit(task: ClassifyByEntailment, hypothesis: str) -> float:
+    """Return how much a hypothesis follows from the text, before any softmax."""
+    alone = replace(task, labels=["x"], hypotheses=[hypothesis])
+    plan = alone.plan(records([SENTENCES[1]]))[0]
+    (logits,) = task.encoder.encode(plan.windows)  # type: ignore[union-attr]
+    return float(logits[task.entailment])
+
+
 def test_labels_without_room_for_the_text(tiny_checkpoint: Any) -> None:
     """A hypothesis as long as the window is refused record by record."""
     task = entailment(tiny_checkpoint("bert", SEQUENCE))
