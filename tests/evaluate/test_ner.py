@@ -14,6 +14,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from bertcli.errors import RecordError
 from bertcli.evaluate.classify import LabelCounts
 from bertcli.evaluate.ner import NerScore, measure_ner
+from bertcli.inputs.labelled import tagged_text
 from bertcli.records import Place, Record, TaggedText
 from bertcli.results import Entity, NerResult, Reading
 from bertcli.tasks.run import Plan
@@ -149,3 +150,23 @@ def test_no_texts_have_no_scores() -> None:
     score = measured()
     assert (score.total.f1, score.partial.f1, score.counts) == (0, 0, [])
     assert score.f1_interval.high == 0
+
+
+def test_precision_recall_and_f1_are_seqevals() -> None:
+    """Over random tags, IOB1's careless ones too, the micro averages are those of seqeval."""
+    from seqeval.metrics import f1_score, precision_score, recall_score
+
+    rng = np.random.default_rng(0)
+    tags = ["O", "O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    gold, found = (
+        [list(rng.choice(tags, size=rng.integers(1, 12))) for _ in range(200)] for _ in range(2)
+    )
+    found = [(one * 12)[: len(right)] for one, right in zip(found, gold, strict=True)]
+    spans = [
+        [frozenset(tagged_text([("w", tag) for tag in row], Place()).spans) for row in rows]
+        for rows in (gold, found)
+    ]
+    total = NerScore(tuple(spans[0]), tuple(spans[1])).total
+    assert total.precision == pytest.approx(precision_score(gold, found))
+    assert total.recall == pytest.approx(recall_score(gold, found))
+    assert total.f1 == pytest.approx(f1_score(gold, found))
