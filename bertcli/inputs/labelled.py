@@ -35,12 +35,17 @@ class Columns:
 
 
 def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterator[LabelledText]:
-    """Yield the labelled texts of files; raises DataError, with its place, for a row without."""
+    """Yield the labelled texts of files; raises DataError, with its place, for a row without.
+
+    The column of the text may also be called sentence, as in GLUE's SST-2.
+    """
     for row in _whole_rows(files):
-        _need(row, {columns.text: "--field", columns.label: "--label-field"})
+        glue = columns.text == "text" and "text" not in row.columns and "sentence" in row.columns
+        name = "sentence" if glue else columns.text
+        _need(row, {name: "--field", columns.label: "--label-field"})
         labels = _labels(row, columns)
         try:
-            yield LabelledText(text_of(row, columns.text), labels, row.place)
+            yield LabelledText(text_of(row, name), labels, row.place)
         except RecordError as error:
             raise DataError(f"{row.place}: {error}") from error
 

@@ -296,3 +296,11 @@ def test_wrong_questions_are_told_with_their_line(row: object, message: str, wri
     """Nothing is dropped and nothing becomes the text "None"."""
     with pytest.raises(DataError, match=rf"a\.jsonl:1: .*{message}"):
         list(read_questions([write("a.jsonl", [row])]))
+
+
+def test_glues_columns_are_known(tmp_path: Path) -> None:
+    """SST-2's TSV has a sentence and a number, and is read as it comes."""
+    path = tmp_path / "dev.tsv"
+    path.write_text("sentence\tlabel\na touching film\t1\n")
+    (found,) = read_labelled([str(path)])
+    assert (found.text, found.labels) == ("a touching film", ("1",))
