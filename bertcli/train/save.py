@@ -88,6 +88,8 @@ def save(model: Trainee, base: Checkpoint, folder: Path, card: Card, merge: bool
         else:
             whole = model.plain if model.peft is None else model.peft.merge_and_unload()
             whole.save_pretrained(into)
+            if model.head is Head.BASE:
+                _copy_sentence_settings(base, into)
         config = json.dumps(_config(model, base), indent=2)
         (into / "config.json").write_text(config + "\n", encoding="utf-8")
         _copy_tokenizer(base, into)
@@ -104,7 +106,8 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
             write(Path(name))
             # The settings last: without them the folder is no checkpoint.
             for path in sorted(Path(name).iterdir(), key=lambda path: path.name in LAST):
-                path.chmod(READABLE)  # safetensors writes for the owner's eyes only
+                if path.is_file():  # safetensors writes for the owner's eyes only
+                    path.chmod(READABLE)
                 path.replace(folder / path.name)
     except OSError as error:
         raise OutputError(
@@ -143,6 +146,22 @@ def _config(model: Trainee, base: Checkpoint) -> dict[str, Any]:
     if model.head is Head.SEQUENCE:
         config["problem_type"] = model.plain.config.problem_type
     return config
+
+
+def _copy_sentence_settings(base: Checkpoint, into: Path) -> None:
+    """Copy what sentence-transformers needs to pool and to normalise, where the base has it."""
+    modules = base.folder / "modules.json"
+    if not modules.is_file():
+        return
+    for name in ("modules.json", "sentence_bert_config.json"):
+        if (base.folder / name).is_file():
+            shutil.copyfile(base.folder / name, into / name)
+    for one in json.loads(modules.read_text(encoding="utf-8")):
+        if one["path"]:
+            (into / one["path"]).mkdir()
+            settings = base.folder / one["path"] / "config.json"
+            if settings.is_file():
+                shutil.copyfile(settings, into / one["path"] / "config.json")
 
 
 def _copy_tokenizer(base: Checkpoint, into: Path) -> None:

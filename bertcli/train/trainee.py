@@ -109,7 +109,9 @@ class Trainee(nn.Module):
         plain, missing = _load(checkpoint, head, labels, dropout, config)
         if head is Head.MASKED_LM and any(MASKED_DENSE[self.kind] in name for name in missing):
             _start_as_identity(plain, MASKED_DENSE[self.kind])
-        modules = HEAD_MODULES.get(head) or (MASKED_DENSE[self.kind],)
+        modules = HEAD_MODULES.get(head, ())
+        if head is Head.MASKED_LM:
+            modules = (MASKED_DENSE[self.kind],)
         self.peft: PeftModel | None = None
         if checkpoint.adapter:
             self.peft = go_on_with_lora(plain, checkpoint.adapter.folder, modules)
@@ -120,7 +122,7 @@ class Trainee(nn.Module):
         self._padding = int(plain.config.pad_token_id or 0)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the head's logits.
+        """Return the head's logits, or the hidden states (n, length, d) of a bare encoder.
 
         Of sequences (n, labels), of tokens (n, length, labels), of answers (n, length, 2), of masks
         (k, vocabulary) at the batch's positions.
@@ -138,8 +140,8 @@ class Trainee(nn.Module):
             output = self.plain(**feed)
         if self.head is Head.QA:
             return torch.stack([output.start_logits, output.end_logits], dim=-1).float()
-        logits: Tensor = output.logits.float()
-        return logits
+        found: Tensor = output.last_hidden_state if self.head is Head.BASE else output.logits
+        return found.float()
 
     def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
         """Return one array per window as it is now; see `Encoder.encode`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bertcli.cli.train import classify, fill_mask, ner, qa
+from bertcli.cli.train import classify, embed, fill_mask, ner, qa
 
 app = typer.Typer(help="Fine-tune checkpoints.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -17,4 +17,5 @@ def train() -> None:
 app.command("classify")(classify.classify)
 app.command("ner")(ner.ner)
 app.command("qa")(qa.qa)
+app.command("embed")(embed.embed)
 app.command("fill-mask")(fill_mask.fill_mask)

@@ -180,15 +180,31 @@ def train_on_examples(
 ) -> Progress | None:
     """Train on labelled examples; the model is then the best of those that were measured."""
     from bertcli.train.examples import schedule, supervised_loss
-    from bertcli.train.loop import Settings
 
     if not examples:
         raise DataError("nothing to learn from: no row has text that the model can read")
     lengths = [len(one.window) for one in examples]
     steps = schedule(lengths, how.batch_tokens, how.epochs, flags.seed)
-    per_epoch = max(1, round(len(steps) / max(how.epochs, 1)))
+    warn(f"{len(examples):,} windows, {sum(lengths):,} tokens, {len(steps):,} steps")
+    loss = supervised_loss(model, examples, steps, weighing)
+    return train_by_schedule(model, loss, measure, len(steps), flags, how, work)
+
+
+def train_by_schedule(
+    model: Trainee,
+    step_loss: Callable[[int], tuple[Tensor, int]],
+    measure: Callable[[], Scores],
+    steps: int,
+    flags: TrainFlags,
+    how: ExampleFlags,
+    work: Path,
+) -> Progress | None:
+    """Train for so many steps, measured several times an epoch; the best model is kept."""
+    from bertcli.train.loop import Settings
+
+    per_epoch = max(1, round(steps / max(how.epochs, 1)))
     settings = Settings(
-        steps=len(steps),
+        steps=steps,
         minutes=flags.minutes,
         optimizer=optimizer_of(flags.optimizer),
         learning_rate=learning_rate(flags),
@@ -197,8 +213,7 @@ def train_on_examples(
         patience=flags.patience,
         seed=flags.seed,
     )
-    warn(f"{len(examples):,} windows, {sum(lengths):,} tokens, {len(steps):,} steps")
-    return run(model, supervised_loss(model, examples, steps, weighing), measure, settings, work)
+    return run(model, step_loss, measure, settings, work)
 
 
 def run(

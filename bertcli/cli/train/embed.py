@@ -1,0 +1,116 @@
+"""`bertcli train embed`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bertcli.cli.options import grouped
+from bertcli.cli.recipe import warn
+from bertcli.cli.train.run import (
+    Data,
+    ExampleFlags,
+    Output,
+    TrainFlags,
+    finish,
+    held_out,
+    is_adapter,
+    lora_rank,
+    named_files,
+    recipe_text,
+    train_by_schedule,
+    work_folder,
+)
+from bertcli.errors import UsageError
+
+
+@grouped
+def embed(
+    data: Data,
+    output: Output,
+    flags: TrainFlags,
+    how: ExampleFlags,
+    first_field: Annotated[str, typer.Option(help="Column of the first text.")] = "text1",
+    second_field: Annotated[str, typer.Option(help="Column of the second text.")] = "text2",
+    score_field: Annotated[
+        str | None, typer.Option(help="Column that says how alike they are; none: all are.")
+    ] = None,
+) -> None:
+    """Train an embedding model on pairs of texts.
+
+    With scores it learns their order; without, that the texts of a pair belong together and those
+    of different pairs do not.
+
+    \b
+    bertcli train embed pairs.csv --score-field score -o my-embedder
+    bertcli train embed faq.jsonl --first-field question --second-field answer -o my-embedder
+    """
+    from bertcli.checkpoints.load import load_tokenizer
+    from bertcli.checkpoints.resolve import ModelChoice, resolve
+    from bertcli.engine.choices import Pooling
+    from bertcli.engine.families import Head
+    from bertcli.evaluate.embed import measure_embed
+    from bertcli.inputs.labelled import Columns, read_pairs
+    from bertcli.tasks.embed import Embed
+    from bertcli.train.embed import (
+        embedding_loss,
+        pair_windows,
+        pairs_loss,
+        scored_loss,
+        unit_scores,
+    )
+    from bertcli.train.examples import schedule
+    from bertcli.train.loop import Scores
+    from bertcli.train.save import Card
+    from bertcli.train.trainee import Trainee
+
+    if how.smoothing:
+        raise UsageError("--smoothing is for labels: pairs have none")
+    scored = score_field is not None
+    columns = Columns(first=first_field, second=second_field, score=score_field or "")
+    pairs, valid = held_out(
+        list(read_pairs(data, columns, scored)),
+        list(read_pairs(how.valid, columns, scored)) if how.valid else None,
+        how.valid_split,
+        lambda one: None,
+        flags.seed,
+    )
+    warn(f"{len(pairs):,} pairs, {len(valid):,} held out")
+    checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    tokenizer = load_tokenizer(checkpoint)
+    settings = checkpoint.sentence
+    pooling = Pooling(settings.pooling or Pooling.MEAN)
+    window = min(checkpoint.window, settings.max_length or checkpoint.window)
+    model = Trainee(checkpoint, Head.BASE, lora_rank(flags), (), flags.dropout, flags.seed)
+    task = Embed(model, tokenizer, window, pooling, settings.normalize)
+
+    def measure() -> Scores:
+        if scored:
+            return {"Spearman": measure_embed(task, valid).spearman}
+        first, second = (
+            task.vectors([getattr(one, side) for one in valid]) for side in ("first", "second")
+        )
+        nearest = (first @ second.T).argmax(axis=1)
+        return {"recall@1": float((nearest == range(len(valid))).mean())}
+
+    windows, cut = pair_windows(pairs, tokenizer, window)
+    if cut:
+        warn(f"{cut:,} texts are longer than {window} tokens: only their beginning is learnt from")
+    lengths = [2 * max(len(one), len(other)) for one, other in windows]
+    steps = schedule(lengths, how.batch_tokens, how.epochs, flags.seed)
+    loss = scored_loss() if scored else pairs_loss()
+    step_loss = embedding_loss(model, windows, unit_scores(pairs), pooling, steps, loss)
+    with work_folder(output, flags.resume) as work:
+        last = train_by_schedule(model, step_loss, measure, len(steps), flags, how, work)
+        card = Card(
+            checkpoint.name,
+            "sentence-similarity",
+            "bertcli train embed",
+            f"Embeds texts; pooling by {pooling.value}.",
+            f"{len(pairs):,} pairs from {named_files(data)}, {len(valid):,} held out.",
+            recipe_text(flags, how, last),
+            measure(),
+            is_adapter(flags),
+        )
+        finish(model, checkpoint, output, card, flags)

@@ -1,0 +1,126 @@
+"""Embedding models from pairs: what they learn, and that they load everywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bertcli.cli.app import main
+from bertcli.engine.batching import pad
+from bertcli.engine.choices import Pooling
+from bertcli.engine.families import Head
+from bertcli.engine.pooling import pool
+from bertcli.engine.windows import Window
+from bertcli.records import ScoredPair
+from bertcli.train.embed import pooled, unit_scores
+
+PAIRS = [
+    ("the cat sat on the mat", "the dog slept in the house", 5.0),
+    ("who wrote the program", "what is the answer", 4.0),
+    ("bread and water", "the train station", 0.0),
+    ("the small red house", "a good kitchen", 1.0),
+] * 4
+
+
+@pytest.mark.parametrize("pooling", Pooling)
+def test_pooling_is_that_of_the_engine(pooling: Pooling) -> None:
+    """What is trained is what `embed` will compute, padding left out."""
+    windows = [Window(np.arange(n), np.zeros(n, np.int64), 0, n, 0) for n in (3, 5)]
+    batch = pad(windows, 0)
+    hidden = torch.randn(2, 5, 4)
+    found = pooled(hidden, batch, pooling).numpy()
+    for row, window, vector in zip(hidden.numpy(), windows, found, strict=True):
+        np.testing.assert_allclose(vector, pool(row[: len(window)], pooling), atol=1e-6)
+
+
+def test_scores_are_spread_over_one() -> None:
+    """The least score becomes 0 and the highest 1; equal ones are all alike."""
+    pairs = [ScoredPair("a", "b", score) for score in (0.0, 5.0, 2.5)]
+    assert unit_scores(pairs).tolist() == [0, 1, 0.5]
+    assert unit_scores(pairs[:1]).tolist() == [1]
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pairs with scores that a random model does not give."""
+    monkeypatch.chdir(tmp_path)
+    rows = [{"text1": a, "text2": b, "score": score} for a, b, score in PAIRS]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def sentence_base(folder: Path, target: Path) -> Path:
+    """Return a copy of a checkpoint with sentence-transformers' settings."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import (
+        Normalize,
+        Pooling,
+        Transformer,
+    )
+
+    word = Transformer(str(folder))
+    pooling = Pooling(word.get_embedding_dimension(), pooling_mode="cls")
+    SentenceTransformer(modules=[word, pooling, Normalize()]).save(str(target))
+    return target
+
+
+@pytest.mark.parametrize("more", [["--rank", "16"], ["--method", "full"], ["--merge"]])
+def test_the_order_of_scored_pairs_is_learnt(
+    more: list[str],
+    pairs: Path,
+    tmp_path: Path,
+    tiny_checkpoint: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On its own data; pooled as the base is, with the same vectors on both engines."""
+    base = sentence_base(tiny_checkpoint("bert", Head.BASE), tmp_path / "base")
+    start = [
+        "train",
+        "embed",
+        "pairs.jsonl",
+        "--score-field",
+        "score",
+        "-m",
+        str(base),
+        "-o",
+        "out",
+    ]
+    how = ["--valid", "pairs.jsonl", "--epochs", "60", "--learning-rate", "3e-3"]
+    assert main([*start, *how, *more]) == 0
+    capsys.readouterr()
+    assert main(["eval", "embed", "pairs.jsonl", "-m", "out"]) == 0
+    assert json.loads(capsys.readouterr().out)["spearman"] > 0.95
+    vectors = []
+    for engine in ([], ["--precision", "bf16"]):
+        assert main(["embed", "bread and water", "-m", "out", *engine, "-f", "jsonl"]) == 0
+        vectors.append(json.loads(capsys.readouterr().out)["embedding"])
+    assert np.linalg.norm(vectors[0]) == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=0.05)
+    if more != ["--rank", "16"]:
+        from sentence_transformers import SentenceTransformer
+
+        theirs = SentenceTransformer(str(tmp_path / "out")).encode("bread and water")
+        np.testing.assert_allclose(vectors[0], theirs, atol=1e-4)
+
+
+def test_pairs_without_scores_find_each_other(
+    pairs: Path, tiny_checkpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second text of a pair becomes the nearest to its first."""
+    Path("few.jsonl").write_text("".join(pairs.read_text().splitlines(keepends=True)[:4]))
+    start = ["train", "embed", "few.jsonl", "-m", str(tiny_checkpoint("bert", Head.BASE))]
+    how = ["--valid", "few.jsonl", "--epochs", "40", "--learning-rate", "3e-3", "--rank", "4"]
+    assert main([*start, *how, "-o", "out"]) == 0
+    assert "recall@1 1" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_smoothing_is_refused(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An option that would do nothing is not taken."""
+    assert main(["train", "embed", "pairs.jsonl", "-o", "out", "--smoothing", "0.1"]) == 2
+    assert "pairs have none" in capsys.readouterr().err
