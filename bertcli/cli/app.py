@@ -55,7 +55,7 @@ def bertcli(
     \b
     bertcli fill-mask "Paris is the [MASK] of France."
     bertcli classify --labels "sports,politics" -i news.csv -f csv > labelled.csv
-    bertcli ner -m DIR "Ada Lovelace was born in London."
+    bertcli ner "Ada Lovelace was born in London."
     bertcli qa "Who wrote it?" -i book.txt -m DIR
     bertcli embed -i docs.jsonl -o vectors.npy
     bertcli index build my-index -i notes/ && bertcli search "a question" --index my-index

@@ -30,8 +30,8 @@ def ner(
     """Find names of people, places and other things.
 
     \b
-    bertcli ner -m ./my-checkpoint "Ada Lovelace was born in London."
-    bertcli ner -m ./my-checkpoint -i articles.jsonl -f jsonl > entities.jsonl
+    bertcli ner "Ada Lovelace was born in London."
+    bertcli ner -i articles.jsonl -f jsonl > entities.jsonl
     bertcli ner -m ./my-checkpoint -i notes.txt -f conll
     """
     from bertcli.tasks.run import answers
