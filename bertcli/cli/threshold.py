@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.eval.report import Data, Table, show
+from bertcli.cli.eval.report import Data, Table, show, some
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.errors import UsageError
 
@@ -59,7 +59,7 @@ def fit(
 
     if model.model is None:
         raise UsageError("say whose thresholds: -m DIR, the folder of a fine-tuned checkpoint")
-    texts = list(read_labelled(files, Columns(field, label_field, label_sep)))
+    texts = some(read_labelled(files, Columns(field, label_field, label_sep)), "text")
     made = classify_task(model, {})
     several = any(len(text.labels) != 1 for text in texts) or made.multi_label
     score = measure_classify(made.task, texts, made.labels, several)

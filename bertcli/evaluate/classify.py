@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import RecordError
-from bertcli.evaluate.intervals import Interval, bootstrap
+from bertcli.evaluate.intervals import Interval, mean_interval
 from bertcli.records import LabelledText, Record
 from bertcli.results import ClassifyResult
 from bertcli.tasks.run import Task, answers
@@ -76,8 +76,7 @@ class ClassifyScore:
     @property
     def accuracy_interval(self) -> Interval:
         """The 95 % interval of the accuracy."""
-        right = self.right
-        return bootstrap(len(right), lambda at: float(right[at].mean()))
+        return mean_interval(self.right)
 
     @property
     def counts(self) -> list[LabelCounts]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from bertcli.evaluate.intervals import Interval, bootstrap
 from bertcli.records import ScoredPair
 from bertcli.tasks.embed import Embed
-
-PAIRS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +47,11 @@ class EmbedScore:
 
 def measure_embed(task: Embed, pairs: Iterable[ScoredPair]) -> EmbedScore:
     """Return the cosines of pairs of texts beside their scores."""
-    listed = list(pairs)
-    cosines = []
-    for at in range(0, len(listed), PAIRS_AT_ONCE):
-        part = listed[at : at + PAIRS_AT_ONCE]
-        found = task.vectors([one.first for one in part] + [one.second for one in part])
-        lengths = np.maximum(np.linalg.norm(found, axis=1), 1e-12)
-        unit = (found / lengths[:, None]).astype(np.float64)
-        cosines.append((unit[: len(part)] * unit[len(part) :]).sum(axis=1))
-    return EmbedScore(np.concatenate(cosines), np.array([one.score for one in listed], float))
+    listed, unit = list(pairs), replace(task, normalize=True)
+    first = unit.vectors([one.first for one in listed]).astype(np.float64)
+    second = unit.vectors([one.second for one in listed])
+    scores = np.array([one.score for one in listed], float)
+    return EmbedScore((first * second).sum(axis=1), scores)
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,18 @@ def bootstrap(records: int, score: Callable[[NDArray[np.int64]], float], seed: i
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(found, [tail, 100 - tail])
     return Interval(float(low), float(high))
+
+
+def mean_interval(values: NDArray[Any]) -> Interval:
+    """Return the interval of the mean of one number per record, (n,)."""
+    return bootstrap(len(values), lambda at: float(values[at].mean()))
+
+
+def mean_difference(one: NDArray[Any], other: NDArray[Any]) -> Interval:
+    """Return the interval of how far two means over the same records are apart, (n,) each."""
+    return paired_bootstrap(
+        len(one), lambda at: float(one[at].mean()), lambda at: float(other[at].mean())
+    )
 
 
 def paired_bootstrap(

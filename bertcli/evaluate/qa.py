@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bertcli.evaluate.intervals import Interval, bootstrap
+from bertcli.evaluate.intervals import Interval, mean_interval
 from bertcli.records import AnsweredQuestion, Record
 from bertcli.results import QaResult
 from bertcli.tasks.qa import Qa
@@ -73,8 +73,7 @@ class QaScore:
 
     def f1_interval(self, threshold: float) -> Interval:
         """Return the 95 % interval of the F1 at a threshold."""
-        f1 = self.f1_at(threshold)
-        return bootstrap(len(f1), lambda at: float(f1[at].mean()))
+        return mean_interval(self.f1_at(threshold))
 
     @property
     def best_threshold(self) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import DataError, UsageError
-from bertcli.evaluate.intervals import Interval, bootstrap
+from bertcli.evaluate.intervals import Interval, mean_interval
 
 CUT = 10
 RECALLS = (10, 100)
@@ -39,8 +39,7 @@ class SearchScore:
 
     def interval(self, measure: str) -> Interval:
         """Return the 95 % interval of a measure's mean."""
-        values = self.values[measure]
-        return bootstrap(len(values), lambda at: float(values[at].mean()))
+        return mean_interval(self.values[measure])
 
 
 def score_run(run: Run, judgements: Judgements) -> SearchScore:

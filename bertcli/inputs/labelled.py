@@ -44,10 +44,7 @@ def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterato
         name = "sentence" if glue else columns.text
         _need(row, {name: "--field", columns.label: "--label-field"})
         labels = _labels(row, columns)
-        try:
-            yield LabelledText(text_of(row, name), labels, row.place)
-        except RecordError as error:
-            raise DataError(f"{row.place}: {error}") from error
+        yield LabelledText(_filled(row, name), labels, row.place)
 
 
 def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[TaggedText]:
@@ -114,10 +111,7 @@ def read_pairs(
             names = replace(columns, first="sentence1", second="sentence2")
         need = {names.first: "--first-field", names.second: "--second-field"}
         _need(row, need | ({names.score: "--score-field"} if scored else {}))
-        try:
-            first, second = (text_of(row, name) for name in (names.first, names.second))
-        except RecordError as error:
-            raise DataError(f"{row.place}: {error}") from error
+        first, second = _filled(row, names.first), _filled(row, names.second)
         score = _score(row, names.score) if scored else 1.0
         yield ScoredPair(first, second, score, row.place)
 
@@ -172,6 +166,13 @@ def _need(row: Row, options: dict[str, str]) -> None:
     for name, option in options.items():
         if name not in row.columns:
             raise missing_column(name, row.columns, row.place, option)
+
+
+def _filled(row: Row, name: str) -> str:
+    try:
+        return text_of(row, name)
+    except RecordError as error:
+        raise DataError(f"{row.place}: {error}") from error
 
 
 def _labels(row: Row, columns: Columns) -> tuple[str, ...]:

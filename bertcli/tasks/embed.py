@@ -15,7 +15,7 @@ from bertcli.engine.windows import frame_text, ranges
 from bertcli.errors import RecordError
 from bertcli.records import Record
 from bertcli.results import EmbedResult
-from bertcli.tasks.run import Plan, count_read
+from bertcli.tasks.run import LOOK_AHEAD_RECORDS, Plan, count_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,11 @@ class Embed:
         return EmbedResult(normalised(vector) if self.normalize else vector, plan.reading)
 
     def vectors(self, texts: Sequence[str]) -> Vector:
-        """Return the vectors of a few texts, (n, d); raises RecordError where one is refused."""
+        """Return the vectors of texts, (n, d); raises RecordError where one is refused."""
+        starts = range(0, len(texts), LOOK_AHEAD_RECORDS)
+        return np.concatenate([self._some(texts[at : at + LOOK_AHEAD_RECORDS]) for at in starts])
+
+    def _some(self, texts: Sequence[str]) -> Vector:
         records = [Record(number, text) for number, text in enumerate(texts)]
         plans = list[Plan]()
         for plan in self.plan(records):

@@ -29,7 +29,7 @@ class Card:
     """A model card: what the checkpoint is for, what it was trained on and how, what it scored.
 
     `task` is the hub's name of it, `text-classification` and so on. `scores` are those on the
-    held-out data, the first the one that counts.
+    held-out data, the first the one that counts; `library` is what loads it.
     """
 
     base: str
@@ -39,7 +39,7 @@ class Card:
     data: str
     recipe: str
     scores: Mapping[str, float]
-    adapter: bool = True
+    library: str
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Card:
         result = {"task": {"type": self.task}, "dataset": dataset, "metrics": metrics}
         return {
             "base_model": HUB_BASE if self.base == BASE_NAME else self.base,
-            "library_name": "peft" if self.adapter else "transformers",
+            "library_name": self.library,
             "pipeline_tag": self.task,
             "model-index": [{"name": self.command, "results": [result]}],
         }

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sklearn import metrics
 
+from bertcli.cli.app import main
 from bertcli.engine.families import Head
 from tiny import SENTENCES, change_config
 
@@ -347,3 +348,35 @@ def test_wrong_data_are_told_in_one_line(
     assert ran.code in (1, 2)
     assert ran.said(message)
     assert "unexpected" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        (["eval", "classify"], "text"),
+        (["eval", "ner"], "text"),
+        (["eval", "embed"], "pair"),
+        (["threshold", "fit", "-m", "sentiment"], "text"),
+    ],
+)
+def test_a_header_without_rows_is_refused(
+    command: list[str], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scores of nothing are not told, and no threshold is chosen on nothing."""
+    path = tmp_path / "empty.csv"
+    path.write_text("text,label,tokens,tags,text1,text2,score\n")
+    assert main([*command, str(path)]) == 1
+    assert capsys.readouterr() == ("", f"bertcli: there is no {what} in the data\n")
+
+
+def test_wrong_records_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line says so, and there is no half of a file."""
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nA lovely film.,negative\n")
+    gone = tmp_path / "gone" / "wrong.jsonl"
+    assert main(["eval", "classify", str(path), "--errors", str(gone)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main(["eval", "classify", str(path), "--errors", str(tmp_path / "wrong.jsonl")]) == 0
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["rows.csv", "wrong.jsonl"]

@@ -80,6 +80,7 @@ def test_a_head_labels_new_texts(
     assert capsys.readouterr().out == "billing\nbug\n"
     assert not Path("head/.training").exists()
     assert Path("head/head.safetensors").stat().st_mode & 0o044
+    assert 'library_name: "bertcli"' in Path("head/README.md").read_text()
 
 
 def test_several_labels_and_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,14 +105,14 @@ def test_a_head_is_not_trained_over(folder: Path, capsys: pytest.CaptureFixture[
     assert Path("head/head.safetensors").read_bytes() == before
 
 
-@pytest.mark.parametrize("task", ["ner", "qa"])
+@pytest.mark.parametrize("task", ["ner", "qa", "fill-mask"])
 def test_heads_are_for_classify(
     task: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A tagger or an answer finder needs more than a vector per text."""
     row = {"tokens": ["Ada"], "tags": ["B-PER"], "question": "Who?", "context": "Ada."}
     write(folder / "one.jsonl", [row | {"answers": {"text": ["Ada"], "answer_start": [0]}}])
-    more = ["--method", "head", "-o", "out", "--valid", "one.jsonl"]
+    more = ["--method", "head", "-o", "out", "--valid", "one.jsonl", "--minutes", "1"]
     assert main(["train", task, "one.jsonl", *more]) == 2
     assert "--method head is for classify only" in capsys.readouterr().err
 

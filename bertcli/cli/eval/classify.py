@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertcli.cli.classify import TEMPLATE, classify_task, read_labels
-from bertcli.cli.eval.report import Data, EvalFlags, Table, between, other_model, show, write_errors
+from bertcli.cli.eval.report import (
+    Data,
+    EvalFlags,
+    Table,
+    between,
+    label_rows,
+    label_table,
+    other_model,
+    show,
+    some,
+    write_errors,
+)
 from bertcli.cli.label_names import label_map
 from bertcli.cli.options import ModelFlags, grouped
 
@@ -49,11 +60,11 @@ def classify(
     bertcli eval classify test.csv -m ./one --compare ./other --errors wrong.jsonl
     """
     from bertcli.evaluate.classify import measure_classify
-    from bertcli.evaluate.intervals import paired_bootstrap
+    from bertcli.evaluate.intervals import mean_difference
     from bertcli.inputs.labelled import Columns, read_labelled
 
     columns = Columns(text=field, label=label_field, separator=label_sep)
-    texts = list(read_labelled(files, columns))
+    texts = some(read_labelled(files, columns), "text")
     named, names = read_labels(labels, labels_file), label_map(map_labels)
     several = any(len(text.labels) != 1 for text in texts)
 
@@ -64,16 +75,13 @@ def classify(
 
     name, score = measured(model)
     found = {"model": name, **_summary(score)}
-    tables = [lambda: _label_table(score)]
+    tables = [lambda: label_table(score.counts)]
     if not several:
         found |= {"confusion": _confusion(score)}
         tables.append(lambda: _confusion_table(score))
     if flags.compare is not None:
         other_name, other = measured(other_model(model, flags.compare))
-        one, two = score.right, other.right
-        difference = paired_bootstrap(
-            len(one), lambda at: float(one[at].mean()), lambda at: float(two[at].mean())
-        )
+        difference = mean_difference(score.right, other.right)
         found |= {
             "other": other_name,
             "other_accuracy": other.accuracy,
@@ -93,16 +101,7 @@ def _summary(score: ClassifyScore) -> dict[str, Any]:
         "macro_f1": score.macro_f1,
         "micro_f1": score.micro_f1,
         "calibration_error": score.calibration_error,
-        "labels": [
-            {
-                "label": one.label,
-                "precision": one.precision,
-                "recall": one.recall,
-                "f1": one.f1,
-                "support": one.support,
-            }
-            for one in score.counts
-        ],
+        "labels": label_rows(score.counts),
     }
 
 
@@ -111,11 +110,6 @@ def _confusion(score: ClassifyScore) -> dict[str, dict[str, int]]:
         label: dict(zip(score.labels, map(int, row), strict=True))
         for label, row in zip(score.labels, score.confusion, strict=True)
     }
-
-
-def _label_table(score: ClassifyScore) -> Table:
-    rows = [(c.label, c.precision, c.recall, c.f1, c.support) for c in score.counts]
-    return Table(("label", "precision", "recall", "F1", "support"), rows)
 
 
 def _confusion_table(score: ClassifyScore) -> Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertcli.cli.embed import build_embed
-from bertcli.cli.eval.report import Data, EvalFlags, between, other_model, show, write_errors
+from bertcli.cli.eval.report import Data, EvalFlags, between, other_model, show, some, write_errors
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint
 
@@ -42,7 +42,7 @@ def embed(
     from bertcli.inputs.labelled import Columns, read_pairs
 
     columns = Columns(first=first_field, second=second_field, score=score_field)
-    pairs = list(read_pairs(files, columns))
+    pairs = some(read_pairs(files, columns), "pair")
 
     def measured(chosen: ModelFlags) -> tuple[str, EmbedScore]:
         checkpoint = choose_checkpoint(chosen, "embed")

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertcli.cli.eval.report import Data, EvalFlags, Table, between, other_model, show, write_errors
+from bertcli.cli.eval.report import (
+    Data,
+    EvalFlags,
+    between,
+    label_rows,
+    label_table,
+    other_model,
+    show,
+    some,
+    write_errors,
+)
 from bertcli.cli.label_names import label_map
 from bertcli.cli.ner import ner_task
 from bertcli.cli.options import ModelFlags, grouped
@@ -47,7 +57,7 @@ def ner(
     from bertcli.inputs.labelled import Columns, read_tagged
 
     columns = Columns(tokens=tokens_field, tags=tags_field)
-    texts = [text for text in read_tagged(files, columns) if text.text]
+    texts = some((text for text in read_tagged(files, columns) if text.text), "text")
     names, ignored = label_map(map_labels), frozenset(ignore or ())
 
     def measured(chosen: ModelFlags) -> tuple[str, NerScore]:
@@ -67,7 +77,7 @@ def ner(
             "f1_minus_other_95": between(difference),
             "differ": sum(one != two for one, two in pairs),
         }
-    show(found, [lambda: _label_table(score)])
+    show(found, [lambda: label_table(score.counts)])
     write_errors(flags.errors, _errors(texts, score))
 
 
@@ -80,22 +90,8 @@ def _summary(score: NerScore) -> dict[str, Any]:
         "precision": total.precision,
         "recall": total.recall,
         "partial_f1": partial.f1,
-        "labels": [
-            {
-                "label": one.label,
-                "precision": one.precision,
-                "recall": one.recall,
-                "f1": one.f1,
-                "support": one.support,
-            }
-            for one in score.counts
-        ],
+        "labels": label_rows(score.counts),
     }
-
-
-def _label_table(score: NerScore) -> Table:
-    rows = [(c.label, c.precision, c.recall, c.f1, c.support) for c in score.counts]
-    return Table(("label", "precision", "recall", "F1", "support"), rows)
 
 
 def _errors(texts: Sequence[TaggedText], score: NerScore) -> list[dict[str, Any]]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertcli.cli.eval.report import Data, EvalFlags, between, other_model, show, write_errors
+from bertcli.cli.eval.report import Data, EvalFlags, between, other_model, show, some, write_errors
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.qa import qa_task
-from bertcli.errors import DataError
 
 if TYPE_CHECKING:
     from bertcli.evaluate.qa import QaScore
@@ -39,14 +38,12 @@ def qa(
     bertcli eval qa squad.json
     bertcli eval qa dev.jsonl -m ./my-reader --errors wrong.jsonl
     """
-    from bertcli.evaluate.intervals import paired_bootstrap
+    from bertcli.evaluate.intervals import mean_difference
     from bertcli.evaluate.qa import measure_qa
     from bertcli.inputs.labelled import Columns, read_questions
 
     columns = Columns(question=question_field, context=context_field, answers=answers_field)
-    questions = list(read_questions(files, columns))
-    if not questions:
-        raise DataError("there is no question in the data")
+    questions = some(read_questions(files, columns), "question")
 
     def measured(chosen: ModelFlags) -> tuple[str, QaScore]:
         checkpoint, task = qa_task(chosen)
@@ -57,9 +54,7 @@ def qa(
     if flags.compare is not None:
         other_name, other = measured(other_model(model, flags.compare))
         one, two = score.f1_at(score.best_threshold), other.f1_at(other.best_threshold)
-        difference = paired_bootstrap(
-            len(one), lambda at: float(one[at].mean()), lambda at: float(two[at].mean())
-        )
+        difference = mean_difference(one, two)
         found |= {
             "other": other_name,
             "other_best_f1": float(two.mean()),

@@ -7,17 +7,19 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from bertcli.cli.recipe import warn
-from bertcli.errors import OutputError
+from bertcli.errors import DataError, OutputError
 
 if TYPE_CHECKING:
     from bertcli.cli.options import ModelFlags
+    from bertcli.evaluate.classify import LabelCounts
     from bertcli.evaluate.intervals import Interval
 
+Row = TypeVar("Row")
 DIGITS = 4
 
 Data = Annotated[list[str], typer.Argument(help="Files, globs or folders with labelled data.")]
@@ -42,6 +44,34 @@ class Table:
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+
+
+def some(records: Iterable[Row], what: str) -> list[Row]:
+    """Return the records to measure on; raises DataError when there are none."""
+    listed = list(records)
+    if not listed:
+        raise DataError(f"there is no {what} in the data")
+    return listed
+
+
+def label_rows(counts: Iterable[LabelCounts]) -> list[dict[str, Any]]:
+    """Return precision, recall and F1 of each label for the report."""
+    return [
+        {
+            "label": one.label,
+            "precision": one.precision,
+            "recall": one.recall,
+            "f1": one.f1,
+            "support": one.support,
+        }
+        for one in counts
+    ]
+
+
+def label_table(counts: Iterable[LabelCounts]) -> Table:
+    """Return the same as a table."""
+    rows = [tuple(row.values()) for row in label_rows(counts)]
+    return Table(("label", "precision", "recall", "F1", "support"), rows)
 
 
 def other_model(model: ModelFlags, name: str) -> ModelFlags:
@@ -85,12 +115,21 @@ def write_errors(path: Path | None, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the records that were answered wrongly, if a file was asked for, and say how many."""
     if path is None:
         return
-    lines = [json.dumps(_rounded(row), ensure_ascii=False) + "\n" for row in rows]
-    try:
-        path.write_text("".join(lines), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    lines = [json.dumps(_rounded(row), ensure_ascii=False) for row in rows]
+    write_lines(path, lines)
     warn(f"{len(lines)} wrong records in {path}")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines to a file that appears, or replaces another one, when it is complete."""
+    from bertcli.outputs.sink import Destination, open_sink
+
+    try:
+        with open_sink(Destination(str(path))) as sink:
+            sink.write("".join(f"{line}\n" for line in lines).encode())
+    except OutputError as error:
+        why = str(error).removeprefix(f"cannot write {path}: ")
+        raise OutputError(f"{path}: cannot be written ({why})") from error
 
 
 def _rounded(value: Any) -> Any:

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertcli.cli.embed import build_embed
-from bertcli.cli.eval.report import EvalFlags, between, other_model, show
+from bertcli.cli.eval.report import EvalFlags, between, other_model, show, write_lines
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint
-from bertcli.errors import OutputError, UsageError
+from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from bertcli.evaluate.search import SearchScore
     from bertcli.tasks.embed import Embed
 
@@ -52,7 +49,7 @@ def search(
     bertcli eval search ./beir/scifact -m ./my-embedder --compare all-MiniLM-L6-v2
     bertcli eval search ./beir/scifact --run bm25.trec
     """
-    from bertcli.evaluate.intervals import paired_bootstrap
+    from bertcli.evaluate.intervals import mean_difference
     from bertcli.evaluate.search import read_run, run_lines, score_run
     from bertcli.inputs.beir import QRELS, beir_file, read_judgements
 
@@ -62,7 +59,7 @@ def search(
 
     def measured(chosen: ModelFlags) -> tuple[str, Run, SearchScore]:
         checkpoint = choose_checkpoint(chosen, "embed")
-        found = _found(folder, build_embed(checkpoint, chosen))
+        found = _found(folder, build_embed(checkpoint, chosen, normalize=True))
         return checkpoint.name, found, score_run(found, judgements)
 
     if run is not None:
@@ -77,9 +74,7 @@ def search(
     if flags.compare is not None:
         other_name, _, other = measured(other_model(model, flags.compare))
         one, two = score.values["ndcg@10"], other.values["ndcg@10"]
-        difference = paired_bootstrap(
-            len(one), lambda at: float(one[at].mean()), lambda at: float(two[at].mean())
-        )
+        difference = mean_difference(one, two)
         report |= {
             "other": other_name,
             "other_ndcg@10": other.mean("ndcg@10"),
@@ -89,11 +84,7 @@ def search(
         }
     show(report)
     if save_run is not None:
-        try:
-            lines = run_lines(found, "bertcli")
-            save_run.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{save_run}: cannot be written ({error.strerror})") from error
+        write_lines(save_run, run_lines(found, "bertcli"))
 
 
 def _found(folder: Path, embed: Embed) -> Run:
@@ -106,7 +97,7 @@ def _found(folder: Path, embed: Embed) -> Run:
     queries = list(read_passages(beir_file(folder, "queries.jsonl")))
     names = [name for name, _ in passages]
     corpus, asked = (
-        _unit(embed, [text or " " for _, text in part]) for part in (passages, queries)
+        embed.vectors([text or " " for _, text in part]) for part in (passages, queries)
     )
     found: Run = {}
     for at in range(0, len(queries), AT_ONCE):
@@ -115,11 +106,3 @@ def _found(folder: Path, embed: Embed) -> Run:
         for (query, _), row, best in zip(queries[at : at + AT_ONCE], cosines, nearest, strict=True):
             found[query] = {names[i]: float(row[i]) for i in best}
     return found
-
-
-def _unit(embed: Embed, texts: list[str]) -> NDArray[np.float32]:
-    import numpy as np
-
-    parts = [embed.vectors(texts[at : at + AT_ONCE]) for at in range(0, len(texts), AT_ONCE)]
-    vectors = np.concatenate(parts)
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))

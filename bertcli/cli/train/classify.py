@@ -18,7 +18,7 @@ from bertcli.cli.train.run import (
     TrainFlags,
     finish,
     held_out,
-    is_adapter,
+    library,
     lora_rank,
     named_files,
     note_scores,
@@ -30,8 +30,6 @@ from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
     from bertcli.records import LabelledText
-
-AT_ONCE = 512
 
 
 @grouped
@@ -125,7 +123,7 @@ def classify(
             f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
             recipe_text(flags, how, last),
             scores,
-            is_adapter(flags),
+            library(flags),
         )
         finish(model, checkpoint, output, card, flags)
 
@@ -141,8 +139,6 @@ def _train_head(
     balance: bool,
 ) -> None:
     """Train a linear classifier on the embeddings of the base."""
-    import numpy as np
-
     from bertcli.cli.embed import build_embed
     from bertcli.cli.recipe import choose_checkpoint
     from bertcli.evaluate.classify import measure_classify, one_hot
@@ -154,8 +150,7 @@ def _train_head(
         model = ModelFlags(model=flags.model, offline=flags.offline)
         checkpoint = choose_checkpoint(model, "embed")
         embed = build_embed(checkpoint, model, normalize=True)
-        parts = [texts[at : at + AT_ONCE] for at in range(0, len(texts), AT_ONCE)]
-        vectors = np.concatenate([embed.vectors([one.text for one in part]) for part in parts])
+        vectors = embed.vectors([one.text for one in texts])
         targets = one_hot([one.labels for one in texts], labels)
         weight, bias = fit_head(vectors, targets, multi, balance)
         task = ClassifyByVector(embed, labels, weight, multi, Choice(None), bias)
@@ -170,6 +165,7 @@ def _train_head(
             f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
             "logistic regression on the frozen embeddings of the base",
             scores,
+            "bertcli",
         )
         settings = {
             "pooling": embed.pooling.value,

@@ -15,7 +15,7 @@ from bertcli.cli.train.run import (
     TrainFlags,
     finish,
     held_out,
-    is_adapter,
+    library,
     lora_rank,
     named_files,
     recipe_text,
@@ -111,6 +111,6 @@ def embed(
             f"{len(pairs):,} pairs from {named_files(data)}, {len(valid):,} held out.",
             recipe_text(flags, how, last),
             measure(),
-            is_adapter(flags),
+            library(flags),
         )
         finish(model, checkpoint, output, card, flags)

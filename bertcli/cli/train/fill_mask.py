@@ -14,7 +14,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     finish,
-    is_adapter,
+    library,
     lora_rank,
     named_files,
     note_scores,
@@ -75,6 +75,7 @@ def fill_mask(
 
     if flags.minutes is None and steps is None:
         raise UsageError("say how long to train: --minutes N or --steps N")
+    rank = lora_rank(flags)
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
     vocabulary = _vocabulary(tokenizer)
@@ -94,7 +95,6 @@ def fill_mask(
         content = block - tokenizer.frame.single
         blocks, held_out = _blocks(corpus, valid, field, tokenizer, content, work)
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
-        rank = lora_rank(flags)
         model = Trainee(checkpoint, Head.MASKED_LM, rank, (), flags.dropout, flags.seed)
         batch_blocks = max(1, batch_tokens // block)
         loss = masked_loss(model, blocks, vocabulary, rates, batch_blocks, flags.seed)
@@ -180,5 +180,5 @@ def _card(
         f"shown as the mask and {rates.random:.0%} as a random token; measured with 15 % of the "
         "tokens masked, all of them replaced by the mask",
         scores,
-        is_adapter(flags),
+        library(flags),
     )

@@ -15,7 +15,7 @@ from bertcli.cli.train.run import (
     TrainFlags,
     finish,
     held_out,
-    is_adapter,
+    library,
     lora_rank,
     named_files,
     recipe_text,
@@ -101,6 +101,6 @@ def qa(
             f"them without an answer, {len(valid):,} held out.",
             recipe_text(flags, how, last),
             scores,
-            is_adapter(flags),
+            library(flags),
         )
         finish(model, checkpoint, output, card, flags)

@@ -268,9 +268,9 @@ def what_trains(flags: TrainFlags) -> str:
     return f"LoRA of rank {flags.rank}" if flags.method is Method.LORA else "all weights"
 
 
-def is_adapter(flags: TrainFlags) -> bool:
-    """Tell whether an adapter is written, rather than a whole checkpoint."""
-    return flags.method is Method.LORA and not flags.merge
+def library(flags: TrainFlags) -> str:
+    """Return what loads the result: PEFT an adapter, transformers a whole checkpoint."""
+    return "peft" if flags.method is Method.LORA and not flags.merge else "transformers"
 
 
 def named_files(files: Sequence[str]) -> str:
