@@ -23,6 +23,7 @@ from bertcli.cli.eval.report import (
 )
 from bertcli.cli.label_names import label_map
 from bertcli.cli.options import ModelFlags, grouped
+from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
     from bertcli.evaluate.classify import ClassifyScore
@@ -50,6 +51,9 @@ def classify(
         list[str] | None,
         typer.Option("--map", help="LABEL_OF_THE_FILE=LABEL_OF_THE_MODEL; repeatable."),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the confusion in this .png, .svg or .pdf.")
+    ] = None,
 ) -> None:
     """Measure a classifier: accuracy, F1 by label, confusion and calibration.
 
@@ -62,11 +66,16 @@ def classify(
     from bertcli.evaluate.classify import measure_classify
     from bertcli.evaluate.intervals import mean_difference
     from bertcli.inputs.labelled import Columns, read_labelled
+    from bertcli.outputs.plot import check_plot, draw_confusion
 
+    if plot:
+        check_plot(plot)
     columns = Columns(text=field, label=label_field, separator=label_sep)
     texts = some(read_labelled(files, columns), "text")
     named, names = read_labels(labels, labels_file), label_map(map_labels)
     several = any(len(text.labels) != 1 for text in texts)
+    if several and plot:
+        raise UsageError("--plot: there is no confusion where a text has several labels")
 
     def measured(chosen: ModelFlags) -> tuple[str, ClassifyScore]:
         made = classify_task(chosen, named, template, several)
@@ -90,6 +99,8 @@ def classify(
             "differ": sum(a != b for a, b in zip(score.given, other.given, strict=True)),
         }
     show(found, tables)
+    if plot:
+        draw_confusion(plot, score.labels, score.confusion)
     write_errors(flags.errors, _errors(texts, score))
 
 

@@ -21,11 +21,11 @@ from bertcli.cli.train.run import (
     library,
     lora_rank,
     named_files,
-    note_scores,
     recipe_text,
     train_on_examples,
     work_folder,
 )
+from bertcli.cli.train.watch import note_scores
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def classify(
         raise UsageError("--smoothing: for one label a text only, not for several")
     warn(f"{len(texts):,} texts, {len(valid):,} held out, labels: {', '.join(labels)}")
     if flags.method is Method.HEAD:
+        if flags.plot or flags.tensorboard:
+            raise UsageError("--plot, --tensorboard: a head is fitted at once and has no curves")
         _train_head(texts, valid, labels, multi, data, output, flags, balance)
         return
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))

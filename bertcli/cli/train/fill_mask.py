@@ -17,12 +17,12 @@ from bertcli.cli.train.run import (
     library,
     lora_rank,
     named_files,
-    note_scores,
     optimizer_of,
     run,
     what_trains,
     work_folder,
 )
+from bertcli.cli.train.watch import note_scores
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def fill_mask(
         batch_blocks = max(1, batch_tokens // block)
         loss = masked_loss(model, blocks, vocabulary, rates, batch_blocks, flags.seed)
         some = held_out[:EVALUATION_BLOCKS]
-        last = run(model, loss, lambda: measure(model, some, vocabulary), settings, work)
+        last = run(model, loss, lambda: measure(model, some, vocabulary), settings, flags, work)
         scores = measure(model, held_out, vocabulary)
         note_scores(scores)
         step_tokens = batch_blocks * block

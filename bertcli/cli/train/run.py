@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from bertcli.cli.recipe import warn
+from bertcli.cli.train.watch import watch
 from bertcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
 
-NOTE_EVERY = 50
 RATES = {"lora": 1e-3, "full": 1e-4}
 
 Data = Annotated[list[str], typer.Argument(help="Files, globs or folders with training data.")]
@@ -68,6 +67,12 @@ class TrainFlags:
         bool, typer.Option("--merge", help="Write a whole checkpoint, not an adapter.")
     ] = False
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw loss and scores in this .png, .svg or .pdf.")
+    ] = None
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write events for TensorBoard to this folder.")
+    ] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run in the same folder.")
     ] = False
@@ -213,7 +218,7 @@ def train_by_schedule(
         patience=flags.patience,
         seed=flags.seed,
     )
-    return run(model, step_loss, measure, settings, work)
+    return run(model, step_loss, measure, settings, flags, work)
 
 
 def run(
@@ -221,28 +226,18 @@ def run(
     step_loss: Callable[[int], tuple[Tensor, int]],
     measure: Callable[[], Scores],
     settings: Settings,
+    flags: TrainFlags,
     work: Path,
 ) -> Progress | None:
-    """Train with notes on stderr, and return the last progress."""
+    """Train while it is watched, and return the last progress."""
     from bertcli.train.loop import train
 
     last = None
-    for last in train(model, step_loss, measure, settings, work / "state.pt"):
-        if last.scores is not None:
-            note_scores(last.scores)
-        if last.step % NOTE_EVERY == 0 or last.step == 1:
-            sys.stderr.write(
-                f"step {last.step:,}  loss {last.loss:.3f}  rate {last.learning_rate:.1e}  "
-                f"{last.tokens_per_second:,.0f} tokens/s  {last.done:.0%} done\n"
-            )
+    with watch(work, flags.plot, flags.tensorboard) as tell:
+        for last in train(model, step_loss, measure, settings, work / "state.pt"):
+            tell(last)
     model.eval()
     return last
-
-
-def note_scores(scores: Scores) -> None:
-    """Tell on stderr what was measured on held-out data."""
-    said = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
-    sys.stderr.write(f"held out: {said}\n")
 
 
 def finish(model: Trainee, base: Checkpoint, output: Path, card: Card, flags: TrainFlags) -> None:

@@ -1,0 +1,139 @@
+"""What is seen of a training: lines, a live table, a plot, TensorBoard's events."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bertcli.__main__ import main
+from bertcli.cli.train.watch import HISTORY, History, training_table, watch
+from bertcli.engine.families import Head
+from bertcli.errors import UsageError
+from bertcli.outputs import plot
+from bertcli.train.loop import Progress
+from tiny import make_checkpoint
+
+PNG = b"\x89PNG\r\n\x1a\n"
+ROWS = [{"text": f"{word} film {i}", "label": word} for i in range(10) for word in ("good", "bad")]
+
+
+def steps(first: int, last: int) -> list[Progress]:
+    """Return what a run tells of its steps: every fourth one is measured."""
+    return [
+        Progress(step, 1 / step, 1e-3, 500.0, step / 100, None if step % 4 else {"F1": step / 100})
+        for step in range(first, last)
+    ]
+
+
+def test_a_resumed_run_is_drawn_whole(tmp_path: Path) -> None:
+    """Points after the step that it goes on from are of the past, and noted once."""
+    with watch(tmp_path, None, None) as tell:
+        for one in steps(1, 20):
+            tell(one)
+    with (tmp_path / HISTORY).open("a") as file:
+        file.write('{"step": 2')  # killed while it wrote
+    picture = tmp_path / "curves.png"
+    with watch(tmp_path, picture, None) as tell:
+        for one in steps(13, 30):
+            tell(one)
+    noted = [json.loads(line) for line in (tmp_path / HISTORY).read_text().splitlines()]
+    assert [one["step"] for one in noted] == [1, 4, 8, 12, 16, 20, 24, 28]
+    assert picture.read_bytes().startswith(PNG)
+
+
+def test_the_curves_hold_what_was_told(tmp_path: Path) -> None:
+    """Losses at every point, scores where they were measured."""
+    history = History(tmp_path / HISTORY)
+    for one in steps(3, 6):
+        history.add(one)
+    loss, scores = history.curves()
+    assert loss == [(3, 1 / 3), (4, 0.25), (5, 0.2)]
+    assert scores == {"F1": [(4, 0.04)]}
+
+
+def test_the_table_says_how_long_it_takes() -> None:
+    """The measurements, and in the last row where the run is now."""
+    console = Console(width=80, file=io.StringIO())
+    console.print(training_table(steps(4, 6), "1:30"))
+    said = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert said[0].split() == ["step", "loss", "F1", "rate", "tokens/s", "done", "left"]
+    assert said[1].split() == ["4", "0.250", "0.04", "1.0e-03", "500", "4%"]
+    assert said[2].split() == ["5", "0.200", "1.0e-03", "500", "5%", "1:30"]
+
+
+@pytest.mark.parametrize(("name", "says"), [("a.txt", ".png"), ("no/a.png", "no folder no")])
+def test_a_plot_that_cannot_be_is_refused_first(
+    name: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is trained."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=says), watch(tmp_path, Path(name), None):
+        pytest.fail("it began")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra that brings it."""
+    monkeypatch.setattr(plot, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'bertcli\[plots\]'"):
+        plot.need_package("tensorboard", "--tensorboard")
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Write labelled texts and return their file's name, in the folder of the test."""
+    monkeypatch.chdir(tmp_path)
+    lines = "".join(f"{json.dumps(row)}\n" for row in ROWS)
+    Path("rows.jsonl").write_text(lines, encoding="utf-8")
+    make_checkpoint(Path("base"), "bert", Head.BASE)
+    return "rows.jsonl"
+
+
+def test_train_and_eval_draw(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plot of the curves, TensorBoard's events with every score, and the confusion."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    how = ["--epochs", "2", "--batch-tokens", "64", "--rank", "4", "-m", "base"]
+    drawn = ["--plot", "curves.svg", "--tensorboard", "events"]
+    assert main(["train", "classify", rows, "-o", "out", *how, *drawn]) == 0
+    assert "<svg" in Path("curves.svg").read_text(encoding="utf-8")
+    events = EventAccumulator("events")
+    events.Reload()
+    assert {"loss", "learning rate", "held out/accuracy"} <= set(events.Tags()["scalars"])
+    capsys.readouterr()
+    assert main(["eval", "classify", rows, "-m", "out", "--plot", "confusion.png"]) == 0
+    assert Path("confusion.png").read_bytes().startswith(PNG)
+    assert sum(
+        sum(row.values()) for row in json.loads(capsys.readouterr().out)["confusion"].values()
+    )
+
+
+def test_a_full_disk_costs_the_picture_only(
+    rows: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The checkpoint is written though its plot cannot be."""
+    Path("curves.png").mkdir()
+    how = ["--epochs", "1", "--batch-tokens", "64", "--rank", "4", "-m", "base"]
+    assert main(["train", "classify", rows, "-o", "out", *how, "--plot", "curves.png"]) == 0
+    assert "curves.png" in capsys.readouterr().err
+    assert Path("out/adapter_model.safetensors").exists()
+
+
+def test_a_head_has_no_curves(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is fitted at once."""
+    how = ["--method", "head", "-m", "base", "--plot", "a.png"]
+    assert main(["train", "classify", rows, "-o", "out", *how]) == 2
+    assert "no curves" in capsys.readouterr().err
+
+
+def test_nothing_is_drawn_without_being_asked() -> None:
+    """matplotlib and tensorboard are imported where they are used."""
+    code = "import bertcli.cli.train.watch, bertcli.cli.eval.classify, sys; "
+    code += "print({'matplotlib', 'tensorboard'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
