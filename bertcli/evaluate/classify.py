@@ -129,9 +129,11 @@ def measure_classify(
     labels: Sequence[str],
     multi_label: bool = False,
     names: Mapping[str, str] | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> ClassifyScore:
     """Return the scores of a classifier that gives every one of its labels a probability.
 
+    With `multi_label` a label is given from its threshold on, or from 0.5; else the likeliest is.
     `names` says what a label of the data is called by the classifier. Raises RecordError for a text
     that cannot be classified.
     """
@@ -146,7 +148,7 @@ def measure_classify(
         for one in answer.result.labels:
             row[number[one.label]] = one.score
     if multi_label:
-        predicted = probabilities >= LIKELY
+        predicted = probabilities >= [(thresholds or {}).get(label, LIKELY) for label in known]
     else:
         predicted = np.arange(len(known)) == probabilities.argmax(axis=1)[:, None]
     gold = one_hot([[(names or {}).get(one, one) for one in t.labels] for t in texts], list(known))

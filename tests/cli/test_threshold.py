@@ -87,6 +87,24 @@ def test_classify_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["label"] == "bug"
 
 
+def test_eval_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of several labels a text, those that reach their own threshold are given."""
+    row = {"text": "It crashes on start", "label": ["billing", "bug"]}
+    Path("several.jsonl").write_text(json.dumps(row) + "\n")
+
+    def recall(**thresholds: float) -> dict[str, float]:
+        config = head / "head_config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"thresholds": thresholds}))
+        capsys.readouterr()
+        assert main(["eval", "classify", "several.jsonl", "-m", "head"]) == 0
+        found = json.loads(capsys.readouterr().out)["labels"]
+        return {one["label"]: one["recall"] for one in found}
+
+    assert recall() == {"billing": 0, "bug": 1}
+    assert recall(billing=0.01) == {"billing": 1, "bug": 1}
+    assert recall(billing=0.01, bug=0.999) == {"billing": 1, "bug": 0}
+
+
 def test_abstaining_from_zero_shot_labels(capsys: pytest.CaptureFixture[str]) -> None:
     """Where no label is likely none is given."""
     more = ["--labels", "sports,politics", "--abstain-below", "0.99"]

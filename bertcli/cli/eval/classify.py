@@ -57,6 +57,8 @@ def classify(
 ) -> None:
     """Measure a classifier: accuracy, F1 by label, confusion and calibration.
 
+    Of several labels a text those are given that reach the thresholds of threshold fit, or 0.5.
+
     \b
     bertcli eval classify reviews.csv
     bertcli eval classify test.jsonl -m ./my-classifier --map POS=positive --map NEG=negative
@@ -79,7 +81,8 @@ def classify(
 
     def measured(chosen: ModelFlags) -> tuple[str, ClassifyScore]:
         made = classify_task(chosen, named, template, several)
-        score = measure_classify(made.task, texts, made.labels, several, names)
+        own = {} if named else made.checkpoint.thresholds
+        score = measure_classify(made.task, texts, made.labels, several, names, own)
         return made.checkpoint.name, score
 
     name, score = measured(model)
