@@ -30,7 +30,7 @@ class Settings:
     The learning rate rises over 200 steps (or a tenth of them, if that is less) and falls linearly
     to zero at the end. Every `evaluate_every` steps the model is measured; after `patience`
     measurements without a better one training stops. With either `keep_best` or `patience` the best
-    of these models is the result.
+    of these models is the result, and the last one is measured too, whenever the time is over.
     """
 
     steps: int | None = None
@@ -91,6 +91,8 @@ def train(
     started = saved = time.monotonic()
     began = started - state.seconds
     tokens = 0
+    keep = settings.keep_best or settings.patience is not None
+    scores = None
     if _share_done(settings, state, state.seconds) >= 1:  # interrupted when all was trained
         yield Progress(state.step, state.loss, 0.0, 0.0, 1.0)
     model.train()
@@ -105,7 +107,7 @@ def train(
         state.loss = _running(state.loss, loss.item(), state.step)
         due = state.step % settings.evaluate_every == 0 or state.step == settings.steps
         scores = _measured(model, measure) if due else None
-        if scores and (settings.keep_best or settings.patience is not None):
+        if scores and keep:
             _remember(state, next(iter(scores.values())), parameters)
         if due or time.monotonic() - saved > SAVE_SECONDS:
             saved = time.monotonic()
@@ -113,6 +115,10 @@ def train(
             _save(path, state, parameters, optimizers)
         rate = tokens / max(time.monotonic() - started, 1e-9)
         yield Progress(state.step, state.loss, learning_rate, rate, done, scores)
+    if keep and scores is None and state.step:  # the time was over between two measurements
+        scores = _measured(model, measure)
+        _remember(state, next(iter(scores.values())), parameters)
+        yield Progress(state.step, state.loss, 0.0, 0.0, 1.0, scores)
     if state.best_parameters is not None:
         _put_back(parameters, state.best_parameters)
 

@@ -258,7 +258,7 @@ def test_a_run_is_gone_on_with_only_when_asked(run: Train, monkeypatch: pytest.M
     """An unfinished run is neither lost nor taken for this one; --resume needs one."""
     assert "no unfinished run to resume" in run("classify", "--resume").err
     with monkeypatch.context() as patch:
-        interrupt(patch, "bertcli.cli.train.run.note_scores", 1)
+        interrupt(patch, "bertcli.cli.train.watch.note_scores", 1)
         assert run("classify").code == 130
     again = run("classify")
     assert again.code == 2
@@ -328,6 +328,23 @@ def test_the_best_measured_model_is_the_result(tmp_path: Path) -> None:
     """Of scores 1, 3, 3, 2 the second model is kept: a later one must be better, not as good."""
     seen, last = stepped([1, 3, 3, 2], tmp_path, keep_best=True)
     assert last == seen[1] != seen[2]
+
+
+def test_the_last_model_is_measured_when_the_time_is_over(tmp_path: Path) -> None:
+    """Though no measurement was due, it may be the best one."""
+    model, measured = nn.Linear(1, 1, bias=False), []
+
+    def measure() -> dict[str, float]:
+        measured.append(float(model.weight.detach()))
+        return {"score": float(len(measured))}
+
+    def loss(step: int) -> tuple[torch.Tensor, int]:
+        return model(torch.ones(1, 1)).sum(), 1
+
+    how = Settings(minutes=0.005, evaluate_every=10, learning_rate=0.1, keep_best=True)
+    steps = [one.step for one in train(model, loss, measure, how, tmp_path / "state.pt")]
+    assert len(measured) == steps[-1] // 10 + bool(steps[-1] % 10)
+    assert measured[-1] == float(model.weight.detach())
 
 
 def test_without_keeping_the_best_the_last_model_is_the_result(tmp_path: Path) -> None:
