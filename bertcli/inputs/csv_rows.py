@@ -13,6 +13,9 @@ from bertcli.inputs.lines import empty, not_utf8, start_text
 from bertcli.inputs.rows import BadRow, Row, check_columns
 from bertcli.records import Place
 
+COLA = ("source", "label", "note", "sentence")
+"""The columns of GLUE's CoLA, whose TSV files have no header."""
+
 CELL_LIMIT = 2**31 - 1  # characters; the standard library stops at 131,072
 NEVER_CLOSED = (
     "a quote that opens in this row is never closed, so the rest of the file is inside it; "
@@ -26,12 +29,16 @@ def read_csv(
     """Yield one row per line below the header, with the line its first cell stands on.
 
     A row with too few cells has None in the missing columns; one with too many is a bad row. A
-    comma file whose header has semicolons and no commas is read with semicolons. Raises
-    `DataError` where the header lacks a column of `need`.
+    comma file whose header has semicolons and no commas is read with semicolons, and a tab file
+    that begins with a row of GLUE's CoLA has the columns of `COLA`. Raises `DataError` where the
+    header lacks a column of `need`.
     """
     start_text(stream, name)
     rows = _cells(stream, name, delimiter)
-    header = _header(next(rows, None), name, need)
+    first = next(rows, None)
+    if isinstance(first, tuple) and delimiter == "\t" and _is_cola(first[1]):
+        rows, first = chain([first], rows), (first[0], list(COLA))
+    header = _header(first, name, need)
     for row in rows:
         yield row if isinstance(row, BadRow) else _row(header, *row)
 
@@ -90,6 +97,15 @@ def _checked(place: Place, cells: list[str]) -> tuple[Place, list[str]] | BadRow
 def _delimiter(first: str, delimiter: str) -> str:
     """Return the semicolon for the comma files that spreadsheets write in much of Europe."""
     return ";" if delimiter == "," and ";" in first and "," not in first else delimiter
+
+
+def _is_cola(cells: Sequence[str]) -> bool:
+    """Tell a sentence with its source, 0 or 1, and a star or nothing from a header.
+
+    >>> _is_cola(["gj04", "0", "*", "They drank the pub."])
+    True
+    """
+    return len(cells) == len(COLA) and cells[1] in ("0", "1") and cells[2] in ("", "*")
 
 
 def _header(

@@ -304,3 +304,15 @@ def test_glues_columns_are_known(tmp_path: Path) -> None:
     path.write_text("sentence\tlabel\na touching film\t1\n")
     (found,) = read_labelled([str(path)])
     assert (found.text, found.labels) == ("a touching film", ("1",))
+
+
+def test_colas_rows_have_no_header(tmp_path: Path) -> None:
+    """The first line is a sentence like the others, and its place is line 1."""
+    path = tmp_path / "train.tsv"
+    path.write_text("gj04\t1\t\tShe sailed.\ngj04\t0\t*\tThey drank the pub.\n")
+    found = list(read_labelled([str(path)]))
+    assert [(one.text, one.labels) for one in found] == [
+        ("She sailed.", ("1",)),
+        ("They drank the pub.", ("0",)),
+    ]
+    assert [one.place.line for one in found] == [1, 2]
