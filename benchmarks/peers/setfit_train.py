@@ -1,0 +1,29 @@
+"""Train setfit on labelled texts with its defaults, and measure it: TRAIN.jsonl TEST.jsonl."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from datasets import Dataset
+from setfit import SetFitModel, Trainer, TrainingArguments
+
+from bertcli.checkpoints.catalog import base_folder
+
+
+def rows(name):
+    """Return the labelled texts of a file of JSON lines."""
+    with Path(name).open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+train, test = map(rows, sys.argv[1:])
+began = time.perf_counter()
+labels = sorted({row["label"] for row in train})
+model = SetFitModel.from_pretrained(str(base_folder()), labels=labels)
+trainer = Trainer(model, TrainingArguments(show_progress_bar=False), Dataset.from_list(train))
+trainer.train()
+seconds = time.perf_counter() - began
+given = model.predict([row["text"] for row in test], show_progress_bar=False)
+right = sum(str(one) == row["label"] for one, row in zip(given, test, strict=True))
+print(json.dumps({"accuracy": right / len(test), "seconds": seconds}))
