@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from datasets import Dataset
 from setfit import SetFitModel, Trainer, TrainingArguments
@@ -21,8 +22,9 @@ train, test = map(rows, sys.argv[1:])
 began = time.perf_counter()
 labels = sorted({row["label"] for row in train})
 model = SetFitModel.from_pretrained(str(base_folder()), labels=labels)
-trainer = Trainer(model, TrainingArguments(show_progress_bar=False), Dataset.from_list(train))
-trainer.train()
+with TemporaryDirectory() as folder:
+    how = TrainingArguments(folder, show_progress_bar=False)
+    Trainer(model, how, Dataset.from_list(train)).train()
 seconds = time.perf_counter() - began
 given = model.predict([row["text"] for row in test], show_progress_bar=False)
 right = sum(str(one) == row["label"] for one, row in zip(given, test, strict=True))
