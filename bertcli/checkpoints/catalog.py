@@ -58,7 +58,13 @@ BUILTINS = (
         "ner",
         "ner",
         "people, organisations and places in English texts",
-        "UNER EWT dev F1 0.728",
+        "UNER EWT dev F1 0.733",
+    ),
+    Builtin(
+        "qa",
+        "qa",
+        "answers to English questions, word for word, or none",
+        "QED dev F1 0.608",
     ),
 )
 
@@ -69,9 +75,9 @@ def builtin(name: str) -> Builtin | None:
     return next((one for one in BUILTINS if one.name == wanted), None)
 
 
-def builtin_for(task: str) -> Builtin | None:
+def builtin_for(task: str) -> Builtin:
     """Return the built-in checkpoint that a command uses without `-m`."""
-    return next((one for one in BUILTINS if one.task == task), None)
+    return next(one for one in BUILTINS if one.task == task)
 
 
 def base_folder() -> Path:

@@ -43,6 +43,8 @@ FREE_BYTES = 500_000_000
 MASKED = "Paris is the [MASK] of France."
 PRAISE = "What a wonderful film!"
 NAMES = "Angela Merkel met the president in Paris."
+BUILT = "The bridge was built in 1932."
+ASKED = "When was the bridge built?"
 ALIKE = ("A man is playing a guitar.", "Someone plays the guitar.")
 UNLIKE = "The stock market fell sharply on Monday."
 
@@ -225,11 +227,19 @@ def _finds_names(checkpoint: Checkpoint) -> str:
     return f"“{NAMES}” has {', '.join(line.replace(chr(9), ' ') for line in found) or 'no name'}"
 
 
-def _answered(task: Task, text: str) -> str:
+def _answers_questions(checkpoint: Checkpoint) -> str:
+    from bertcli.cli.options import ModelFlags
+    from bertcli.cli.qa import qa_task
+
+    _, task = qa_task(ModelFlags(model=checkpoint.name))
+    return f"“{ASKED}” {_answered(task, BUILT, ASKED) or 'has no answer'}"
+
+
+def _answered(task: Task, text: str, question: str | None = None) -> str:
     from bertcli.records import Record
     from bertcli.tasks.run import answers
 
-    answer = next(answers(task, [Record(0, text)]))
+    answer = next(answers(task, [Record(0, text, question=question)]))
     if answer.result is None:
         raise BertcliError(f"no answer to {text!r} ({answer.error}); reinstall bertcli")
     return answer.result.plain()
@@ -260,6 +270,7 @@ PROBES: Mapping[str, Callable[[Checkpoint], str]] = {
     "fill-mask": _fills_mask,
     "classify": _classifies,
     "ner": _finds_names,
+    "qa": _answers_questions,
     "embed": _embeds,
 }
 

@@ -58,9 +58,9 @@ def qa(
     """Answer questions from texts, word for word.
 
     \b
-    bertcli qa -m DIR "Who wrote the report?" -i report.txt
-    bertcli qa -m DIR "When was it built?" --context "The bridge was built in 1932."
-    bertcli qa -m DIR -i squad.jsonl -f csv -o answers.csv
+    bertcli qa "Who wrote the report?" -i report.txt
+    bertcli qa "When was it built?" --context "The bridge was built in 1932."
+    bertcli qa -i squad.jsonl -f csv -o answers.csv
     """
     from bertcli.tasks.run import answers
 

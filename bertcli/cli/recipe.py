@@ -121,13 +121,7 @@ def choose_checkpoint(flags: ModelFlags, task: str) -> Checkpoint:
 
     if flags.model is not None:
         return resolve(ModelChoice(flags.model, flags.revision, flags.offline))
-    found = builtin_for(task)
-    if found is None:
-        raise UsageError(
-            f"there is no built-in checkpoint for {task} yet: give one with -m, "
-            "a folder or a Hugging Face name"
-        )
-    return builtin_checkpoint(found)
+    return builtin_checkpoint(builtin_for(task))
 
 
 def load_options(flags: ModelFlags, brief: bool = False) -> LoadOptions:

@@ -90,7 +90,7 @@ def train(
     state = _restore(path, parameters, optimizers)
     started = saved = time.monotonic()
     began = started - state.seconds
-    tokens = 0
+    tokens, rate = 0, 0.0
     keep = settings.keep_best or settings.patience is not None
     scores = None
     if _share_done(settings, state, state.seconds) >= 1:  # interrupted when all was trained
@@ -118,7 +118,7 @@ def train(
     if keep and scores is None and state.step:  # the time was over between two measurements
         scores = _measured(model, measure)
         _remember(state, next(iter(scores.values())), parameters)
-        yield Progress(state.step, state.loss, 0.0, 0.0, 1.0, scores)
+        yield Progress(state.step, state.loss, 0.0, rate, 1.0, scores)
     if state.best_parameters is not None:
         _put_back(parameters, state.best_parameters)
 
