@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bertcli.engine.families import FAMILIES, Head, head_of
+from bertcli.engine.families import CAPITALS, FAMILIES, TOKEN_TYPES, Head, head_of
 from bertcli.errors import CheckpointError
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
@@ -108,6 +108,17 @@ class Checkpoint:
                 raise CheckpointError(f"{self.name}: id2label in config.json must map numbers")
             return [str(named[key]) for key in sorted(named, key=int)]
         return [f"LABEL_{i}" for i in range(int(self.config.get("num_labels", 2)))]
+
+    @property
+    def has_token_types(self) -> bool:
+        """Whether it can be told two sorts of tokens apart."""
+        family = FAMILIES.get(str(self.config.get("model_type")))
+        return bool(family and family.token_types and self.config.get("type_vocab_size", 0) > 1)
+
+    @property
+    def reads_capitals(self) -> bool:
+        """Whether its token types say which tokens have capitals, which it does not see itself."""
+        return self.config.get(TOKEN_TYPES) == CAPITALS
 
     @property
     def thresholds(self) -> Mapping[str, float]:

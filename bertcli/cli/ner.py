@@ -49,4 +49,5 @@ def ner_task(
 
     checkpoint = choose_checkpoint(model, "ner")
     encoder, tokenizer, window = load_model(checkpoint, Head.TOKEN, model, brief)
-    return checkpoint, Ner(encoder, tokenizer, window, checkpoint.labels, aggregate, model.long)
+    labels, capitals = checkpoint.labels, checkpoint.reads_capitals
+    return checkpoint, Ner(encoder, tokenizer, window, labels, aggregate, model.long, capitals)

@@ -12,6 +12,9 @@ from enum import StrEnum
 
 Config = Mapping[str, object]
 
+TOKEN_TYPES, CAPITALS = "token_types", "capitals"
+"""A setting of our own in config.json: what the token types of a single text stand for."""
+
 
 class Head(StrEnum):
     """What a checkpoint computes on top of its encoder."""

@@ -157,6 +157,12 @@ class TextTokenizer:
         added = self._tokenizer.get_added_tokens_decoder()
         return frozenset(number for number, token in added.items() if token.special)
 
+    @cached_property
+    def folds_case(self) -> bool:
+        """Tell whether capitals are lost: `Paris` and `paris` are the same tokens."""
+        small, capital = self.ids(["paris", "Paris"])
+        return bool(np.array_equal(small, capital))
+
     @property
     def unknown_id(self) -> int | None:
         """The id of the unknown token, None for a tokenizer that knows every byte."""
@@ -173,6 +179,16 @@ class TextTokenizer:
         declared = self._settings.get("model_max_length")
         sensible = isinstance(declared, int) and 0 < declared < 1_000_000
         return declared if sensible and isinstance(declared, int) else None
+
+
+def capitals(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return 1 for each token that is written with a capital letter, 0 for the others, (n,).
+
+    >>> capitals("in New York", np.array([[0, 2], [3, 6], [7, 11]]))
+    array([0, 1, 1])
+    """
+    pieces = (text[start:end] for start, end in offsets)
+    return np.array([piece != piece.lower() for piece in pieces], np.int64)
 
 
 def _tokens(encoding: Encoding, text: str) -> Tokens:

@@ -65,10 +65,22 @@ def ranges(tokens: int, capacity: int, long: Long) -> list[tuple[int, int]]:
     )
 
 
-def frame_text(ids: NDArray[np.int64], start: int, end: int, frame: Frame) -> Window:
-    """Return the window of a text's tokens from `start` to `end` between its special tokens."""
+def frame_text(
+    ids: NDArray[np.int64],
+    start: int,
+    end: int,
+    frame: Frame,
+    types: NDArray[np.int64] | None = None,
+) -> Window:
+    """Return the window of a text's tokens from `start` to `end` between its special tokens.
+
+    `types` are the token types of the text's tokens, 0 where nothing is given.
+    """
     framed = np.concatenate([frame.before, ids[start:end], frame.after]).astype(np.int64)
-    return Window(framed, np.zeros(len(framed), np.int64), start, end, len(frame.before))
+    first, framed_types = len(frame.before), np.zeros(len(framed), np.int64)
+    if types is not None:
+        framed_types[first : first + end - start] = types[start:end]
+    return Window(framed, framed_types, start, end, first)
 
 
 def frame_pair(

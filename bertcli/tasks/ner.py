@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bertcli.engine.choices import Aggregate, Long
 from bertcli.engine.encoder import Encoder, Logits
-from bertcli.engine.tokens import TextTokenizer, Tokens
+from bertcli.engine.tokens import TextTokenizer, Tokens, capitals
 from bertcli.engine.windows import Window, frame_text, ranges
 from bertcli.errors import RecordError
 from bertcli.records import Record
@@ -44,11 +44,14 @@ class Ner:
     labels: Sequence[str]
     aggregate: Aggregate = Aggregate.FIRST
     long: Long = Long.WINDOW
+    capitals: bool = False
+    """Whether the token types tell the model which tokens have capitals."""
 
     def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
         """Return every text's windows."""
         tokenised = self.tokenizer.tokenize([record.text for record in records])
-        return [self._plan_one(tokens) for tokens in tokenised]
+        pairs = zip(tokenised, records, strict=True)
+        return [self._plan_one(tokens, record.text) for tokens, record in pairs]
 
     def reduce(self, output: Logits) -> Logits:
         """Return a window's logits as they are."""
@@ -71,13 +74,14 @@ class Ner:
         kept = (one for one in pieces if one.label != OUTSIDE and one.start < one.end)
         return [Entity(p.label, p.start, p.end, text[p.start : p.end], p.score) for p in kept]
 
-    def _plan_one(self, tokens: Tokens) -> Plan | RecordError:
+    def _plan_one(self, tokens: Tokens, text: str) -> Plan | RecordError:
         frame = self.tokenizer.frame
         try:
             spans = ranges(len(tokens), self.window - frame.single, self.long)
         except RecordError as error:
             return error
-        windows = tuple(frame_text(tokens.ids, start, end, frame) for start, end in spans)
+        types = capitals(text, tokens.offsets) if self.capitals else None
+        windows = tuple(frame_text(tokens.ids, start, end, frame, types) for start, end in spans)
         return Plan(windows, tokens, count_read(len(tokens), windows))
 
 

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bertcli.engine.tokens import TextTokenizer, Tokens
+from bertcli.engine.tokens import TextTokenizer, Tokens, capitals
 from bertcli.engine.windows import cuts, frame_text
 from bertcli.errors import DataError
 from bertcli.records import TaggedText
 from bertcli.train.examples import UNJUDGED, Example
 
 OUTSIDE = "O"
+ALL_SMALL, ALL_CAPITALS = 0.1, 0.05
+"""The shares of texts that are learned as if written in small or in capital letters only."""
 
 
 def tag_set(texts: Iterable[TaggedText]) -> list[str]:
@@ -37,19 +39,39 @@ def check_tags(texts: Iterable[TaggedText], tags: Sequence[str]) -> None:
 
 
 def ner_examples(
-    texts: Sequence[TaggedText], tags: Sequence[str], tokenizer: TextTokenizer, window: int
+    texts: Sequence[TaggedText],
+    tags: Sequence[str],
+    tokenizer: TextTokenizer,
+    window: int,
+    capitals_by: np.random.Generator | None = None,
 ) -> list[Example]:
-    """Return the windows of all texts; texts without a token are left out."""
+    """Return the windows of all texts; texts without a token are left out.
+
+    With `capitals_by` the token types say which tokens have capitals; it draws the texts that are
+    learned as if they were written without any, or in nothing else.
+    """
     number = {tag: i for i, tag in enumerate(tags)}
     examples = []
     for text, tokens in zip(texts, tokenizer.tokenize([one.text for one in texts]), strict=True):
         targets = token_targets(tokens, text.spans, number)
+        types = None
+        if capitals_by is not None:
+            types = capitals(_rewritten(text.text, capitals_by.random()), tokens.offsets)
         for start, end in cuts(len(tokens), window - tokenizer.frame.single):
-            shown = frame_text(tokens.ids, start, end, tokenizer.frame)
+            shown = frame_text(tokens.ids, start, end, tokenizer.frame, types)
             target = np.full(len(shown), UNJUDGED, np.int64)
             target[shown.first : shown.first + end - start] = targets[start:end]
             examples.append(Example(shown, target))
     return [one for one in examples if (one.target != UNJUDGED).any()]
+
+
+def _rewritten(text: str, chance: float) -> str:
+    """Return a text as it is, or in small or in capital letters only, of the same length."""
+    if chance < ALL_SMALL:
+        return "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
+    if chance < ALL_SMALL + ALL_CAPITALS:
+        return "".join(one.upper() if len(one.upper()) == 1 else one for one in text)
+    return text
 
 
 def token_targets(

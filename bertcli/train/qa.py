@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,30 +59,3 @@ def answer_tokens(question: AnsweredQuestion, context: Tokens) -> tuple[int, int
     inside = (context.offsets[:, 0] < start + len(text)) & (context.offsets[:, 1] > start)
     at = np.flatnonzero(inside)
     return (int(at[0]), int(at[-1])) if len(at) else None
-
-
-def unanswerable(
-    questions: Sequence[AnsweredQuestion], share: float, rng: np.random.Generator
-) -> list[AnsweredQuestion]:
-    """Return questions put to another context of the same document, where their answer is not.
-
-    As many as `share` of the questions, fewer where documents have one context only. A context that
-    has the text of an answer is not taken.
-    """
-    contexts: dict[str, dict[str, None]] = defaultdict(dict)
-    for one in questions:
-        contexts[one.group][one.context] = None
-    made: list[AnsweredQuestion] = []
-    for i in rng.permutation(len(questions)):
-        if len(made) >= share * len(questions):
-            break
-        one = questions[i]
-        others = [c for c in contexts[one.group] if c != one.context and not _holds(c, one)]
-        if others and one.group:
-            other = others[int(rng.integers(len(others)))]
-            made.append(AnsweredQuestion(one.question, other, (), one.group, one.place))
-    return made
-
-
-def _holds(context: str, question: AnsweredQuestion) -> bool:
-    return any(text.lower() in context.lower() for text, _ in question.answers)

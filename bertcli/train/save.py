@@ -143,9 +143,7 @@ def _config(model: Trainee, base: Checkpoint) -> dict[str, Any]:
         own = model.plain.config
         config["id2label"] = {str(number): label for number, label in own.id2label.items()}
         config["label2id"] = dict(own.label2id)
-    if model.head is Head.SEQUENCE:
-        config["problem_type"] = model.plain.config.problem_type
-    return config
+    return config | dict(model.settings)
 
 
 def _copy_sentence_settings(base: Checkpoint, into: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bertcli.checkpoints.layout import Checkpoint
 from bertcli.engine.batching import Batch
 from bertcli.engine.encoder import Logits, Reduce, encode_in_batches, unreduced
-from bertcli.engine.families import Head
+from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
 from bertcli.engine.torch_encoder import AUTO_CLASSES
 from bertcli.engine.windows import Window
 from bertcli.errors import CheckpointError
@@ -67,6 +67,7 @@ MASKED_DENSE = {
     "distilbert": "vocab_transform",
     "electra": "generator_predictions.dense",
 }
+TYPE_EMBEDDINGS = "embeddings.token_type_embeddings"
 HEAD_MODULES = {
     Head.SEQUENCE: ("pooler", "pre_classifier", "classifier"),
     Head.TOKEN: ("classifier",),
@@ -94,7 +95,7 @@ class Trainee(nn.Module):
         bfloat16. A head that the checkpoint does not have begins at random by `seed`, the dense
         layer of a masked-LM head as the identity. An adapter is trained on, at its rank; one with
         another head gives its changes of the encoder. `config` are further settings for
-        config.json.
+        config.json; token types that are to tell capitals begin as all the same.
         """
         super().__init__()
         self.kind = str(checkpoint.config["model_type"])
@@ -112,12 +113,17 @@ class Trainee(nn.Module):
         modules = HEAD_MODULES.get(head, ())
         if head is Head.MASKED_LM:
             modules = (MASKED_DENSE[self.kind],)
+        if config.get(TOKEN_TYPES) == CAPITALS:
+            modules = (*modules, TYPE_EMBEDDINGS)
+            if not checkpoint.reads_capitals:
+                _start_alike(plain, TYPE_EMBEDDINGS)
         self.peft: PeftModel | None = None
         if checkpoint.adapter:
             self.peft = go_on_with_lora(plain, checkpoint.adapter.folder, modules)
         elif rank:
             self.peft = add_lora(plain, rank, modules)
         self.plain = plain
+        self.settings = config
         self._token_types = getattr(plain.config, "type_vocab_size", 0) > 1
         self._padding = int(plain.config.pad_token_id or 0)
 
@@ -208,6 +214,13 @@ def _load(
             output_loading_info=True,
         )
     return model.float(), set(report["missing_keys"])
+
+
+def _start_alike(model: nn.Module, table: str) -> None:
+    for name, module in model.named_modules():
+        if name.endswith(table) and isinstance(module, nn.Embedding):
+            with torch.no_grad():
+                module.weight.copy_(module.weight[0].expand_as(module.weight))
 
 
 def _start_as_identity(model: nn.Module, dense: str) -> None:

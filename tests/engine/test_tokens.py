@@ -8,12 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from bertcli.engine.tokens import Frame, TextTokenizer
+from bertcli.checkpoints.load import load_tokenizer
+from bertcli.checkpoints.resolve import ModelChoice, resolve
+from bertcli.engine.tokens import Frame, TextTokenizer, capitals
 from bertcli.errors import CheckpointError
 from tiny import make_tokenizer
 
@@ -238,3 +241,18 @@ def test_broken_tokenizer_settings(text: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"tokenizer_config\.json: not readable JSON"):
         of_kind("bert", tmp_path)
+
+
+@pytest.mark.parametrize(("model_type", "folds"), [("bert", True), ("roberta", False)])
+def test_capitals_are_told_where_they_are_lost(
+    model_type: str, folds: bool, tiny_checkpoint: Any
+) -> None:
+    """By each token's characters, also where the tokenizer itself makes them small."""
+    tokenizer = load_tokenizer(resolve(ModelChoice(str(tiny_checkpoint(model_type)))))
+    assert tokenizer.folds_case == folds
+    text = "in Geneva, at NASA é É 3"
+    (tokens,) = tokenizer.tokenize([text])
+    told = capitals(text, tokens.offsets)
+    for (start, end), one in zip(tokens.offsets, told, strict=True):
+        assert one == any(c.isupper() for c in text[start:end])
+    assert capitals("", np.zeros((0, 2), np.int64)).shape == (0,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -240,6 +241,19 @@ def test_windows_agree_on_every_token(window: int, tokenizer: TextTokenizer) -> 
         np.testing.assert_array_equal(seen, expected)
 
 
+def test_token_types_tell_capitals(tokenizer: TextTokenizer) -> None:
+    """Most texts as they are written; some in small letters only, a few in capitals only."""
+    texts = [TaggedText("the Cat SAT", ((4, 7, "A"),))] * 400
+    rng = np.random.default_rng(0)
+    examples = ner.ner_examples(texts, ["O", "B-A", "I-A"], tokenizer, 64, rng)
+    seen = Counter(tuple(int(one) for one in example.window.types) for example in examples)
+    assert set(seen) == {(0, 0, 1, 1, 0), (0, 0, 0, 0, 0), (0, 1, 1, 1, 0)}
+    assert 0.8 < seen[0, 0, 1, 1, 0] / 400 < 0.9
+    assert 0.02 < seen[0, 1, 1, 1, 0] / 400 < 0.08
+    (plain,) = ner.ner_examples(texts[:1], ["O", "B-A", "I-A"], tokenizer, 64)
+    assert not plain.window.types.any()
+
+
 def test_texts_without_a_word_are_left_out(tokenizer: TextTokenizer) -> None:
     """A batch of nothing to judge has no loss."""
     assert ner.ner_examples([TaggedText("", ())], ["O", "B-A", "I-A"], tokenizer, 9) == []
@@ -289,26 +303,3 @@ def test_an_answer_must_stand_where_it_is_said_to(text: str, start: int) -> None
     wrong = AnsweredQuestion("who", CONTEXT, (("cat", 4), (text, start)), "", AT)
     with pytest.raises(DataError, match=rf'a\.csv:7: the answer "{text}" does not stand at'):
         qa.check_answers([wrong])
-
-
-def test_questions_move_to_another_context_of_their_document() -> None:
-    """As many as wanted; never to a context that has the answer, nor to another document."""
-    questions = [
-        *[asked("cat", group="A") for _ in range(10)],
-        asked("dog", "the dog", group="A"),
-        asked("CAT", "THE CAT", group="A"),
-        asked("water", "the water", group="B"),
-        asked("salt", "the salt", group=""),
-        asked("bread", "the bread", group=""),
-    ]
-    made = qa.unanswerable(questions, 2.0, np.random.default_rng(0))
-    assert sorted(one.context for one in made) == ["THE CAT", *["the dog"] * 11]
-    assert {(one.answers, one.group) for one in made} == {((), "A")}
-    assert len(qa.unanswerable(questions, 0.2, np.random.default_rng(0))) == 3
-
-
-def test_no_share_is_no_question() -> None:
-    """The default adds nothing to the data."""
-    questions = [asked("cat", group="A"), asked("bread", "the bread", group="A")]
-    assert qa.unanswerable(questions, 0.0, np.random.default_rng(0)) == []
-    assert len(qa.unanswerable(questions, 1.0, np.random.default_rng(0))) == 2

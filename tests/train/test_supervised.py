@@ -172,6 +172,52 @@ def test_labels_and_the_card_are_written(run: Train) -> None:
     assert list(tags.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 
 
+def test_a_tagger_is_told_which_words_have_capitals(
+    run: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an uncased model cannot read it learns all the same, and both engines know it."""
+    pairs = [("Cat", "sat"), ("cat", "Sat"), ("Dog", "slept"), ("dog", "Slept")]
+    rows = [
+        {
+            "tokens": ["the", *words],
+            "tags": ["O", *("B-A" if w[0].isupper() else "O" for w in words)],
+        }
+        for words in pairs * 6
+    ]
+    data = written(rows, tmp_path / "valid.jsonl")
+    more = ("--method", "full", "--epochs", 15, "--learning-rate", 3e-3, "--valid", data)
+    assert run("ner", *more, "--no-capitals", rows=rows, output="blind").code == 0
+    assert run("ner", *more, rows=rows).code == 0
+    assert json.loads(Path("out/config.json").read_text())["token_types"] == "capitals"
+    for model, precision, least, most in (
+        ("blind", "fp32", 0, 0.9),
+        ("out", "fp32", 0.95, 1),
+        ("out", "bf16", 0.95, 1),
+    ):
+        capsys.readouterr()
+        assert main(["eval", "ner", str(data), "-m", model, "--precision", precision]) == 0
+        assert least <= json.loads(capsys.readouterr().out)["f1"] <= most
+    capsys.readouterr()
+    assert main(["ner", "-m", "out", "-f", "text", "the Dog slept", "the dog slept"]) == 0
+    assert capsys.readouterr().out.split() == ["A", "Dog"]
+
+
+def test_an_adapter_brings_the_embedding_of_capitals(run: Train) -> None:
+    """LoRA changes matrices only; the two token types are trained in full and written with it."""
+    assert run("ner", "--epochs", 1).code == 0
+    (table,) = (one for name, one in weights().items() if "token_type_embeddings" in name)
+    assert not torch.equal(table[0], table[1])
+
+
+def test_capitals_need_token_types(run: Train, tiny_checkpoint: Any) -> None:
+    """DistilBERT has none: asked for all the same, that is said; not asked for, it is left out."""
+    ran = run("ner", "--capitals", "-m", tiny_checkpoint("distilbert", Head.BASE))
+    assert ran.code == 2
+    assert "no token types" in ran.err
+    assert run("ner", "--epochs", 1, "-m", tiny_checkpoint("distilbert", Head.BASE)).code == 0
+    assert "token_types" not in json.loads(Path("out/config.json").read_text())
+
+
 def test_labels_are_renamed_before_training(run: Train) -> None:
     """`--map OLD=NEW` renames a tagger's label, `OLD=` leaves it out."""
     assert run("ner", "--epochs", 1, "--map", "PER=person", "--map", "LOC=").code == 0

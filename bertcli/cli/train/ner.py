@@ -22,6 +22,7 @@ from bertcli.cli.train.run import (
     train_on_examples,
     work_folder,
 )
+from bertcli.errors import UsageError
 
 
 @grouped
@@ -36,6 +37,14 @@ def ner(
         list[str] | None,
         typer.Option("--map", help="OLD=NEW renames a label, OLD= leaves it out; repeatable."),
     ] = None,
+    capitals: Annotated[
+        bool | None,
+        typer.Option(
+            help="Tell the model which words have capitals; without it where that helps: "
+            "the model is uncased, and has token types.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train a tagger on texts with marked names.
 
@@ -44,10 +53,12 @@ def ner(
     bertcli train ner train.jsonl -o my-tagger --epochs 5
     bertcli train ner wnut.conll -o my-tagger --map person=PER --map location=LOC --map product=
     """
+    import numpy as np
+
     from bertcli.checkpoints.load import load_tokenizer
     from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.cli.label_names import label_map, renamed
-    from bertcli.engine.families import Head
+    from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
     from bertcli.evaluate.ner import measure_ner
     from bertcli.inputs.labelled import Columns, read_tagged
     from bertcli.tasks.ner import Ner
@@ -71,15 +82,21 @@ def ner(
     warn(f"{len(texts):,} texts, {len(valid):,} held out, tags: {', '.join(tags)}")
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
-    model = Trainee(checkpoint, Head.TOKEN, lora_rank(flags), tags, flags.dropout, flags.seed)
+    told = checkpoint.has_token_types and tokenizer.folds_case if capitals is None else capitals
+    if told and not checkpoint.has_token_types:
+        raise UsageError(f"--capitals: {checkpoint.name} has no token types to tell them by")
+    settings = {TOKEN_TYPES: CAPITALS} if told else {}
+    rank = lora_rank(flags)
+    model = Trainee(checkpoint, Head.TOKEN, rank, tags, flags.dropout, flags.seed, **settings)
     window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
-    task = Ner(model, tokenizer, window, tags)
+    task = Ner(model, tokenizer, window, tags, capitals=told)
 
     def measure() -> Scores:
         total = measure_ner(task, valid).total
         return {"F1": total.f1, "precision": total.precision, "recall": total.recall}
 
-    examples = ner_examples(texts, tags, tokenizer, window)
+    rng = np.random.default_rng(flags.seed) if told else None
+    examples = ner_examples(texts, tags, tokenizer, window, rng)
     with work_folder(output, flags.resume) as work:
         weighing = Weighing(smoothing=how.smoothing)
         last = train_on_examples(model, examples, measure, flags, how, work, weighing)

@@ -34,7 +34,7 @@ def qa(
     unanswerable: Annotated[
         float,
         typer.Option(
-            min=0, max=2, help="Questions put to another context of their document, as a share."
+            min=0, max=2, help="Questions without an answer to make of the others, as a share."
         ),
     ] = 0.0,
 ) -> None:
@@ -58,6 +58,7 @@ def qa(
     from bertcli.train.loop import Scores
     from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
+    from bertcli.train.unanswerable import unanswerable as make_unanswerable
 
     if how.smoothing:
         raise UsageError("--smoothing: answers are learned without it")
@@ -70,7 +71,7 @@ def qa(
     )
     lessons.check_answers([*questions, *valid])
     rng = np.random.default_rng(flags.seed)
-    made = lessons.unanswerable(questions, unanswerable, rng)
+    made = make_unanswerable(questions, unanswerable, rng)
     without = sum(not one.answers for one in questions) + len(made)
     warn(
         f"{len(questions) + len(made):,} questions, {without:,} of them without an answer, "
