@@ -29,7 +29,7 @@ class Record:
 
     `id` counts from 0 in input order. `columns` are the fields the row came with, which the output
     repeats; plain text has none. `question` is set for question answering only, where `text` is
-    the context.
+    the context, and `second` where pairs of texts are classified.
     """
 
     id: int
@@ -37,6 +37,7 @@ class Record:
     columns: Mapping[str, object] = field(default_factory=dict)
     place: Place = Place()
     question: str | None = None
+    second: str | None = None
 
     @property
     def file(self) -> str | None:
@@ -56,11 +57,12 @@ class BadRecord:
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """A text and what a person called it: one label, or several, or none of them."""
+    """A text, or a pair of them, and what a person called it: one label, several, or none."""
 
     text: str
     labels: tuple[str, ...]
     place: Place = Place()
+    second: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

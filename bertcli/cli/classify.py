@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,9 @@ import typer
 
 from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import choose_checkpoint, finish, load_model, read_items
-from bertcli.engine.families import Head
+from bertcli.engine.families import TEXT_PAIRS, Head
 from bertcli.errors import CheckpointError, UsageError
+from bertcli.records import Item, Record
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint, LinearHead
@@ -28,6 +30,12 @@ def classify(
     model: ModelFlags,
     out: OutputFlags,
     texts: Texts = None,
+    pair: Annotated[
+        str | None, typer.Option(help="Second text, for a checkpoint that was trained on pairs.")
+    ] = None,
+    pair_field: Annotated[
+        str | None, typer.Option(help="Column of the second text of pairs.")
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(help="Zero-shot labels, separated by commas; label=description|another one."),
@@ -61,20 +69,43 @@ def classify(
     bertcli classify --labels "sports,politics,science" "The striker scored twice."
     bertcli classify --labels "billing=a question about an invoice,bug=an error" -i tickets.csv
     bertcli classify -m ./my-checkpoint -i reviews.csv --field review -f csv -o labelled.csv
+    bertcli classify -m ./my-nli "It rains." --pair "The street is dry."
     tail -f app.log | bertcli classify --labels "error,warning,normal"
     """
     from bertcli.tasks.classify import Choice
     from bertcli.tasks.run import answers
 
     named = read_labels(labels, labels_file)
-    items = read_items(context, texts, source)
+    if pair is not None and (pair_field or not pair.strip() or not texts):
+        raise UsageError("--pair TEXT goes with one TEXT or more; for files use --pair-field")
+    items = read_items(context, texts, source, pair_field)
     if threshold is not None and abstain_below is not None:
         raise UsageError("--threshold and --abstain-below both set the lowest score: give one")
     several = multi_label or threshold is not None
     lowest = threshold if threshold is not None else abstain_below
     choice = Choice(top_k or (None if several else 1), lowest)
     built = classify_task(model, named, template, multi_label, choice, items.few)
+    check_pairs(built, pair is not None or pair_field is not None)
+    if pair is not None:
+        items = replace(items, items=_paired(items, pair))
     finish(answers(built.task, items), out, items)
+
+
+def check_pairs(built: Classifier, pairs: bool) -> None:
+    """Raise UsageError where pairs are given to a classifier of texts, or texts to one of pairs."""
+    from bertcli.tasks.classify import Classify
+
+    if pairs and not isinstance(built.task, Classify):
+        raise UsageError("pairs of texts need a checkpoint that was trained on pairs, with -m")
+    if not pairs and built.checkpoint.config.get(TEXT_PAIRS) and isinstance(built.task, Classify):
+        raise UsageError(
+            f"{built.checkpoint.name} was trained on pairs of texts: give the second one's column "
+            "with --pair-field, or the text with --pair"
+        )
+
+
+def _paired(items: Iterable[Item], second: str) -> Iterator[Item]:
+    return (replace(one, second=second) if isinstance(one, Record) else one for one in items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,16 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from bertcli.engine.choices import BATCH_TOKENS, Long, Precision
 from bertcli.inputs.formats import InputFormat
 from bertcli.outputs.formats import OutputFormat
+
+if TYPE_CHECKING:
+    from bertcli.inputs.labelled import Columns
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -74,6 +77,27 @@ class InputFlags:
     whole_file: Annotated[
         bool, typer.Option("--whole-file", help="One record per text file, not per line.")
     ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFlags:
+    """In which columns labelled texts, or pairs of them, stand."""
+
+    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text"
+    pair_field: Annotated[str | None, typer.Option(help="Column of the second text of pairs.")] = (
+        None
+    )
+    label_field: Annotated[str, typer.Option(help="Column of the right label.")] = "label"
+    label_sep: Annotated[
+        str | None, typer.Option(help="What divides several labels in one cell.")
+    ] = None
+
+    @property
+    def columns(self) -> Columns:
+        """The columns as the readers take them."""
+        from bertcli.inputs.labelled import Columns
+
+        return Columns(self.field, self.pair_field, self.label_field, self.label_sep)
 
 
 @dataclass(frozen=True, slots=True)

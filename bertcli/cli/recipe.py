@@ -77,16 +77,27 @@ def input_options(texts: Iterable[str], flags: InputFlags) -> InputOptions:
     )
 
 
-def read_items(context: typer.Context, texts: list[str] | None, flags: InputFlags) -> Incoming:
-    """Return the records of a command line, with pauses where they come from a live pipe."""
-    from bertcli.inputs.records import read_records
+def read_items(
+    context: typer.Context,
+    texts: list[str] | None,
+    flags: InputFlags,
+    pair_field: str | None = None,
+) -> Incoming:
+    """Return the records of a command line, with pauses where they come from a live pipe.
+
+    With `pair_field` they are pairs, whose second text is in that column.
+    """
+    from bertcli.inputs.records import paired_records, read_records, read_rows
 
     for text in texts or ():
         _hint_at_file(text)
     given = bool(texts or flags.inputs)
     stdin = stdin_or_help(context, given)
     options = input_options(texts or (), flags)
-    records = read_records(options, stdin)
+    if pair_field is None:
+        records = read_records(options, stdin)
+    else:
+        records = paired_records(read_rows(options, stdin), flags.field, pair_field)
     from_stdin = not given or "-" in (flags.inputs or ())
     few = bool(texts) and not flags.inputs
     return replace(incoming(records, stdin, from_stdin), few=few, options=options)

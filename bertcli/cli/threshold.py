@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.eval.report import Data, Table, show, some
-from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ def threshold() -> None:
 def fit(
     files: Data,
     model: ModelFlags,
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
-    label_field: Annotated[str, typer.Option(help="Column of the right label.")] = "label",
-    label_sep: Annotated[
-        str | None, typer.Option(help="What divides several labels in one cell.")
-    ] = None,
+    labelled: LabelledFlags,
     least_precision: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Be right at least so often; default the best F1."),
@@ -52,15 +48,16 @@ def fit(
     bertcli threshold fit dev.csv -m ./my-classifier --least-precision 0.95
     """
     from bertcli.checkpoints.thresholds import store_thresholds
-    from bertcli.cli.classify import classify_task
+    from bertcli.cli.classify import check_pairs, classify_task
     from bertcli.evaluate.classify import measure_classify
     from bertcli.evaluate.thresholds import best_thresholds
-    from bertcli.inputs.labelled import Columns, read_labelled
+    from bertcli.inputs.labelled import read_labelled
 
     if model.model is None:
         raise UsageError("say whose thresholds: -m DIR, the folder of a fine-tuned checkpoint")
-    texts = some(read_labelled(files, Columns(field, label_field, label_sep)), "text")
+    texts = some(read_labelled(files, labelled.columns), "text")
     made = classify_task(model, {})
+    check_pairs(made, any(text.second is not None for text in texts))
     several = any(len(text.labels) != 1 for text in texts) or made.multi_label
     score = measure_classify(made.task, texts, made.labels, several)
     found = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,52 @@ def frame_text(
     if types is not None:
         framed_types[first : first + end - start] = types[start:end]
     return Window(framed, framed_types, start, end, first)
+
+
+def pair_windows(
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    frame: Frame,
+    second_type: int,
+    window: int,
+    long: Long,
+) -> tuple[Window, ...]:
+    """Return the windows of a pair of texts: both whole, or the longer one in several ranges.
+
+    A window's range is of the longer text. The shorter one stands whole in each and leaves a
+    quarter of it; a pair of two longer ones is cut by `truncate`, to halves, and else refused with
+    RecordError.
+    """
+    room = window - frame.pair
+    slides = len(second) >= len(first)
+    shorter, longer = sorted((len(first), len(second)))
+    if shorter + longer > room:
+        if long is Long.TRUNCATE:
+            shorter = min(shorter, room // 2)
+        elif room - shorter < room // 4:
+            raise RecordError(
+                f"the two texts have {len(first)} and {len(second)} tokens and the model reads "
+                f"{room} in all: use --long truncate, or shorten one of them"
+            )
+    spans = ranges(longer, room - shorter, long)
+    kept = (first[:shorter], second) if slides else (first, second[:shorter])
+    return tuple(_pair(*kept, span, slides, frame, second_type) for span in spans)
+
+
+def _pair(
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    span: tuple[int, int],
+    slides: bool,
+    frame: Frame,
+    second_type: int,
+) -> Window:
+    """Return the window of a range of the second text, where that `slides`, or of the first."""
+    start, end = span
+    if slides:
+        return frame_pair(first, second, span, frame, second_type)
+    shown = frame_pair(first[start:end], second, (0, len(second)), frame, second_type)
+    return replace(shown, start=start, end=end, first=len(frame.before))
 
 
 def frame_pair(

@@ -141,7 +141,9 @@ def measure_classify(
     known = {**dict.fromkeys([*labels, *_called(texts, names)])}
     probabilities = np.zeros((len(texts), len(known)))
     number = {label: i for i, label in enumerate(known)}
-    records = (Record(i, text.text, place=text.place) for i, text in enumerate(texts))
+    records = (
+        Record(i, text.text, place=text.place, second=text.second) for i, text in enumerate(texts)
+    )
     for row, answer in zip(probabilities, answers(task, records), strict=True):
         if not isinstance(answer.result, ClassifyResult):
             raise RecordError(f"{answer.record.place}: {answer.error}")

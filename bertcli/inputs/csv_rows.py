@@ -13,6 +13,18 @@ from bertcli.inputs.lines import empty, not_utf8, start_text
 from bertcli.inputs.rows import BadRow, Row, check_columns
 from bertcli.records import Place
 
+UNQUOTED = (
+    ("Quality", "#1 ID", "#2 ID"),
+    ("index", "#1 ID", "#2 ID"),
+    ("id", "qid1", "qid2", "question1"),
+    ("id", "question1", "question2"),
+    ("index", "promptID", "pairID", "genre"),
+    ("index", "question", "sentence"),
+    ("index", "sentence1", "sentence2"),
+    ("index", "genre", "filename", "year"),
+    ("index", "sentence"),
+)
+"""How the headers of GLUE's TSV files begin; in them a quote at a cell's start is only a quote."""
 COLA = ("source", "label", "note", "sentence")
 """The columns of GLUE's CoLA, whose TSV files have no header."""
 
@@ -43,6 +55,10 @@ def read_csv(
         yield row if isinstance(row, BadRow) else _row(header, *row)
 
 
+class _Unquoted(csv.excel):
+    quoting = csv.QUOTE_NONE
+
+
 class _Lines:
     """The decoded lines of a stream; `ended` once somebody has asked for more than there are.
 
@@ -71,7 +87,11 @@ def _cells(
     csv.field_size_limit(CELL_LIMIT)
     lines = _Lines(stream)
     first = next(lines, "")
-    reader = csv.reader(chain([first], lines), delimiter=_delimiter(first, delimiter))
+    dialect: type[csv.Dialect] = csv.excel
+    if delimiter == "\t" and _is_glue(first):
+        dialect = _Unquoted
+    separator = _delimiter(first, delimiter)
+    reader = csv.reader(chain([first], lines), dialect, delimiter=separator)
     while True:
         place = Place(name, reader.line_num + 1)
         try:
@@ -97,6 +117,11 @@ def _checked(place: Place, cells: list[str]) -> tuple[Place, list[str]] | BadRow
 def _delimiter(first: str, delimiter: str) -> str:
     """Return the semicolon for the comma files that spreadsheets write in much of Europe."""
     return ";" if delimiter == "," and ";" in first and "," not in first else delimiter
+
+
+def _is_glue(line: str) -> bool:
+    cells = line.rstrip("\r\n").split("\t")
+    return _is_cola(cells) or any(cells[: len(known)] == list(known) for known in UNQUOTED)
 
 
 def _is_cola(cells: Sequence[str]) -> bool:

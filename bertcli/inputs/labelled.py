@@ -14,6 +14,18 @@ from bertcli.inputs.source import InputOptions
 from bertcli.records import AnsweredQuestion, LabelledText, Place, ScoredPair, TaggedText
 
 OUTSIDE = "O"
+UNDECIDED = "-"
+"""The gold_label of SNLI's pairs on which the annotators did not agree."""
+PAIR_LAYOUTS = (
+    ("sentence1", "sentence2", "gold_label"),
+    ("sentence1", "sentence2", "label"),
+    ("premise", "hypothesis", "label"),
+    ("question", "sentence", "label"),
+    ("question1", "question2", "is_duplicate"),
+    ("question1", "question2", "label"),
+    ("#1 String", "#2 String", "Quality"),
+)
+"""The columns of first text, second text and label in GLUE's sets of pairs and their like."""
 TAG = re.compile(r"O|[BIELSU]-.+")
 
 
@@ -22,6 +34,7 @@ class Columns:
     """In which columns the data stand; `separator` divides several labels in one cell."""
 
     text: str = "text"
+    pair: str | None = None
     label: str = "label"
     separator: str | None = None
     tokens: str = "tokens"
@@ -37,14 +50,17 @@ class Columns:
 def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterator[LabelledText]:
     """Yield the labelled texts of files; raises DataError, with its place, for a row without.
 
-    The column of the text may also be called sentence, as in GLUE's SST-2.
+    Where there is no column "text", those of GLUE's sets are known too: one sentence, or a pair.
     """
     for row in _whole_rows(files):
-        glue = columns.text == "text" and "text" not in row.columns and "sentence" in row.columns
-        name = "sentence" if glue else columns.text
-        _need(row, {name: "--field", columns.label: "--label-field"})
-        labels = _labels(row, columns)
-        yield LabelledText(_filled(row, name), labels, row.place)
+        names = columns if columns.text in row.columns else _known_layout(row, columns)
+        needed = {names.text: "--field", names.label: "--label-field"}
+        _need(row, needed | ({names.pair: "--pair-field"} if names.pair else {}))
+        labels = _labels(row, names)
+        if names.label == "gold_label" and labels == (UNDECIDED,):
+            continue
+        second = _filled(row, names.pair) if names.pair else None
+        yield LabelledText(_filled(row, names.text), labels, row.place, second)
 
 
 def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[TaggedText]:
@@ -144,6 +160,18 @@ def tag_parts(tag: str, place: Place) -> tuple[str, str]:
     if not TAG.fullmatch(tag):
         raise DataError(f'{place}: "{tag}" is not a tag: expected O, B-LABEL or I-LABEL')
     return {"L": "E", "U": "S"}.get(prefix, prefix), kind
+
+
+def _known_layout(row: Row, columns: Columns) -> Columns:
+    """Return the columns of a well-known data set where none but the usual ones were asked for."""
+    usual = Columns()
+    if columns.text != usual.text or columns.pair:
+        return columns
+    for first, second, label in PAIR_LAYOUTS:
+        named = label if columns.label == usual.label else columns.label
+        if {first, second, named} <= row.columns.keys():
+            return replace(columns, text=first, pair=second, label=named)
+    return replace(columns, text="sentence") if "sentence" in row.columns else columns
 
 
 def _rows(files: Sequence[str]) -> Iterator[Row]:

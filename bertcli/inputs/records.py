@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 from bertcli.errors import DataError, RecordError
@@ -13,6 +14,7 @@ from bertcli.records import BadRecord, Place, Record
 
 QUESTION_OPTION = "--question-field"
 CONTEXT_OPTION = "--context-field"
+PAIR_OPTION = "--pair-field"
 
 
 def read_records(
@@ -40,7 +42,20 @@ def question_records(
     for number, row in enumerate(rows):
         if number == 0:
             _check_first(row, options)
-        yield _question_record(number, row, question_field, context_field)
+        found = _two_texts(number, row, (context_field, "context"), (question_field, "question"))
+        yield found if isinstance(found, BadRecord) else replace(found[0], question=found[1])
+
+
+def paired_records(
+    rows: Iterable[Row | BadRow], field: str, pair_field: str
+) -> Iterator[Record | BadRecord]:
+    """Yield a record per row with its text and its second text."""
+    options = {field: "--field", pair_field: PAIR_OPTION}
+    for number, row in enumerate(rows):
+        if number == 0:
+            _check_first(row, options)
+        found = _two_texts(number, row, (field, "text"), (pair_field, "second text"))
+        yield found if isinstance(found, BadRecord) else replace(found[0], second=found[1])
 
 
 def _rows(
@@ -88,17 +103,17 @@ def _text_record(number: int, row: Row | BadRow, field: str) -> Record | BadReco
     return Record(number, text, row.columns, row.place)
 
 
-def _question_record(
-    number: int, row: Row | BadRow, question_field: str, context_field: str
-) -> Record | BadRecord:
+def _two_texts(
+    number: int, row: Row | BadRow, first: tuple[str, str], second: tuple[str, str]
+) -> tuple[Record, str] | BadRecord:
+    """Return the record of one column's text, and another's; each with its part in the task."""
     if isinstance(row, BadRow):
         return BadRecord(number, row.error, {}, row.place)
     try:
-        question = text_of(row, question_field, "question")
-        context = text_of(row, context_field, "context")
+        other = text_of(row, *second)
+        return Record(number, text_of(row, *first), row.columns, row.place), other
     except RecordError as error:
         return BadRecord(number, str(error), row.columns, row.place)
-    return Record(number, context, row.columns, row.place, question)
 
 
 def _check_first(row: Row | BadRow, options: dict[str, str], bare_text: bool = False) -> None:

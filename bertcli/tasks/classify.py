@@ -13,11 +13,11 @@ from bertcli.engine.choices import Long
 from bertcli.engine.encoder import Encoder, Logits
 from bertcli.engine.pooling import weighted_mean
 from bertcli.engine.tokens import TextTokenizer, Tokens
-from bertcli.engine.windows import Window, frame_pair, ranges
+from bertcli.engine.windows import Window, frame_pair, pair_windows, ranges
 from bertcli.errors import RecordError
 from bertcli.records import Record
-from bertcli.results import ClassifyResult, LabelScore
-from bertcli.tasks.embed import Embed
+from bertcli.results import ClassifyResult, LabelScore, Reading
+from bertcli.tasks.embed import Embed, bare
 from bertcli.tasks.probabilities import sigmoid, softmax
 from bertcli.tasks.run import Plan, count_read
 
@@ -50,7 +50,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Classify:
-    """A fine-tuned classifier.
+    """A fine-tuned classifier of texts, or of pairs of them where records have a second text.
 
     Several windows are combined by the mean of their logits, weighted by their tokens; then comes
     the softmax or, with `multi_label`, each label's own sigmoid.
@@ -65,9 +65,12 @@ class Classify:
     long: Long = Long.WINDOW
 
     def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
-        """Return every text's windows."""
+        """Return the windows of every text, or pair of texts."""
+        single = [record for record in records if record.second is None]
         reader = Embed(self.encoder, self.tokenizer, self.window, long=self.long)
-        return reader.plan(records)
+        plans = iter(reader.plan(single))
+        pairs = iter(self._plan_pairs([one for one in records if one.second is not None]))
+        return [next(plans if record.second is None else pairs) for record in records]
 
     def reduce(self, output: Logits) -> Logits:
         """Return a window's logits as they are."""
@@ -78,6 +81,24 @@ class Classify:
         logits = weighted_mean(list(outputs), [len(window) for window in plan.windows])
         scores = sigmoid(logits) if self.multi_label else softmax(logits)
         return ClassifyResult(self.choice.of(self.labels, scores), plan.reading)
+
+    def _plan_pairs(self, records: Sequence[Record]) -> list[Plan | RecordError]:
+        firsts = self.tokenizer.ids([record.text for record in records])
+        seconds = self.tokenizer.ids([record.second or "" for record in records])
+        return [self._plan_pair(*pair) for pair in zip(firsts, seconds, strict=True)]
+
+    def _plan_pair(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Plan | RecordError:
+        frame, kind = self.tokenizer.frame, self.tokenizer.second_type
+        try:
+            windows = pair_windows(first, second, frame, kind, self.window, self.long)
+        except RecordError as error:
+            return error
+        tokens = len(first) + len(second)
+        shown = count_read(max(len(first), len(second)), windows)
+        whole = min(len(first), len(second))  # but for what `truncate` cut of it
+        seen = len(windows[0]) - frame.pair - (windows[0].end - windows[0].start)
+        cut = shown.cut_tokens + whole - seen
+        return Plan(windows, bare(first), Reading(tokens, len(windows), cut))
 
 
 @dataclass(frozen=True, slots=True)

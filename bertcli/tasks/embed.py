@@ -36,7 +36,7 @@ class Embed:
     def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
         """Return every text's windows."""
         found = self.tokenizer.ids([self.prompt + record.text for record in records])
-        return [self._plan_one(_bare(ids)) for ids in found]
+        return [self._plan_one(bare(ids)) for ids in found]
 
     def reduce(self, output: Logits) -> Logits:
         """Return hidden states (length, d) pooled to one vector (d,)."""
@@ -78,6 +78,6 @@ class Embed:
         return Plan(windows, tokens, count_read(len(tokens), windows))
 
 
-def _bare(ids: np.ndarray) -> Tokens:
+def bare(ids: np.ndarray) -> Tokens:
     """Return ids as tokens of which nobody will ask the offsets."""
     return Tokens(ids, np.empty((0, 2), np.int64), np.empty(0, np.int64))

@@ -63,7 +63,7 @@ def look_ahead(items: Iterable[Item]) -> Iterator[list[Record | BadRecord]]:
     for item in items:
         if not isinstance(item, Pause):
             group.append(item)
-            characters += len(item.text) if isinstance(item, Record) else 0
+            characters += len(item.text + (item.second or "")) if isinstance(item, Record) else 0
         full = len(group) >= LOOK_AHEAD_RECORDS or characters >= LOOK_AHEAD_CHARACTERS
         if group and (full or isinstance(item, Pause)):
             yield group

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bertcli.engine.choices import Long
 from bertcli.engine.tokens import TextTokenizer
-from bertcli.engine.windows import cuts, frame_text
-from bertcli.errors import DataError
+from bertcli.engine.windows import Window, cuts, frame_text, pair_windows
+from bertcli.errors import DataError, RecordError
 from bertcli.records import LabelledText
 from bertcli.train.examples import Example
 
@@ -63,10 +64,15 @@ def classify_examples(
     tokenizer: TextTokenizer,
     window: int,
 ) -> list[Example]:
-    """Return one example per window; every window of a long text learns the text's labels."""
+    """Return one example per window; every window of a long text learns the text's labels.
+
+    Pairs of two long texts are cut.
+    """
     number = {label: i for i, label in enumerate(labels)}
     examples = []
-    for text, ids in zip(texts, tokenizer.ids([one.text for one in texts]), strict=True):
+    firsts = tokenizer.ids([one.text for one in texts])
+    seconds = tokenizer.ids([one.second or "" for one in texts])
+    for text, first, second in zip(texts, firsts, seconds, strict=True):
         chosen = [number[label] for label in text.labels]
         target: NDArray[np.generic]
         if multi_label:
@@ -74,6 +80,34 @@ def classify_examples(
             target[chosen] = 1
         else:
             target = np.array(chosen[0], np.int64)
-        for start, end in cuts(len(ids), window - tokenizer.frame.single):
-            examples.append(Example(frame_text(ids, start, end, tokenizer.frame), target))
+        shown = (
+            _windows(first, tokenizer, window)
+            if text.second is None
+            else _pair_windows(first, second, tokenizer, window)
+        )
+        examples += [Example(one, target) for one in shown]
     return examples
+
+
+def are_pairs(texts: Sequence[LabelledText]) -> bool:
+    """Tell whether these are pairs; raises DataError where some are and some are not."""
+    kinds = {text.second is not None: text for text in texts}
+    if len(kinds) > 1:
+        raise DataError(f"{kinds[False].place}: one text, where {kinds[True].place} has a pair")
+    return True in kinds
+
+
+def _windows(ids: NDArray[np.int64], tokenizer: TextTokenizer, window: int) -> list[Window]:
+    frame = tokenizer.frame
+    spans = cuts(len(ids), window - frame.single)
+    return [frame_text(ids, start, end, frame) for start, end in spans]
+
+
+def _pair_windows(
+    first: NDArray[np.int64], second: NDArray[np.int64], tokenizer: TextTokenizer, window: int
+) -> Sequence[Window]:
+    pair = (first, second, tokenizer.frame, tokenizer.second_type, window)
+    try:
+        return pair_windows(*pair, Long.WINDOW)
+    except RecordError:
+        return pair_windows(*pair, Long.TRUNCATE)

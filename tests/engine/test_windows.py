@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bertcli.engine.choices import Long
 from bertcli.engine.tokens import Frame
-from bertcli.engine.windows import cuts, frame_pair, frame_text, ranges
+from bertcli.engine.windows import cuts, frame_pair, frame_text, pair_windows, ranges
 from bertcli.errors import RecordError
 
 FRAME = Frame((101,), (102,), (103,))
@@ -62,3 +62,44 @@ def test_the_frame_of_a_pair() -> None:
     assert window.ids.tolist() == [101, 7, 8, 102, 4, 5, 103]
     assert window.types.tolist() == [0, 0, 0, 0, 1, 1, 1]
     assert window.ids[window.first : window.first + 2].tolist() == [4, 5]
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(12, 40), st.sampled_from(Long))
+def test_pairs_of_texts(first: int, second: int, window: int, long: Long) -> None:
+    """No window is too long; read in windows, every token of both is seen; else that is told."""
+    one, two = np.arange(first), 1000 + np.arange(second)
+    room = window - FRAME.pair
+    try:
+        found = pair_windows(one, two, FRAME, 1, window, long)
+    except RecordError as error:
+        assert first + second > room
+        assert long is not Long.TRUNCATE
+        assert str(first) in str(error) or str(max(first, second)) in str(error)
+        return
+    seen = {int(token) for shown in found for token in shown.ids}
+    for shown in found:
+        assert len(shown) <= window
+        inside = shown.ids[shown.first : shown.first + shown.end - shown.start]
+        longer = two if second >= first else one
+        np.testing.assert_array_equal(inside, longer[shown.start : shown.end])
+        np.testing.assert_array_equal(shown.types[shown.ids >= 1000], 1)
+    if long is Long.TRUNCATE:
+        assert len(found) == 1
+        assert len(found[0]) == min(window, first + second + FRAME.pair)
+    else:
+        assert seen >= {*one.tolist(), *two.tolist()}
+
+
+def test_the_longer_of_two_texts_is_read_in_windows() -> None:
+    """The shorter one stands whole beside each of them, in its own place."""
+    long, short = np.arange(9), np.array([70, 71])
+    found = pair_windows(long, short, FRAME, 1, 9, Long.WINDOW)
+    assert [shown.ids.tolist() for shown in found] == [
+        [101, *range(at, at + 4), 102, 70, 71, 103] for at in (0, 3, 5)
+    ]
+    found = pair_windows(short, long, FRAME, 1, 9, Long.WINDOW)
+    assert found[0].ids.tolist() == [101, 70, 71, 102, 0, 1, 2, 3, 103]
+    with pytest.raises(RecordError, match="9 and 9 tokens"):
+        pair_windows(long, long, FRAME, 1, 9, Long.WINDOW)
+    (cut,) = pair_windows(long, long, FRAME, 1, 9, Long.TRUNCATE)
+    assert cut.ids.tolist() == [101, 0, 1, 2, 102, 0, 1, 2, 103]

@@ -316,3 +316,63 @@ def test_colas_rows_have_no_header(tmp_path: Path) -> None:
         ("They drank the pub.", ("0",)),
     ]
     assert [one.place.line for one in found] == [1, 2]
+
+
+HEADERS = {
+    "MRPC": ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"),
+    "QQP": ("id", "qid1", "qid2", "question1", "question2", "is_duplicate"),
+    "QNLI": ("index", "question", "sentence", "label"),
+    "RTE": ("index", "sentence1", "sentence2", "label"),
+    "MNLI": ("index", "promptID", "pairID", "genre", "sentence1", "sentence2", "gold_label"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_glues_pairs_are_read_as_they_come(name: str, tmp_path: Path) -> None:
+    """Their columns have many names, and a quote at a cell's start is nothing but a quote."""
+    header = HEADERS[name]
+    firsts = {"sentence1", "question", "question1", "#1 String"}
+    labels = {"label", "gold_label", "is_duplicate", "Quality"}
+    cells = {"first": ['"So it is, he said.', "plain"], "second": ['He " said.', '"plain"']}
+
+    def cell(column: str, row: int) -> str:
+        if column in labels:
+            return f"label {row}"
+        if column in firsts:
+            return cells["first"][row]
+        return cells["second"][row] if "#2 S" in column or "sentence" in column else "7"
+
+    def second(column: str, row: int) -> str:
+        return cells["second"][row] if column == "question2" else cell(column, row)
+
+    path = tmp_path / "train.tsv"
+    lines = ["\t".join(header), *("\t".join(second(c, r) for c in header) for r in (0, 1))]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    found = list(read_labelled([str(path)]))
+    assert [(one.text, one.second) for one in found] == list(zip(*cells.values(), strict=True))
+    assert [one.labels for one in found] == [("label 0",), ("label 1",)]
+
+
+def test_a_table_of_ones_own_keeps_its_quotes(tmp_path: Path) -> None:
+    """Only GLUE's headers turn them off."""
+    path = tmp_path / "mine.tsv"
+    path.write_text('text\tlabel\n"a\tb"\tone\n')
+    (found,) = read_labelled([str(path)])
+    assert found.text == "a\tb"
+
+
+def test_a_second_column_makes_pairs(write: Write) -> None:
+    """By name; and pairs on which nobody agreed are left out, as SNLI has them."""
+    rows = [{"text": "a", "other": "b", "label": "x"}]
+    (found,) = read_labelled([write("a.jsonl", rows)], Columns(pair="other"))
+    assert (found.text, found.second, found.labels) == ("a", "b", ("x",))
+    with pytest.raises(DataError, match=r'no column "others".*--pair-field'):
+        list(read_labelled(["a.jsonl"], Columns(pair="others")))
+    with pytest.raises(DataError, match="empty"):
+        none = [{"text": "a", "other": " ", "label": "x"}]
+        list(read_labelled([write("b.jsonl", none)], Columns(pair="other")))
+    undecided = [
+        {"sentence1": "a", "sentence2": "b", "gold_label": label} for label in ("-", "neutral")
+    ]
+    (kept,) = read_labelled([write("c.jsonl", undecided)])
+    assert kept.labels == ("neutral",)

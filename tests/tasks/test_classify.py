@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from bertcli.engine.choices import Long
 from bertcli.engine.families import Head
+from bertcli.records import Record
+from bertcli.results import Reading
 from bertcli.tasks.classify import (
     TEMPERATURE,
     Choice,
@@ -50,6 +53,44 @@ def test_parity_with_the_pipeline(model_type: str, multi_label: bool, tiny_check
         expected = {one["label"]: one["score"] for one in theirs}
         assert scores_of(ours) == pytest.approx(expected, abs=1e-5)
         assert list(scores_of(ours)) == [one["label"] for one in theirs]
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "roberta"])
+def test_pairs_have_parity_with_the_pipeline(model_type: str, tiny_checkpoint: Any) -> None:
+    """Of a record's two texts, between the model's own special tokens and with its types."""
+    from transformers import pipeline
+
+    folder = tiny_checkpoint(model_type, SEQUENCE)
+    pipe = pipeline("text-classification", str(folder), top_k=None)
+    task = Classify(*loaded(folder, SEQUENCE), labels_of(folder), choice=Choice(None))
+    pairs = list(pairwise(sentence[:12] for sentence in SENTENCES))
+    paired = [Record(i, one, second=two) for i, (one, two) in enumerate(pairs)]
+    alone = Record(len(paired), SENTENCES[0])
+    found = results(task, [*paired, alone])
+    theirs = pipe([{"text": one, "text_pair": two} for one, two in pairs])
+    for ours, expected in zip(found, [*theirs, *pipe([SENTENCES[0]])], strict=True):
+        wanted = {one["label"]: one["score"] for one in expected}
+        assert scores_of(ours) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_long_pair_tells_what_was_read_and_cut(tiny_checkpoint: Any) -> None:
+    """All of it in windows; with `truncate` the tokens beyond are counted, of both texts."""
+    folder = tiny_checkpoint("bert", SEQUENCE)
+    task = Classify(*loaded(folder, SEQUENCE), labels_of(folder))
+    pairs = [(LONG, "the cat"), ("the cat", LONG), (LONG, LONG)]
+    paired = [Record(i, one, second=two) for i, (one, two) in enumerate(pairs)]
+    count = [len(ids) for ids in task.tokenizer.ids([LONG, "the cat"])]
+    first, second, refused = list(answers(task, paired))
+    for one in (first, second):
+        assert one.result is not None
+        assert one.result.reading == Reading(sum(count), one.result.reading.windows)
+        assert one.result.reading.windows > 1
+    assert "the two texts have" in (refused.error or "")
+    room = task.window - task.tokenizer.frame.pair
+    for one in answers(replace(task, long=Long.TRUNCATE), paired):
+        assert one.result is not None
+        tokens = one.result.reading.tokens
+        assert one.result.reading == Reading(tokens, 1, tokens - room)
 
 
 @pytest.mark.parametrize("multi_label", [False, True])

@@ -247,6 +247,58 @@ def test_several_labels_are_learned_each_by_itself(
     assert json.loads(capsys.readouterr().out)["accuracy"] == 1
 
 
+# --- pairs of texts --------------------------------------------------------------------------
+
+PAIRED = [
+    {"text": f"the {one}", "other": f"the {two}", "label": "same" if one == two else "different"}
+    for one in ("cat", "dog", "water")
+    for two in ("cat", "dog", "water", one, one)
+] * 3
+
+
+def test_pairs_are_learned_and_told_from_texts(
+    run: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither text alone has the label; trained, measured and answered by two columns."""
+    data = written(PAIRED, tmp_path / "pairs.jsonl")
+    more = ("--pair-field", "other", "--valid", data, "--method", "full", "--learning-rate", 3e-3)
+    ran = run("classify", "--epochs", 25, *more, rows=PAIRED)
+    assert ran.code == 0, ran.err
+    assert "45 pairs of texts" in ran.err
+    capsys.readouterr()
+    assert main(["eval", "classify", str(data), "-m", "out", "--pair-field", "other"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] > 0.95
+    command = ["classify", "-m", "out", "-f", "text"]
+    assert main([*command, "-i", str(data), "--pair-field", "other"]) == 0
+    given = capsys.readouterr().out.split()
+    assert np.mean([a == b["label"] for a, b in zip(given, PAIRED, strict=True)]) > 0.95
+    assert main([*command, "the cat", "the dog", "--pair", "the cat"]) == 0
+    assert capsys.readouterr().out.split() == ["same", "different"]
+    for wrong in (["the cat"], ["-i", str(data)]):
+        assert main([*command, *wrong]) == 2
+        assert "was trained on pairs" in capsys.readouterr().err
+    assert main(["eval", "classify", str(data), "-m", "out"]) == 2
+    assert main(["threshold", "fit", str(data), "-m", "out", "--pair-field", "other"]) == 0
+
+
+def test_pairs_are_refused_where_they_cannot_be_read(
+    run: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A linear head, zero-shot labels, and texts among pairs."""
+    ran = run("classify", "--pair-field", "other", "--method", "head", rows=PAIRED)
+    assert (ran.code, "not pairs" in ran.err) == (2, True)
+    mixed = [{"sentence1": "a", "sentence2": "b", "label": "x"}] * 9
+    mixed.append({"text": "a", "label": "y"})
+    ran = run("classify", rows=mixed)
+    assert ran.code == 1
+    assert "train.jsonl:10: one text, where" in ran.err
+    capsys.readouterr()
+    assert main(["classify", "a", "--pair", "b", "--labels", "x,y"]) == 2
+    assert "need a checkpoint that was trained on pairs" in capsys.readouterr().err
+    assert main(["classify", "--pair", "b", "-i", "x.csv"]) == 2
+    assert "--pair-field" in capsys.readouterr().err
+
+
 # --- a run that is interrupted ---------------------------------------------------------------
 
 

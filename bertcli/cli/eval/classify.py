@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertcli.cli.classify import TEMPLATE, classify_task, read_labels
+from bertcli.cli.classify import TEMPLATE, check_pairs, classify_task, read_labels
 from bertcli.cli.eval.report import (
     Data,
     EvalFlags,
@@ -22,7 +22,7 @@ from bertcli.cli.eval.report import (
     write_errors,
 )
 from bertcli.cli.label_names import label_map
-from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,11 +35,7 @@ def classify(
     files: Data,
     model: ModelFlags,
     flags: EvalFlags,
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
-    label_field: Annotated[str, typer.Option(help="Column of the right label.")] = "label",
-    label_sep: Annotated[
-        str | None, typer.Option(help="What divides several labels in one cell.")
-    ] = None,
+    labelled: LabelledFlags,
     labels: Annotated[
         str | None, typer.Option(help="Zero-shot labels, as classify takes them.")
     ] = None,
@@ -67,13 +63,12 @@ def classify(
     """
     from bertcli.evaluate.classify import measure_classify
     from bertcli.evaluate.intervals import mean_difference
-    from bertcli.inputs.labelled import Columns, read_labelled
+    from bertcli.inputs.labelled import read_labelled
     from bertcli.outputs.plot import check_plot, draw_confusion
 
     if plot:
         check_plot(plot)
-    columns = Columns(text=field, label=label_field, separator=label_sep)
-    texts = some(read_labelled(files, columns), "text")
+    texts = some(read_labelled(files, labelled.columns), "text")
     named, names = read_labels(labels, labels_file), label_map(map_labels)
     several = any(len(text.labels) != 1 for text in texts)
     if several and plot:
@@ -81,6 +76,7 @@ def classify(
 
     def measured(chosen: ModelFlags) -> tuple[str, ClassifyScore]:
         made = classify_task(chosen, named, template, several)
+        check_pairs(made, any(text.second is not None for text in texts))
         own = {} if named else made.checkpoint.thresholds
         score = measure_classify(made.task, texts, made.labels, several, names, own)
         return made.checkpoint.name, score
@@ -137,6 +133,7 @@ def _errors(texts: Sequence[LabelledText], score: ClassifyScore) -> list[dict[st
         texts, score.right, score.given, score.probabilities, strict=True
     ):
         if not right:
-            found = {"text": text.text, "labels": list(text.labels), "given": sorted(given)}
+            pair = {} if text.second is None else {"second": text.second}
+            found = {"text": text.text, **pair, "labels": list(text.labels), "given": sorted(given)}
             rows.append(found | {"score": float(row.max()), "place": str(text.place)})
     return rows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import warn
 from bertcli.cli.train.run import (
     Data,
@@ -38,11 +38,7 @@ def classify(
     output: Output,
     flags: TrainFlags,
     how: ExampleFlags,
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
-    label_field: Annotated[str, typer.Option(help="Column of the label.")] = "label",
-    label_sep: Annotated[
-        str | None, typer.Option(help="What divides several labels in one cell.")
-    ] = None,
+    labelled: LabelledFlags,
     balance: Annotated[bool, typer.Option("--balance", help="Weigh rare labels up.")] = False,
 ) -> None:
     """Train a classifier on labelled texts.
@@ -51,15 +47,17 @@ def classify(
     bertcli train classify reviews.csv -o my-classifier
     bertcli train classify train.jsonl --valid dev.jsonl -o my-classifier --epochs 5
     bertcli train classify few.csv --method head -o my-classifier
+    bertcli train classify RTE/train.tsv --valid RTE/dev.tsv -o my-nli
     bertcli train classify tickets.csv --label-field tags --label-sep ";" -o my-tagger
     """
     from bertcli.checkpoints.load import load_tokenizer
     from bertcli.checkpoints.resolve import ModelChoice, resolve
-    from bertcli.engine.families import Head
+    from bertcli.engine.families import TEXT_PAIRS, Head
     from bertcli.evaluate.classify import measure_classify
-    from bertcli.inputs.labelled import Columns, read_labelled
+    from bertcli.inputs.labelled import read_labelled
     from bertcli.tasks.classify import Choice, Classify
     from bertcli.train.classify import (
+        are_pairs,
         check_labels,
         class_weights,
         classify_examples,
@@ -71,20 +69,22 @@ def classify(
     from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
 
-    columns = Columns(text=field, label=label_field, separator=label_sep)
     texts, valid = held_out(
-        list(read_labelled(data, columns)),
-        list(read_labelled(how.valid, columns)) if how.valid else None,
+        list(read_labelled(data, labelled.columns)),
+        list(read_labelled(how.valid, labelled.columns)) if how.valid else None,
         how.valid_split,
         lambda one: one.labels,
         flags.seed,
     )
     labels = label_set(texts)
     check_labels(valid, labels)
-    multi = is_multi_label([*texts, *valid])
+    multi, pairs = is_multi_label([*texts, *valid]), are_pairs([*texts, *valid])
+    if pairs and flags.method is Method.HEAD:
+        raise UsageError("--method head reads one text, not pairs: use lora or full")
     if multi and how.smoothing:
         raise UsageError("--smoothing: for one label a text only, not for several")
-    warn(f"{len(texts):,} texts, {len(valid):,} held out, labels: {', '.join(labels)}")
+    kind = "pairs of texts" if pairs else "texts"
+    warn(f"{len(texts):,} {kind}, {len(valid):,} held out, labels: {', '.join(labels)}")
     if flags.method is Method.HEAD:
         if flags.plot or flags.tensorboard:
             raise UsageError("--plot, --tensorboard: a head is fitted at once and has no curves")
@@ -101,6 +101,7 @@ def classify(
         flags.dropout,
         flags.seed,
         problem_type=problem,
+        **({TEXT_PAIRS: True} if pairs else {}),
     )
     window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
     task = Classify(model, tokenizer, window, labels, multi, Choice(None))
@@ -122,7 +123,7 @@ def classify(
             "text-classification",
             "bertcli train classify",
             f"Labels: {', '.join(labels)}.",
-            f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
+            f"{len(texts):,} {kind} from {named_files(data)}, {len(valid):,} held out.",
             recipe_text(flags, how, last),
             scores,
             library(flags),
