@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,12 @@ class Weighing:
 
     labels: NDArray[np.float32] | None = None
     smoothing: float = 0.0
+
+
+def bytes_of(examples: Iterable[Example]) -> Iterator[bytes]:
+    """Yield everything that a model sees of examples, by which they are known again."""
+    for one in examples:
+        yield from (one.window.ids.tobytes(), one.window.types.tobytes(), one.target.tobytes())
 
 
 def schedule(

@@ -169,6 +169,7 @@ def _save(
     saved: dict[str, Any] = {name: getattr(state, name) for name in _State.__slots__}
     saved["parameters"] = [parameter.detach() for parameter in parameters]
     saved["optimizers"] = optimizers.state()
+    saved["random"] = torch.get_rng_state()
     torch.save(saved, partial)
     partial.replace(path)
 
@@ -185,4 +186,5 @@ def _restore(path: Path, parameters: list[nn.Parameter], optimizers: Optimizers)
         optimizers.restore(saved["optimizers"])
     except ValueError as error:
         raise DataError(f"{path}: of a run with another --optimizer") from error
+    torch.set_rng_state(saved["random"])  # dropout goes on where it was
     return _State(**{name: saved[name] for name in _State.__slots__})

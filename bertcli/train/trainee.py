@@ -122,6 +122,7 @@ class Trainee(nn.Module):
             self.peft = go_on_with_lora(plain, checkpoint.adapter.folder, modules)
         elif rank:
             self.peft = add_lora(plain, rank, modules)
+        self.rank = self.peft.peft_config["default"].r if self.peft else None
         self.plain = plain
         self.settings = config
         self._token_types = getattr(plain.config, "type_vocab_size", 0) > 1

@@ -316,12 +316,13 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, target: str, after: int) -> None:
     monkeypatch.setattr(target, called)
 
 
+@pytest.mark.parametrize("dropout", [0, 0.2])
 @pytest.mark.parametrize("task", HEADS)
 def test_a_killed_run_ends_like_an_unbroken_one(
-    task: str, run: Train, monkeypatch: pytest.MonkeyPatch
+    task: str, dropout: float, run: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the middle of a step, a run goes on from its last measurement to the same end."""
-    more = ("--epochs", 3, "--evaluations", 1, "--learning-rate", 1e-2)
+    more = ("--epochs", 3, "--evaluations", 1, "--learning-rate", 1e-2, "--dropout", dropout)
     assert run(task, *more, output="whole").code == 0
     with monkeypatch.context() as patch:
         interrupt(patch, "bertcli.train.examples.head_loss", 6)
@@ -361,6 +362,22 @@ def test_a_run_is_gone_on_with_only_when_asked(run: Train, monkeypatch: pytest.M
     again = run("classify")
     assert again.code == 2
     assert "an unfinished run: --resume goes on" in again.err
+
+
+def test_a_run_is_gone_on_with_as_it_was_begun(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other data or options would end as neither run would have; it is told, and costs nothing."""
+    with monkeypatch.context() as patch:
+        interrupt(patch, "bertcli.cli.train.watch.note_scores", 1)
+        assert run("classify").code == 130
+    others = [
+        run("classify", "--resume", "--learning-rate", 1e-2),
+        run("classify", "--resume", "--balance"),
+        run("classify", "--resume", rows=[one | {"text": "the"} for one in CLASSIFIED]),
+    ]
+    for other in others:
+        assert other.code == 2
+        assert "the unfinished run had other data or options" in other.err
+    assert run("classify", "--resume", "--minutes", 5, "--plot", "curve.svg").code == 0
 
 
 @pytest.mark.parametrize("how", ["lora", "full"])

@@ -11,25 +11,25 @@ import typer
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import warn
 from bertcli.cli.train.run import (
+    About,
     Data,
     ExampleFlags,
     Method,
     Output,
     TrainFlags,
-    finish,
+    Training,
     held_out,
-    library,
     lora_rank,
     named_files,
-    recipe_text,
-    train_on_examples,
     work_folder,
 )
 from bertcli.cli.train.watch import note_scores
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from bertcli.evaluate.classify import ClassifyScore
     from bertcli.records import LabelledText
+    from bertcli.train.loop import Scores
 
 
 @grouped
@@ -65,8 +65,6 @@ def classify(
         label_set,
     )
     from bertcli.train.examples import Weighing
-    from bertcli.train.loop import Scores
-    from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
 
     texts, valid = held_out(
@@ -107,28 +105,24 @@ def classify(
     task = Classify(model, tokenizer, window, labels, multi, Choice(None))
 
     def measure() -> Scores:
-        score = measure_classify(task, valid, labels, multi)
-        if multi:
-            return {"micro F1": score.micro_f1, "macro F1": score.macro_f1}
-        return {"accuracy": score.accuracy, "macro F1": score.macro_f1}
+        return _scores(measure_classify(task, valid, labels, multi), multi)
 
     weights = class_weights(texts, labels, multi) if balance else None
     examples = classify_examples(texts, labels, multi, tokenizer, window)
-    with work_folder(output, flags.resume) as work:
-        weighing = Weighing(weights, how.smoothing)
-        last = train_on_examples(model, examples, measure, flags, how, work, weighing)
-        scores = measure()
-        card = Card(
-            checkpoint.name,
-            "text-classification",
-            "bertcli train classify",
-            f"Labels: {', '.join(labels)}.",
-            f"{len(texts):,} {kind} from {named_files(data)}, {len(valid):,} held out.",
-            recipe_text(flags, how, last),
-            scores,
-            library(flags),
-        )
-        finish(model, checkpoint, output, card, flags)
+    about = About(
+        "text-classification",
+        "bertcli train classify",
+        f"Labels: {', '.join(labels)}.",
+        f"{len(texts):,} {kind} from {named_files(data)}, {len(valid):,} held out.",
+    )
+    training = Training(model, checkpoint, measure, flags, how, output, about)
+    training.on_examples(examples, Weighing(weights, how.smoothing))
+
+
+def _scores(score: ClassifyScore, multi_label: bool) -> Scores:
+    if multi_label:
+        return {"micro F1": score.micro_f1, "macro F1": score.macro_f1}
+    return {"accuracy": score.accuracy, "macro F1": score.macro_f1}
 
 
 def _train_head(
@@ -157,8 +151,7 @@ def _train_head(
         targets = one_hot([one.labels for one in texts], labels)
         weight, bias = fit_head(vectors, targets, multi, balance)
         task = ClassifyByVector(embed, labels, weight, multi, Choice(None), bias)
-        score = measure_classify(task, valid, labels, multi)
-        scores = {"accuracy": score.accuracy, "macro F1": score.macro_f1}
+        scores = _scores(measure_classify(task, valid, labels, multi), multi)
         note_scores(scores)
         card = Card(
             checkpoint.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -9,18 +10,15 @@ import typer
 from bertcli.cli.options import grouped
 from bertcli.cli.recipe import warn
 from bertcli.cli.train.run import (
+    About,
     Data,
     ExampleFlags,
     Output,
     TrainFlags,
-    finish,
+    Training,
     held_out,
-    library,
     lora_rank,
     named_files,
-    recipe_text,
-    train_by_schedule,
-    work_folder,
 )
 from bertcli.errors import UsageError
 
@@ -62,7 +60,6 @@ def embed(
     )
     from bertcli.train.examples import schedule
     from bertcli.train.loop import Scores
-    from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
 
     if how.smoothing:
@@ -101,16 +98,12 @@ def embed(
     steps = schedule(lengths, how.batch_tokens, how.epochs, flags.seed)
     loss = scored_loss() if scored else pairs_loss()
     step_loss = embedding_loss(model, windows, unit_scores(pairs), pooling, steps, loss)
-    with work_folder(output, flags.resume) as work:
-        last = train_by_schedule(model, step_loss, measure, len(steps), flags, how, work)
-        card = Card(
-            checkpoint.name,
-            "sentence-similarity",
-            "bertcli train embed",
-            f"Embeds texts; pooling by {pooling.value}.",
-            f"{len(pairs):,} pairs from {named_files(data)}, {len(valid):,} held out.",
-            recipe_text(flags, how, last),
-            measure(),
-            library(flags),
-        )
-        finish(model, checkpoint, output, card, flags)
+    about = About(
+        "sentence-similarity",
+        "bertcli train embed",
+        f"Embeds texts; pooling by {pooling.value}.",
+        f"{len(pairs):,} pairs from {named_files(data)}, {len(valid):,} held out.",
+    )
+    seen = (one.ids.tobytes() for pair in windows for one in pair)
+    training = Training(model, checkpoint, measure, flags, how, output, about)
+    training.by_schedule(step_loss, len(steps), chain(seen, [unit_scores(pairs).tobytes()]))

@@ -13,7 +13,9 @@ from bertcli.cli.train.run import (
     Method,
     Output,
     TrainFlags,
+    check_same_run,
     finish,
+    learning_rate,
     library,
     lora_rank,
     named_files,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from bertcli.train.blocks import MaskRates, Vocabulary
     from bertcli.train.loop import Progress, Scores, Settings
     from bertcli.train.save import Card
+    from bertcli.train.trainee import Trainee
 
 HELD_OUT = 0.01
 RATES = {Method.LORA: 2e-3, Method.FULL: 5e-4}
@@ -84,7 +87,7 @@ def fill_mask(
         steps=steps,
         minutes=flags.minutes,
         optimizer=optimizer_of(flags.optimizer),
-        learning_rate=flags.learning_rate or RATES[flags.method],
+        learning_rate=learning_rate(flags),
         evaluate_every=evaluate_every,
         patience=flags.patience,
         seed=flags.seed,
@@ -92,6 +95,8 @@ def fill_mask(
     if block > checkpoint.window:
         raise UsageError(f"--block {block}: the model reads {checkpoint.window} tokens at once")
     with work_folder(output, flags.resume) as work:
+        own = (steps, block, batch_tokens, mask_rate, replace)
+        check_same_run(work, flags, None, [repr(own).encode()])
         content = block - tokenizer.frame.single
         blocks, held_out = _blocks(corpus, valid, field, tokenizer, content, work)
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
@@ -103,7 +108,7 @@ def fill_mask(
         scores = measure(model, held_out, vocabulary)
         note_scores(scores)
         step_tokens = batch_blocks * block
-        card = _card(checkpoint, corpus, settings, flags, rates, step_tokens, last, scores)
+        card = _card(model, checkpoint, corpus, settings, flags, rates, step_tokens, last, scores)
         finish(model, checkpoint, output, card, flags)
 
 
@@ -156,6 +161,7 @@ def _blocks(
 
 
 def _card(
+    model: Trainee,
     base: Checkpoint,
     corpus: list[str],
     settings: Settings,
@@ -174,7 +180,7 @@ def _card(
         "bertcli train fill-mask",
         "Fills masked words.",
         f"{named_files(corpus)}; {steps * step_tokens:,} tokens were gone through.",
-        f"{what_trains(flags)}, {steps:,} steps of {step_tokens:,} tokens, {settings.optimizer}, "
+        f"{what_trains(model)}, {steps:,} steps of {step_tokens:,} tokens, {settings.optimizer}, "
         f"learning rate {settings.learning_rate:g} with warm-up and linear decay, dropout "
         f"{flags.dropout:g}; {rates.select:.0%} of the tokens predicted, of which {rates.mask:.0%} "
         f"shown as the mask and {rates.random:.0%} as a random token; measured with 15 % of the "

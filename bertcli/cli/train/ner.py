@@ -9,18 +9,15 @@ import typer
 from bertcli.cli.options import grouped
 from bertcli.cli.recipe import warn
 from bertcli.cli.train.run import (
+    About,
     Data,
     ExampleFlags,
     Output,
     TrainFlags,
-    finish,
+    Training,
     held_out,
-    library,
     lora_rank,
     named_files,
-    recipe_text,
-    train_on_examples,
-    work_folder,
 )
 from bertcli.errors import UsageError
 
@@ -65,7 +62,6 @@ def ner(
     from bertcli.train.examples import Weighing
     from bertcli.train.loop import Scores
     from bertcli.train.ner import check_tags, ner_examples, tag_set
-    from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
 
     columns = Columns(tokens=tokens_field, tags=tags_field)
@@ -97,18 +93,11 @@ def ner(
 
     rng = np.random.default_rng(flags.seed) if told else None
     examples = ner_examples(texts, tags, tokenizer, window, rng)
-    with work_folder(output, flags.resume) as work:
-        weighing = Weighing(smoothing=how.smoothing)
-        last = train_on_examples(model, examples, measure, flags, how, work, weighing)
-        scores = measure()
-        card = Card(
-            checkpoint.name,
-            "token-classification",
-            "bertcli train ner",
-            f"Tags: {', '.join(tags)}.",
-            f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
-            recipe_text(flags, how, last),
-            scores,
-            library(flags),
-        )
-        finish(model, checkpoint, output, card, flags)
+    about = About(
+        "token-classification",
+        "bertcli train ner",
+        f"Tags: {', '.join(tags)}.",
+        f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
+    )
+    training = Training(model, checkpoint, measure, flags, how, output, about)
+    training.on_examples(examples, Weighing(smoothing=how.smoothing))

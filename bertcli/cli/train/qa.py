@@ -9,18 +9,15 @@ import typer
 from bertcli.cli.options import grouped
 from bertcli.cli.recipe import warn
 from bertcli.cli.train.run import (
+    About,
     Data,
     ExampleFlags,
     Output,
     TrainFlags,
-    finish,
+    Training,
     held_out,
-    library,
     lora_rank,
     named_files,
-    recipe_text,
-    train_on_examples,
-    work_folder,
 )
 from bertcli.errors import UsageError
 
@@ -56,7 +53,6 @@ def qa(
     from bertcli.train import qa as lessons
     from bertcli.train.examples import Weighing
     from bertcli.train.loop import Scores
-    from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
     from bertcli.train.unanswerable import unanswerable as make_unanswerable
 
@@ -90,18 +86,12 @@ def qa(
         return {"F1": f1, "exact match": exact, "threshold": threshold}
 
     examples = lessons.qa_examples([*questions, *made], tokenizer, min(window, WINDOW))
-    with work_folder(output, flags.resume) as work:
-        last = train_on_examples(model, examples, measure, flags, how, work, Weighing())
-        scores = measure()
-        card = Card(
-            checkpoint.name,
-            "question-answering",
-            "bertcli train qa",
-            "Answers word for word, and says where a context has none.",
-            f"{len(questions) + len(made):,} questions from {named_files(data)}, {without:,} of "
-            f"them without an answer, {len(valid):,} held out.",
-            recipe_text(flags, how, last),
-            scores,
-            library(flags),
-        )
-        finish(model, checkpoint, output, card, flags)
+    about = About(
+        "question-answering",
+        "bertcli train qa",
+        "Answers word for word, and says where a context has none.",
+        f"{len(questions) + len(made):,} questions from {named_files(data)}, {without:,} of "
+        f"them without an answer, {len(valid):,} held out.",
+    )
+    training = Training(model, checkpoint, measure, flags, how, output, about)
+    training.on_examples(examples, Weighing())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -29,6 +31,20 @@ if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
 
 RATES = {"lora": 1e-3, "full": 1e-4}
+FREE_OPTIONS = frozenset(
+    {
+        "offline",
+        "minutes",
+        "plot",
+        "tensorboard",
+        "resume",
+        "debug",
+        "merge",
+        "valid",
+        "valid_split",
+    }
+)
+"""What a resumed run may ask for otherwise, or what shows in its data."""
 
 Data = Annotated[list[str], typer.Argument(help="Files, globs or folders with training data.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder of the new checkpoint.")]
@@ -117,7 +133,7 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
 
 def learning_rate(flags: TrainFlags) -> float:
     """Return the highest learning rate."""
-    return flags.learning_rate or RATES[flags.method.value]
+    return RATES[flags.method.value] if flags.learning_rate is None else flags.learning_rate
 
 
 def lora_rank(flags: TrainFlags) -> int | None:
@@ -174,51 +190,100 @@ def held_out(
     return parts
 
 
-def train_on_examples(
-    model: Trainee,
-    examples: Sequence[Example],
-    measure: Callable[[], Scores],
-    flags: TrainFlags,
-    how: ExampleFlags,
-    work: Path,
-    weighing: Weighing,
-) -> Progress | None:
-    """Train on labelled examples; the model is then the best of those that were measured."""
-    from bertcli.train.examples import schedule, supervised_loss
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a model card says of a training: the hub's name of the task, the command, the data."""
 
-    if not examples:
-        raise DataError("nothing to learn from: no row has text that the model can read")
-    lengths = [len(one.window) for one in examples]
-    steps = schedule(lengths, how.batch_tokens, how.epochs, flags.seed)
-    warn(f"{len(examples):,} windows, {sum(lengths):,} tokens, {len(steps):,} steps")
-    loss = supervised_loss(model, examples, steps, weighing)
-    return train_by_schedule(model, loss, measure, len(steps), flags, how, work)
+    task: str
+    command: str
+    learnt: str
+    data: str
 
 
-def train_by_schedule(
-    model: Trainee,
-    step_loss: Callable[[int], tuple[Tensor, int]],
-    measure: Callable[[], Scores],
-    steps: int,
-    flags: TrainFlags,
-    how: ExampleFlags,
-    work: Path,
-) -> Progress | None:
-    """Train for so many steps, measured several times an epoch; the best model is kept."""
-    from bertcli.train.loop import Settings
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training by the epoch, from the first step to the checkpoint on disk.
 
-    per_epoch = max(1, round(steps / max(how.epochs, 1)))
-    settings = Settings(
-        steps=steps,
-        minutes=flags.minutes,
-        optimizer=optimizer_of(flags.optimizer),
-        learning_rate=learning_rate(flags),
-        evaluate_every=max(1, per_epoch // how.evaluations),
-        keep_best=True,
-        patience=flags.patience,
-        seed=flags.seed,
+    The model is measured several times an epoch, and the best one is written.
+    """
+
+    model: Trainee
+    base: Checkpoint
+    measure: Callable[[], Scores]
+    flags: TrainFlags
+    how: ExampleFlags
+    output: Path
+    about: About
+
+    def on_examples(self, examples: Sequence[Example], weighing: Weighing) -> None:
+        """Train on labelled examples."""
+        from bertcli.train.examples import bytes_of, schedule, supervised_loss
+
+        if not examples:
+            raise DataError("nothing to learn from: no row has text that the model can read")
+        lengths = [len(one.window) for one in examples]
+        steps = schedule(lengths, self.how.batch_tokens, self.how.epochs, self.flags.seed)
+        warn(f"{len(examples):,} windows, {sum(lengths):,} tokens, {len(steps):,} steps")
+        loss = supervised_loss(self.model, examples, steps, weighing)
+        weights = [] if weighing.labels is None else [weighing.labels.tobytes()]
+        self.by_schedule(loss, len(steps), chain(bytes_of(examples), weights))
+
+    def by_schedule(
+        self, step_loss: Callable[[int], tuple[Tensor, int]], steps: int, data: Iterable[bytes]
+    ) -> None:
+        """Train for so many steps; `data` is what they are made of, to know it again."""
+        from bertcli.train.loop import Settings
+        from bertcli.train.save import Card
+
+        flags, how = self.flags, self.how
+        per_epoch = max(1, round(steps / max(how.epochs, 1)))
+        settings = Settings(
+            steps=steps,
+            minutes=flags.minutes,
+            optimizer=optimizer_of(flags.optimizer),
+            learning_rate=learning_rate(flags),
+            evaluate_every=max(1, per_epoch // how.evaluations),
+            keep_best=True,
+            patience=flags.patience,
+            seed=flags.seed,
+        )
+        with work_folder(self.output, flags.resume) as work:
+            check_same_run(work, flags, how, data)
+            last = run(self.model, step_loss, self.measure, settings, flags, work)
+            about = self.about
+            card = Card(
+                self.base.name,
+                about.task,
+                about.command,
+                about.learnt,
+                about.data,
+                recipe_text(self.model, flags, how, last),
+                self.measure(),
+                library(flags),
+            )
+            finish(self.model, self.base, self.output, card, flags)
+
+
+def check_same_run(
+    work: Path, flags: TrainFlags, how: ExampleFlags | None, data: Iterable[bytes] = ()
+) -> None:
+    """Raise UsageError where an unfinished run had other data, or options that change the result.
+
+    What was asked for is noted in the folder of the run, so that it is known again.
+    """
+    options = {**asdict(flags), **(asdict(how) if how else {})}
+    digest = hashlib.sha256(
+        repr([(name, options[name]) for name in sorted(options.keys() - FREE_OPTIONS)]).encode()
     )
-    return run(model, step_loss, measure, settings, flags, work)
+    for part in data:
+        digest.update(part)
+    note = work / "asked-for.sha256"
+    if note.is_file() and note.read_text(encoding="utf-8") != digest.hexdigest():
+        raise UsageError(
+            f"{work.parent}: the unfinished run had other data or options; "
+            "resume it with the same ones, or give another -o"
+        )
+    note.write_text(digest.hexdigest(), encoding="utf-8")
 
 
 def run(
@@ -248,19 +313,19 @@ def finish(model: Trainee, base: Checkpoint, output: Path, card: Card, flags: Tr
     typer.echo(str(output))
 
 
-def recipe_text(flags: TrainFlags, how: ExampleFlags, last: Progress | None) -> str:
+def recipe_text(model: Trainee, flags: TrainFlags, how: ExampleFlags, last: Progress | None) -> str:
     """Return what a model card says of the training."""
     return (
-        f"{what_trains(flags)}, {last.step if last else 0:,} steps of up to {how.batch_tokens:,} "
+        f"{what_trains(model)}, {last.step if last else 0:,} steps of up to {how.batch_tokens:,} "
         f"tokens, {how.epochs:g} epochs at most, {flags.optimizer}, learning rate "
         f"{learning_rate(flags):g} with warm-up and linear decay, dropout {flags.dropout:g}, label "
         f"smoothing {how.smoothing:g}, seed {flags.seed}; the best of the measured models was kept"
     )
 
 
-def what_trains(flags: TrainFlags) -> str:
+def what_trains(model: Trainee) -> str:
     """Return what of the model is trained, in words."""
-    return f"LoRA of rank {flags.rank}" if flags.method is Method.LORA else "all weights"
+    return f"LoRA of rank {model.rank}" if model.rank else "all weights"
 
 
 def library(flags: TrainFlags) -> str:
