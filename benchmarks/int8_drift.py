@@ -24,7 +24,7 @@ from bertcli.cli.options import ModelFlags
 from bertcli.cli.recipe import choose_checkpoint
 from bertcli.engine.choices import Precision
 from bertcli.engine.families import Head
-from bertcli.evaluate.fill_mask import measure_fill_mask
+from bertcli.evaluate.fill_mask import guess_masked, score_guesses
 from bertcli.inputs.records import read_records
 from bertcli.inputs.source import InputOptions
 from bertcli.records import Record
@@ -112,7 +112,7 @@ def measure_masks(records: Sequence[Record], model: str) -> Iterator[Row]:
     ]
     yield "fill-mask: same first word", share(*words), f"{len(masked)} masks"
     texts = [record.text for record in records]
-    full, quantised = (measure_fill_mask(e, tokenizer, texts, window) for e in encoders)
+    full, quantised = (score_guesses(guess_masked(e, tokenizer, texts, window)) for e in encoders)
     count = f"{full.tokens} masks"
     yield "fill-mask: top-1 right", f"{quantised.top1:.4f} and {full.top1:.4f}", count
     yield "fill-mask: top-1 difference", f"{quantised.top1 - full.top1:+.4f}", count

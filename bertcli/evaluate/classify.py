@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +51,16 @@ class LabelCounts:
 
 @dataclass(frozen=True, slots=True)
 class ClassifyScore:
-    """Labels (k,), gold and predicted labels as 0 and 1 (n, k), and probabilities (n, k)."""
+    """Labels (k,), gold and predicted labels as 0 and 1 (n, k), and probabilities (n, k).
+
+    `thresholds` are those from which a label is given, for labels that have one.
+    """
 
     labels: tuple[str, ...]
     gold: NDArray[np.bool_]
     predicted: NDArray[np.bool_]
     probabilities: NDArray[np.float64]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -108,6 +112,17 @@ class ClassifyScore:
         return table
 
     @property
+    def answered(self) -> tuple[float, float]:
+        """The share of texts whose best label reaches its threshold, and their accuracy.
+
+        For one label a text. A label without a threshold is always given.
+        """
+        least = np.array([self.thresholds.get(label, 0.0) for label in self.labels])
+        best = self.probabilities.argmax(axis=1)
+        sure = self.probabilities.max(axis=1) >= least[best]
+        return float(sure.mean()), float(self.right[sure].mean()) if sure.any() else 0.0
+
+    @property
     def calibration_error(self) -> float:
         """The expected calibration error of the best label (Naeini et al. 2015), ten bins.
 
@@ -154,7 +169,7 @@ def measure_classify(
     else:
         predicted = np.arange(len(known)) == probabilities.argmax(axis=1)[:, None]
     gold = one_hot([[(names or {}).get(one, one) for one in t.labels] for t in texts], list(known))
-    return ClassifyScore(tuple(known), gold, predicted, probabilities)
+    return ClassifyScore(tuple(known), gold, predicted, probabilities, thresholds or {})
 
 
 def _called(texts: Iterable[LabelledText], names: Mapping[str, str] | None) -> list[str]:

@@ -5,101 +5,163 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertcli.engine.encoder import Encoder, Logits
-from bertcli.engine.tokens import TextTokenizer
+from bertcli.engine.tokens import TextTokenizer, Tokens
 from bertcli.engine.windows import Window, cuts, frame_text
+from bertcli.evaluate.intervals import Interval, bootstrap
 
 MASK_RATE = 0.15
 TEXTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class FillMaskScore:
-    """Counts over all masked tokens, and the sum of their negative log probabilities (in nats)."""
+class Guesses:
+    """The masked tokens of one text, and what was guessed in their places.
 
-    tokens: int = 0
-    first: int = 0
-    among_five: int = 0
-    loss: float = 0.0
+    `right` and `best` are ids, (k,): what stood there, and the most probable token. `better` counts
+    the tokens that were more probable than the right one, `loss` is its negative log probability in
+    nats, and `spans` (k, 2) are its half-open characters.
+    """
+
+    text: str
+    spans: NDArray[np.int64]
+    right: NDArray[np.int64]
+    best: NDArray[np.int64]
+    better: NDArray[np.int64]
+    loss: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FillMaskScore:
+    """For each text, (n,): its masks, those guessed at first or among five, the sum of losses."""
+
+    masks: NDArray[np.int64]
+    first: NDArray[np.int64]
+    among_five: NDArray[np.int64]
+    loss: NDArray[np.float64]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were masked."""
+        return int(self.masks.sum())
 
     @property
     def top1(self) -> float:
         """The share of masks whose most probable token was right."""
-        return self.first / max(self.tokens, 1)
+        return self.top1_of(self._all)
 
     @property
     def top5(self) -> float:
         """The share of masks whose right token was among the five most probable."""
-        return self.among_five / max(self.tokens, 1)
+        return float(self.among_five.sum() / max(self.tokens, 1))
 
     @property
     def perplexity(self) -> float:
         """The exponential of the mean negative log probability of the right tokens."""
-        return math.exp(min(self.loss / max(self.tokens, 1), 700.0))
+        return self.perplexity_of(self._all)
 
-    def plus(self, logits: Logits, right: np.ndarray) -> FillMaskScore:
-        """Return the counts with one window more: logits (k, vocabulary), right ids (k,)."""
-        wide = logits.astype(np.float64)
-        at = wide[np.arange(len(right)), right]
-        better = (wide > at[:, None]).sum(axis=1)
-        top = wide.max(axis=1)
-        log_total = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))
-        return FillMaskScore(
-            self.tokens + len(right),
-            self.first + int((better == 0).sum()),
-            self.among_five + int((better < 5).sum()),
-            self.loss + float((log_total - at).sum()),
-        )
+    @property
+    def top1_interval(self) -> Interval:
+        """The 95 % interval of top-1, over texts."""
+        return bootstrap(len(self.masks), self.top1_of)
+
+    @property
+    def perplexity_interval(self) -> Interval:
+        """The 95 % interval of the perplexity, over texts."""
+        return bootstrap(len(self.masks), self.perplexity_of)
+
+    def top1_of(self, at: NDArray[np.int64]) -> float:
+        """Return top-1 over the texts of these numbers, with repetitions."""
+        return float(self.first[at].sum() / max(self.masks[at].sum(), 1))
+
+    def perplexity_of(self, at: NDArray[np.int64]) -> float:
+        """Return the perplexity over the texts of these numbers, with repetitions."""
+        return math.exp(min(float(self.loss[at].sum() / max(self.masks[at].sum(), 1)), 700.0))
+
+    @cached_property
+    def _all(self) -> NDArray[np.int64]:
+        return np.arange(len(self.masks))
 
 
-def measure_fill_mask(
+def score_guesses(guesses: Iterable[Guesses]) -> FillMaskScore:
+    """Return the counts of each text's guesses."""
+    rows = [
+        (len(one.right), (one.better == 0).sum(), (one.better < 5).sum(), one.loss.sum())
+        for one in guesses
+    ]
+    masks, first, among_five, loss = np.array(rows, float).reshape(-1, 4).T
+    return FillMaskScore(masks.astype(int), first.astype(int), among_five.astype(int), loss)
+
+
+def guess_masked(
     encoder: Encoder,
     tokenizer: TextTokenizer,
     texts: Iterable[str],
     window: int,
     rate: float = MASK_RATE,
     seed: int = 0,
-) -> FillMaskScore:
-    """Mask a share of every text's tokens, all of them replaced by the mask, and count the hits.
+) -> Iterator[Guesses]:
+    """Mask a share of every text's tokens, all of them replaced by the mask, and guess them.
 
-    Each text stands alone; a text longer than the window is read in pieces without overlap.
+    Each text stands alone; a text longer than the window is read in pieces without overlap. The
+    same seed masks the same tokens of a tokenizer.
     """
     rng = np.random.default_rng(seed)
     mask = tokenizer.id(tokenizer.mask_token or "") or 0
-    score = FillMaskScore()
     stream = iter(texts)
     while batch := list(islice(stream, TEXTS_AT_ONCE)):
-        pairs = [
-            pair
-            for ids in tokenizer.ids(batch)
-            for pair in _masked(ids, tokenizer, window, rate, mask, rng)
-        ]
-        outputs = encoder.encode([shown for shown, _ in pairs])
-        for (_, right), logits in zip(pairs, outputs, strict=True):
-            score = score.plus(logits, right)
-    return score
+        tokenised = tokenizer.tokenize(batch)
+        pieces = [list(_masked(one, tokenizer, window, rate, mask, rng)) for one in tokenised]
+        outputs = iter(encoder.encode([shown for each in pieces for shown, _ in each]))
+        for text, tokens, each in zip(batch, tokenised, pieces, strict=True):
+            places = np.concatenate([np.zeros(0, int), *(at for _, at in each)])
+            found = [judge(next(outputs), tokens.ids[at]) for _, at in each]
+            best, better, loss = (
+                np.concatenate([np.zeros(0, kind), *(one[i] for one in found)])
+                for i, kind in enumerate((int, int, float))
+            )
+            yield Guesses(text, tokens.offsets[places], tokens.ids[places], best, better, loss)
+
+
+def judge(
+    logits: Logits, right: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return of logits (k, vocabulary) the best ids, how many beat the right ones, and the losses.
+
+    `right` are the right ids, (k,), and so are the three that come back.
+    """
+    wide = logits.astype(np.float64)
+    at = wide[np.arange(len(right)), right]
+    top = wide.max(axis=1)
+    log_total = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))
+    return wide.argmax(axis=1), (wide > at[:, None]).sum(axis=1), log_total - at
 
 
 def _masked(
-    ids: np.ndarray,
+    tokens: Tokens,
     tokenizer: TextTokenizer,
     window: int,
     rate: float,
     mask: int,
     rng: np.random.Generator,
-) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield the masked windows of a text with the ids that stood there; none without a mask."""
+) -> Iterator[tuple[Window, NDArray[np.int64]]]:
+    """Yield the masked windows of a text with the numbers of their masked tokens, if any."""
     frame = tokenizer.frame
-    for start, end in cuts(len(ids), window - frame.single, overlap=0):
-        shown = frame_text(ids, start, end, frame)
+    for start, end in cuts(len(tokens), window - frame.single, overlap=0):
+        shown = frame_text(tokens.ids, start, end, frame)
         free = ~np.isin(shown.ids, list(tokenizer.special_ids))
         chosen = np.flatnonzero((rng.random(len(shown)) < rate) & free)
         if len(chosen):
             seen = shown.ids.copy()
             seen[chosen] = mask
             masks = tuple(int(i) for i in chosen)
-            yield Window(seen, shown.types, start, end, shown.first, masks), shown.ids[chosen]
+            yield (
+                Window(seen, shown.types, start, end, shown.first, masks),
+                (chosen - shown.first + start),
+            )

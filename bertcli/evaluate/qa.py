@@ -71,6 +71,11 @@ class QaScore:
         """Return the F1 of each question at a threshold, (n,)."""
         return self._refused_above(threshold, self.f1)
 
+    def given_at(self, threshold: float) -> list[str | None]:
+        """Return the answers that are given at a threshold, None where there is none."""
+        pairs = zip(self.given, self.no_answer, strict=True)
+        return [given if none <= threshold else None for given, none in pairs]
+
     def f1_interval(self, threshold: float) -> Interval:
         """Return the 95 % interval of the F1 at a threshold."""
         return mean_interval(self.f1_at(threshold))

@@ -186,5 +186,6 @@ def _restore(path: Path, parameters: list[nn.Parameter], optimizers: Optimizers)
         optimizers.restore(saved["optimizers"])
     except ValueError as error:
         raise DataError(f"{path}: of a run with another --optimizer") from error
-    torch.set_rng_state(saved["random"])  # dropout goes on where it was
+    if "random" in saved:  # dropout goes on where it was; older runs did not keep it
+        torch.set_rng_state(saved["random"])
     return _State(**{name: saved[name] for name in _State.__slots__})

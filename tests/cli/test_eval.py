@@ -125,9 +125,14 @@ def test_another_order_of_labels_is_no_difference(
     change_config(turned, id2label=names, label2id={b: int(a) for a, b in names.items()})
     changed = sum(label != LABELS[2] for label in given)
     assert changed > 0
-    other = scores("classify", file, "--compare", turned)
+    other = scores("classify", file, "--compare", turned, "--differences", "apart.jsonl")
     assert other["other"] == str(turned)
     assert other["differ"] == changed
+    apart = read_lines("apart.jsonl")
+    assert [one["text"] for one in apart] == [
+        text for text, label in zip(SENTENCES, given, strict=True) if label != LABELS[2]
+    ]
+    assert all(one["given"] == one["labels"] != one["other"] for one in apart)
     assert other["accuracy_minus_other"] == pytest.approx(changed / len(given), abs=1e-4)
 
 
@@ -216,13 +221,16 @@ def test_taggers_are_compared(scores: Eval, tagged: str, tiny_checkpoint: Any) -
     """On the same sentences, with the interval of the difference."""
     Path("a.conll").write_text(tagged)
     other = tiny_checkpoint("bert", Head.TOKEN, seed=5)
-    found = scores("ner", "a.conll", "--compare", other)
+    found = scores("ner", "a.conll", "--compare", other, "--differences", "apart.jsonl")
     assert found["other"] == str(other)
     assert found["f1_minus_other"] == pytest.approx(1 - found["other_f1"], abs=1e-4)
     low, high = found["f1_minus_other_95"]
     assert low <= found["f1_minus_other"] <= high
     scores("ner", "a.conll", "-m", other, "--errors", "wrong.jsonl")
     assert found["differ"] == len(read_lines("wrong.jsonl")) > 0
+    apart = read_lines("apart.jsonl")
+    assert len(apart) == found["differ"]
+    assert all(one["right"] == one["given"] != one["other"] for one in apart)
 
 
 # --- qa --------------------------------------------------------------------------------------
@@ -306,11 +314,20 @@ def test_answer_finders_are_compared(
     gold = [one["answer"] for one in answered]
     Path("dev.json").write_text(json.dumps(squad(gold, False)))
     other = tiny_checkpoint("bert", Head.QA, seed=5)
-    found = scores("qa", "dev.json", "--compare", other)
+    found = scores("qa", "dev.json", "--compare", other, "--differences", "apart.jsonl")
     alone = scores("qa", "dev.json", "-m", other)
     assert found["other_best_f1"] == alone["best_f1"] < 1
     assert found["best_f1_minus_other"] == pytest.approx(1 - alone["best_f1"], abs=1e-4)
-    assert found["differ"] > 0
+    assert found["differ"] == len(read_lines("apart.jsonl")) > 0
+    assert all(one["answers"] == [one["given"]] for one in read_lines("apart.jsonl"))
+
+
+def test_differences_are_between_two(run: Run, here: Path) -> None:
+    """Without a second checkpoint there are none to write, and that is said."""
+    file = lines("a.jsonl", [{"text": "A lovely film.", "label": "positive"}])
+    ran = run("eval", "classify", file, "--differences", "apart.jsonl")
+    assert ran.code == 2
+    assert ran.said("--differences needs --compare")
 
 
 # --- what cannot be measured -----------------------------------------------------------------

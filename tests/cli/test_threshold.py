@@ -105,6 +105,27 @@ def test_eval_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture[str
     assert recall(billing=0.01, bug=0.999) == {"billing": 1, "bug": 0}
 
 
+def test_eval_tells_how_often_sure_answers_are_right(
+    head: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one label a text: the share that reaches the threshold, stored or given, and its hits."""
+
+    def sure(*more: str) -> tuple[float, float] | None:
+        capsys.readouterr()
+        assert main(["eval", "classify", "rows.jsonl", "-m", "head", *more]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["accuracy"] == 1
+        return (found["answered"], found["accuracy_of_answered"]) if "answered" in found else None
+
+    assert sure() is None
+    assert sure("--abstain-below", "0") == (1, 1)
+    assert sure("--abstain-below", "0.9999") == (0, 0)
+    config = head / "head_config.json"
+    stored = json.loads(config.read_text()) | {"thresholds": {"billing": 0.9999}}
+    config.write_text(json.dumps(stored))
+    assert sure() == (0.5, 1)
+
+
 def test_abstaining_from_zero_shot_labels(capsys: pytest.CaptureFixture[str]) -> None:
     """Where no label is likely none is given."""
     more = ["--labels", "sports,politics", "--abstain-below", "0.99"]

@@ -19,6 +19,7 @@ from bertcli.cli.eval.report import (
     other_model,
     show,
     some,
+    write_differences,
     write_errors,
 )
 from bertcli.cli.label_names import label_map
@@ -47,13 +48,18 @@ def classify(
         list[str] | None,
         typer.Option("--map", help="LABEL_OF_THE_FILE=LABEL_OF_THE_MODEL; repeatable."),
     ] = None,
+    abstain_below: Annotated[
+        float | None, typer.Option(help="Also tell the accuracy without less sure answers.")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the confusion in this .png, .svg or .pdf.")
     ] = None,
 ) -> None:
     """Measure a classifier: accuracy, F1 by label, confusion and calibration.
 
-    Of several labels a text those are given that reach the thresholds of threshold fit, or 0.5.
+    Of several labels a text those are given that reach the thresholds of threshold fit, or 0.5. Of
+    one label a text the likeliest counts; with thresholds, or --abstain-below, the share of texts
+    that reach them is told too, and how often those are right.
 
     \b
     bertcli eval classify reviews.csv
@@ -77,12 +83,17 @@ def classify(
     def measured(chosen: ModelFlags) -> tuple[str, ClassifyScore]:
         made = classify_task(chosen, named, template, several)
         check_pairs(made, any(text.second is not None for text in texts))
-        own = {} if named else made.checkpoint.thresholds
-        score = measure_classify(made.task, texts, made.labels, several, names, own)
+        least = {} if named else made.checkpoint.thresholds
+        if abstain_below is not None:
+            least = dict.fromkeys(made.labels, abstain_below)
+        score = measure_classify(made.task, texts, made.labels, several, names, least)
         return made.checkpoint.name, score
 
     name, score = measured(model)
     found = {"model": name, **_summary(score)}
+    if score.thresholds and not several:
+        found["answered"], found["accuracy_of_answered"] = score.answered
+    differences: list[dict[str, Any]] = []
     tables = [lambda: label_table(score.counts)]
     if not several:
         found |= {"confusion": _confusion(score)}
@@ -95,12 +106,13 @@ def classify(
             "other_accuracy": other.accuracy,
             "accuracy_minus_other": score.accuracy - other.accuracy,
             "accuracy_minus_other_95": between(difference),
-            "differ": sum(a != b for a, b in zip(score.given, other.given, strict=True)),
+            "differ": len(differences := _differences(texts, score, other)),
         }
     show(found, tables)
     if plot:
         draw_confusion(plot, score.labels, score.confusion)
     write_errors(flags.errors, _errors(texts, score))
+    write_differences(flags, differences)
 
 
 def _summary(score: ClassifyScore) -> dict[str, Any]:
@@ -128,12 +140,25 @@ def _confusion_table(score: ClassifyScore) -> Table:
 
 
 def _errors(texts: Sequence[LabelledText], score: ClassifyScore) -> list[dict[str, Any]]:
-    rows = []
-    for text, right, given, row in zip(
-        texts, score.right, score.given, score.probabilities, strict=True
-    ):
-        if not right:
-            pair = {} if text.second is None else {"second": text.second}
-            found = {"text": text.text, **pair, "labels": list(text.labels), "given": sorted(given)}
-            rows.append(found | {"score": float(row.max()), "place": str(text.place)})
-    return rows
+    rows = zip(texts, score.right, score.given, score.probabilities, strict=True)
+    return [
+        _named(text) | {"given": sorted(given), "score": float(row.max()), "place": str(text.place)}
+        for text, right, given, row in rows
+        if not right
+    ]
+
+
+def _differences(
+    texts: Sequence[LabelledText], score: ClassifyScore, other: ClassifyScore
+) -> list[dict[str, Any]]:
+    rows = zip(texts, score.given, other.given, strict=True)
+    return [
+        _named(text) | {"given": sorted(one), "other": sorted(two), "place": str(text.place)}
+        for text, one, two in rows
+        if one != two
+    ]
+
+
+def _named(text: LabelledText) -> dict[str, Any]:
+    pair = {} if text.second is None else {"second": text.second}
+    return {"text": text.text, **pair, "labels": list(text.labels)}

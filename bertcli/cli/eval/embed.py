@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertcli.cli.embed import build_embed
-from bertcli.cli.eval.report import Data, EvalFlags, between, other_model, show, some, write_errors
+from bertcli.cli.eval.report import (
+    Data,
+    EvalFlags,
+    between,
+    other_model,
+    show,
+    some,
+    write_differences,
+    write_errors,
+)
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint
 
@@ -16,6 +25,7 @@ if TYPE_CHECKING:
     from bertcli.evaluate.embed import EmbedScore
     from bertcli.records import ScoredPair
 
+SAME_COSINE = 1e-4
 FARTHEST = 100
 
 
@@ -56,8 +66,10 @@ def embed(
         "spearman_95": between(score.spearman_interval),
         "pearson": score.pearson,
     }
+    differences: list[dict[str, Any]] = []
     if flags.compare is not None:
         other_name, other = measured(other_model(model, flags.compare))
+        differences = _differences(pairs, score, other)
         difference = paired_bootstrap(len(pairs), score.spearman_of, other.spearman_of)
         found |= {
             "other": other_name,
@@ -67,17 +79,27 @@ def embed(
         }
     show(found)
     write_errors(flags.errors, _farthest(pairs, score))
+    write_differences(flags, differences)
 
 
 def _farthest(pairs: Sequence[ScoredPair], score: EmbedScore) -> list[dict[str, Any]]:
     order = sorted(range(len(pairs)), key=lambda i: -score.rank_distances[i])[:FARTHEST]
+    return [_row(pairs[i]) | {"cosine": float(score.cosines[i])} for i in order]
+
+
+def _differences(
+    pairs: Sequence[ScoredPair], score: EmbedScore, other: EmbedScore
+) -> list[dict[str, Any]]:
+    """Return the pairs on whose cosines two differ, those they differ on most first."""
+    apart = abs(score.cosines - other.cosines)
     return [
-        {
-            "text1": pairs[i].first,
-            "text2": pairs[i].second,
-            "score": pairs[i].score,
-            "cosine": float(score.cosines[i]),
-            "place": str(pairs[i].place),
-        }
-        for i in order
+        _row(pairs[i])
+        | {"cosine": float(score.cosines[i]), "other_cosine": float(other.cosines[i])}
+        for i in sorted(range(len(pairs)), key=lambda i: -apart[i])
+        if apart[i] > SAME_COSINE
     ]
+
+
+def _row(pair: ScoredPair) -> dict[str, Any]:
+    texts = {"text1": pair.first, "text2": pair.second}
+    return texts | {"score": pair.score, "place": str(pair.place)}

@@ -2,57 +2,112 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bertcli.cli.eval.report import (
+    Data,
+    EvalFlags,
+    between,
+    other_model,
+    show,
+    some,
+    write_differences,
+    write_errors,
+)
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint, load_model, read_texts
 from bertcli.engine.families import Head
 
-app = typer.Typer(help="Measure checkpoints.", rich_markup_mode=None, no_args_is_help=True)
+if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.engine.tokens import TextTokenizer
+    from bertcli.evaluate.fill_mask import Guesses
 
 
-@app.callback()
-def evaluate() -> None:
-    """Measure checkpoints on data of your own."""
-
-
-@app.command("fill-mask")
 @grouped
 def fill_mask(
-    files: Annotated[list[str], typer.Argument(help="Text files, globs or folders.")],
+    files: Data,
     model: ModelFlags,
+    flags: EvalFlags,
     field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
     mask_rate: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of tokens to mask.")
     ] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of the masks.")] = 0,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False,
 ) -> None:
     """Measure how well masked tokens are guessed: top-1, top-5 and perplexity.
 
     \b
     bertcli eval fill-mask held-out.txt
-    bertcli eval fill-mask held-out.txt -m ./my-fill-mask
+    bertcli eval fill-mask held-out.txt -m ./my-fill-mask --compare fill-mask
     """
-    from bertcli.evaluate.fill_mask import measure_fill_mask
+    from bertcli.evaluate.fill_mask import guess_masked, score_guesses
+    from bertcli.evaluate.intervals import paired_bootstrap
 
-    texts = read_texts(files, field)
-    checkpoint = choose_checkpoint(model, "fill-mask")
-    encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, model)
-    score = measure_fill_mask(encoder, tokenizer, texts, window, mask_rate, seed)
-    found = {
+    texts = some(read_texts(files, field), "text")
+
+    def guessed(chosen: ModelFlags) -> tuple[Checkpoint, TextTokenizer, list[Guesses]]:
+        checkpoint = choose_checkpoint(chosen, "fill-mask")
+        encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, chosen)
+        found = guess_masked(encoder, tokenizer, texts, window, mask_rate, seed)
+        return checkpoint, tokenizer, list(found)
+
+    checkpoint, tokenizer, guesses = guessed(model)
+    score = score_guesses(guesses)
+    found: dict[str, Any] = {
         "model": checkpoint.name,
         "masked_tokens": score.tokens,
-        "top1": round(score.top1, 4),
-        "top5": round(score.top5, 4),
-        "perplexity": round(score.perplexity, 2),
+        "top1": score.top1,
+        "top1_95": between(score.top1_interval),
+        "top5": score.top5,
+        "perplexity": score.perplexity,
+        "perplexity_95": between(score.perplexity_interval),
     }
-    if not sys.stdout.isatty():
-        typer.echo(json.dumps(found))
-        return
-    for name, value in found.items():
-        typer.echo(f"{name:14} {value}")
+    differences: list[dict[str, Any]] = []
+    if flags.compare is not None:
+        other, other_tokenizer, other_guesses = guessed(other_model(model, flags.compare))
+        two = score_guesses(other_guesses)
+        difference = paired_bootstrap(len(texts), score.top1_of, two.top1_of)
+        differences = list(_differences(guesses, tokenizer, other_guesses, other_tokenizer))
+        found |= {
+            "other": other.name,
+            "other_top1": two.top1,
+            "top1_minus_other": score.top1 - two.top1,
+            "top1_minus_other_95": between(difference),
+            "differ": len(differences),
+        }
+    show(found)
+    write_errors(flags.errors, _errors(guesses, tokenizer))
+    write_differences(flags, differences)
+
+
+def _errors(guesses: Sequence[Guesses], tokenizer: TextTokenizer) -> Iterator[dict[str, Any]]:
+    for one in guesses:
+        for number in (one.better > 0).nonzero()[0].tolist():
+            yield _place(one, number) | {"given": tokenizer.pieces([one.best[number]])[0]}
+
+
+def _differences(
+    one: Sequence[Guesses],
+    tokenizer: TextTokenizer,
+    other: Sequence[Guesses],
+    other_tokenizer: TextTokenizer,
+) -> Iterator[dict[str, Any]]:
+    """Yield the masks that both models saw and guessed differently."""
+    for mine, theirs in zip(one, other, strict=True):
+        also = {tuple(span): number for number, span in enumerate(theirs.spans.tolist())}
+        for number, span in enumerate(mine.spans.tolist()):
+            if (their := also.get(tuple(span))) is None:
+                continue
+            given = tokenizer.pieces([mine.best[number]])[0]
+            others = other_tokenizer.pieces([theirs.best[their]])[0]
+            if given != others:
+                yield _place(mine, number) | {"given": given, "other": others}
+
+
+def _place(guesses: Guesses, number: int) -> dict[str, Any]:
+    start, end = guesses.spans[number].tolist()
+    return {"text": guesses.text, "start": start, "end": end, "right": guesses.text[start:end]}

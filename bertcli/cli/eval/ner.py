@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +16,7 @@ from bertcli.cli.eval.report import (
     other_model,
     show,
     some,
+    write_differences,
     write_errors,
 )
 from bertcli.cli.label_names import label_map
@@ -66,19 +67,21 @@ def ner(
 
     name, score = measured(model)
     found = {"model": name, **_summary(score)}
+    differences: list[dict[str, Any]] = []
     if flags.compare is not None:
         other_name, other = measured(other_model(model, flags.compare))
         difference = paired_bootstrap(len(texts), score.f1_of, other.f1_of)
-        pairs = zip(score.predicted, other.predicted, strict=True)
+        differences = _differences(texts, score, other)
         found |= {
             "other": other_name,
             "other_f1": other.total.f1,
             "f1_minus_other": score.total.f1 - other.total.f1,
             "f1_minus_other_95": between(difference),
-            "differ": sum(one != two for one, two in pairs),
+            "differ": len(differences),
         }
     show(found, [lambda: label_table(score.counts)])
     write_errors(flags.errors, _errors(texts, score))
+    write_differences(flags, differences)
 
 
 def _summary(score: NerScore) -> dict[str, Any]:
@@ -95,16 +98,38 @@ def _summary(score: NerScore) -> dict[str, Any]:
 
 
 def _errors(texts: Sequence[TaggedText], score: NerScore) -> list[dict[str, Any]]:
-    rows = []
-    for text, gold, predicted in zip(texts, score.gold, score.predicted, strict=True):
-        if gold != predicted:
-            missed, false = (
-                [
-                    {"label": label, "text": text.text[start:end], "start": start, "end": end}
-                    for start, end, label in sorted(spans)
-                ]
-                for spans in (gold - predicted, predicted - gold)
-            )
-            found = {"text": text.text, "missed": missed, "false": false}
-            rows.append(found | {"place": str(text.place)})
-    return rows
+    return [
+        {
+            "text": text.text,
+            "missed": _spelled(text.text, gold - predicted),
+            "false": _spelled(text.text, predicted - gold),
+            "place": str(text.place),
+        }
+        for text, gold, predicted in zip(texts, score.gold, score.predicted, strict=True)
+        if gold != predicted
+    ]
+
+
+def _differences(
+    texts: Sequence[TaggedText], score: NerScore, other: NerScore
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "text": text.text,
+            "right": _spelled(text.text, gold),
+            "given": _spelled(text.text, one),
+            "other": _spelled(text.text, two),
+            "place": str(text.place),
+        }
+        for text, gold, one, two in zip(
+            texts, score.gold, score.predicted, other.predicted, strict=True
+        )
+        if one != two
+    ]
+
+
+def _spelled(text: str, spans: Iterable[tuple[int, int, str]]) -> list[dict[str, Any]]:
+    return [
+        {"label": label, "text": text[start:end], "start": start, "end": end}
+        for start, end, label in sorted(spans)
+    ]

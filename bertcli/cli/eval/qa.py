@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertcli.cli.eval.report import Data, EvalFlags, between, other_model, show, some, write_errors
+from bertcli.cli.eval.report import (
+    Data,
+    EvalFlags,
+    between,
+    other_model,
+    show,
+    some,
+    write_differences,
+    write_errors,
+)
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.qa import qa_task
 
@@ -51,19 +60,22 @@ def qa(
 
     name, score = measured(model)
     found = {"model": name, **_summary(score, no_answer_threshold)}
+    differences: list[dict[str, Any]] = []
     if flags.compare is not None:
         other_name, other = measured(other_model(model, flags.compare))
         one, two = score.f1_at(score.best_threshold), other.f1_at(other.best_threshold)
         difference = mean_difference(one, two)
+        differences = _differences(questions, score, other)
         found |= {
             "other": other_name,
             "other_best_f1": float(two.mean()),
             "best_f1_minus_other": float(one.mean() - two.mean()),
             "best_f1_minus_other_95": between(difference),
-            "differ": int((one != two).sum()),
+            "differ": len(differences),
         }
     show(found)
     write_errors(flags.errors, _errors(questions, score, no_answer_threshold))
+    write_differences(flags, differences)
 
 
 def _summary(score: QaScore, threshold: float) -> dict[str, Any]:
@@ -88,17 +100,32 @@ def _summary(score: QaScore, threshold: float) -> dict[str, Any]:
 def _errors(
     questions: Sequence[AnsweredQuestion], score: QaScore, threshold: float
 ) -> list[dict[str, Any]]:
+    rows = zip(
+        questions,
+        score.given_at(threshold),
+        score.no_answer,
+        score.f1_at(threshold),
+        strict=True,
+    )
     return [
-        {
-            "question": one.question,
-            "context": one.context,
-            "answers": [text for text, _ in one.answers],
-            "given": given if none <= threshold else None,
-            "no_answer": float(none),
-            "place": str(one.place),
-        }
-        for one, given, none, f1 in zip(
-            questions, score.given, score.no_answer, score.f1_at(threshold), strict=True
-        )
+        _asked(one) | {"given": given, "no_answer": float(none), "place": str(one.place)}
+        for one, given, none, f1 in rows
         if f1 < 1
     ]
+
+
+def _differences(
+    questions: Sequence[AnsweredQuestion], score: QaScore, other: QaScore
+) -> list[dict[str, Any]]:
+    """Return the questions that two answer differently, each with its own best threshold."""
+    one, two = (each.given_at(each.best_threshold) for each in (score, other))
+    return [
+        _asked(asked) | {"given": given, "other": others, "place": str(asked.place)}
+        for asked, given, others in zip(questions, one, two, strict=True)
+        if given != others
+    ]
+
+
+def _asked(one: AnsweredQuestion) -> dict[str, Any]:
+    answers = [text for text, _ in one.answers]
+    return {"question": one.question, "context": one.context, "answers": answers}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from bertcli.cli.recipe import warn
-from bertcli.errors import DataError, OutputError
+from bertcli.errors import DataError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from bertcli.cli.options import ModelFlags
@@ -34,6 +34,10 @@ class EvalFlags:
     ] = None
     errors: Annotated[
         Path | None, typer.Option(help="Write the records with a wrong answer here, as JSON lines.")
+    ] = None
+    differences: Annotated[
+        Path | None,
+        typer.Option(help="Write the records on which the two differ here, as JSON lines."),
     ] = None
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False
 
@@ -113,11 +117,23 @@ def show(found: Mapping[str, Any], tables: Iterable[Callable[[], Table]] = ()) -
 
 def write_errors(path: Path | None, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the records that were answered wrongly, if a file was asked for, and say how many."""
-    if path is None:
-        return
+    if path is not None:
+        warn(f"{_write_rows(path, rows)} wrong records in {path}")
+
+
+def write_differences(flags: EvalFlags, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the records that two checkpoints answered differently, if a file was asked for."""
+    if flags.differences is not None:
+        if flags.compare is None:
+            raise UsageError("--differences needs --compare: between which two checkpoints?")
+        count = _write_rows(flags.differences, rows)
+        warn(f"{count} records that differ in {flags.differences}")
+
+
+def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     lines = [json.dumps(_rounded(row), ensure_ascii=False) for row in rows]
     write_lines(path, lines)
-    warn(f"{len(lines)} wrong records in {path}")
+    return len(lines)
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertcli.cli.embed import build_embed
-from bertcli.cli.eval.report import EvalFlags, between, other_model, show, write_lines
+from bertcli.cli.eval.report import (
+    EvalFlags,
+    between,
+    other_model,
+    show,
+    write_differences,
+    write_lines,
+)
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint
 from bertcli.errors import UsageError
@@ -71,6 +78,7 @@ def search(
     for measure in score.values:
         report[measure] = score.mean(measure)
         report[f"{measure}_95"] = between(score.interval(measure))
+    differences: list[dict[str, Any]] = []
     if flags.compare is not None:
         other_name, _, other = measured(other_model(model, flags.compare))
         one, two = score.values["ndcg@10"], other.values["ndcg@10"]
@@ -82,7 +90,13 @@ def search(
             "ndcg@10_minus_other_95": between(difference),
             "differ": int((one != two).sum()),
         }
+        differences = [
+            {"query": query, "ndcg@10": float(one[i]), "other_ndcg@10": float(two[i])}
+            for i, query in enumerate(score.queries)
+            if one[i] != two[i]
+        ]
     show(report)
+    write_differences(flags, differences)
     if save_run is not None:
         write_lines(save_run, run_lines(found, "bertcli"))
 
