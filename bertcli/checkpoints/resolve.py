@@ -37,8 +37,9 @@ class ModelChoice:
 def resolve(choice: ModelChoice) -> Checkpoint:
     """Return the checkpoint that a name or a path stands for.
 
-    A folder wins over a built-in, a built-in over the cache, the cache over the hub. Raises
-    CheckpointError with what to do when there is none.
+    A folder wins over a built-in, but for one that has its name and no checkpoint in it; a built-in
+    over the cache, the cache over the hub. Raises CheckpointError with what to do when there is
+    none.
     """
     if _as_folder(choice.name) is None and (found := builtin(choice.name)):
         return builtin_checkpoint(found)
@@ -110,8 +111,13 @@ def builtin_checkpoint(found: Builtin) -> Checkpoint:
 def _as_folder(name: str) -> Path | None:
     with suppress(RuntimeError):  # ~ of a user who does not exist
         folder = Path(name).expanduser()
-        return folder if folder.is_dir() else None
+        if folder.is_dir() and (builtin(name) is None or _holds_checkpoint(folder)):
+            return folder
     return None
+
+
+def _holds_checkpoint(folder: Path) -> bool:
+    return (folder / "config.json").exists() or is_adapter(folder) or is_linear_head(folder)
 
 
 def _fetched(choice: ModelChoice) -> Path:

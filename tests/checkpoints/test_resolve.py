@@ -79,6 +79,14 @@ def test_a_folder_wins_over_a_built_in(tiny_checkpoint: Any) -> None:
     assert resolve(ModelChoice(BASE_NAME)).window == 64
 
 
+def test_a_folder_of_other_things_hides_no_built_in() -> None:
+    """A folder that happens to be called qa, with data in it, is not the checkpoint meant."""
+    Path("qa").mkdir()
+    Path("qa/squad.json").write_text("{}")
+    assert resolve(ModelChoice("qa")).head is Head.QA
+    assert "no config.json" in message("./qa")
+
+
 def test_a_tampered_base_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The base's bytes must be the published ones."""
     monkeypatch.setattr(resolving, "file_sha256", lambda path: "0" * 64)
