@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from bertcli.errors import DataError, RecordError
 from bertcli.inputs.records import read_rows, text_of
@@ -14,6 +15,7 @@ from bertcli.inputs.source import InputOptions
 from bertcli.records import AnsweredQuestion, LabelledText, Place, ScoredPair, TaggedText
 
 OUTSIDE = "O"
+ENTITIES = "entities"
 UNDECIDED = "-"
 """The gold_label of SNLI's pairs on which the annotators did not agree."""
 PAIR_LAYOUTS = (
@@ -66,9 +68,10 @@ def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterato
 def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[TaggedText]:
     """Yield the texts of files with their marked spans.
 
-    From rows with a list of tokens and one of tags, or from CoNLL files: a word and its tag on a
-    line, in the first and last column, and an empty line after each sentence. Words are joined by
-    spaces. Tags are IOB2, IOB1 or BIOES.
+    From rows with a list of tokens and one of tags; from rows with a text and its `entities`, each
+    with `start`, `end` and `label`, as `bertcli ner` writes them; or from CoNLL files: a word and
+    its tag on a line, in the first and last column, and an empty line after each sentence. Words
+    are joined by spaces. Tags are IOB2, IOB1 or BIOES.
     """
     words: list[tuple[str, str]] = []
     begins = last = Place()
@@ -77,6 +80,9 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
             yield tagged_text(words, begins)  # another file, or lines that are passed over as empty
             words = []
         last = row.place
+        if columns.tokens not in row.columns and ENTITIES in row.columns:
+            yield _with_entities(row, columns)
+            continue
         if row.text is None:
             _need(row, {columns.tokens: "--tokens-field", columns.tags: "--tags-field"})
             yield tagged_text(list(_pairs(row, columns)), row.place)
@@ -233,6 +239,32 @@ def _pairs(row: Row, columns: Columns) -> Iterator[tuple[str, str]]:
     if len(tokens) != len(tags):
         raise DataError(f"{row.place}: {len(tokens)} tokens, but {len(tags)} tags")
     return zip(map(str, tokens), map(str, tags), strict=True)
+
+
+def _with_entities(row: Row, columns: Columns) -> TaggedText:
+    """Return a row's text with its entities; raises DataError where they are not in the text."""
+    _need(row, {columns.text: "--tokens-field"})
+    text = _text(row, row.columns[columns.text], columns.text)
+    spans = []
+    for one in _list(row, row.columns[ENTITIES], ENTITIES):
+        found = _object(row, one, ENTITIES)
+        start, end, label = found.get("start"), found.get("end"), found.get("label")
+        if type(start) is not int or type(end) is not int or not str(label or "").strip():
+            raise DataError(f"{row.place}: an entity needs start, end and label")
+        if (
+            not 0 <= start < end <= len(text)
+            or found.get("text", text[start:end]) != text[start:end]
+        ):
+            raise DataError(
+                f"{row.place}: the entity {start}-{end} ({label}) is not in the text of "
+                f"{len(text)} characters"
+            )
+        spans.append((start, end, str(label).strip()))
+    spans.sort()
+    for (_, before, _), (start, end, label) in pairwise(spans):
+        if start < before:
+            raise DataError(f"{row.place}: the entity {start}-{end} ({label}) overlaps another one")
+    return TaggedText(text, tuple(spans), row.place)
 
 
 def _conll(row: Row) -> tuple[str | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,43 @@ def test_an_empty_label_is_told_with_its_line(cell: object, write: Write) -> Non
     file = write("a.jsonl", [{"text": "x", "label": "a"}, {"text": "y", "label": cell}])
     with pytest.raises(DataError, match=r'a\.jsonl:2: the column "label" .* expected a label'):
         list(read_labelled([file]))
+
+
+def test_texts_may_come_with_their_entities(write: Write) -> None:
+    """As `bertcli ner` writes them, in any order; none are none."""
+    entities = [
+        {"label": "LOC", "start": 12, "end": 18, "text": "London", "score": 0.9},
+        {"label": "PER", "start": 0, "end": 3},
+    ]
+    rows = [
+        {"text": "Ada lives in London", "entities": []},
+        {"text": "Ada went to London", "entities": entities},
+    ]
+    found = list(read_tagged([write("a.jsonl", rows)]))
+    assert [one.spans for one in found] == [(), ((0, 3, "PER"), (12, 18, "LOC"))]
+    assert [one.text for one in found] == [row["text"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("entities", "message"),
+    [
+        ([{"start": 0, "end": 30, "label": "A"}], "0-30 (A) is not in the text of 7 characters"),
+        ([{"start": -1, "end": 3, "label": "A"}], "is not in the text"),
+        ([{"start": 2, "end": 2, "label": "A"}], "is not in the text"),
+        ([{"start": 0, "end": 3, "label": "A", "text": "cat"}], "is not in the text"),
+        ([{"start": 0, "end": 3, "label": " "}], "an entity needs start, end and label"),
+        ([{"start": "0", "end": 3, "label": "A"}], "an entity needs start, end and label"),
+        ([{"start": 0, "end": 4, "label": "A"}, {"start": 3, "end": 7, "label": "B"}], "overlaps"),
+        ([["Ada"]], "holds something that is not an object"),
+        ("Ada", "is not a list"),
+    ],
+)
+def test_entities_must_stand_in_the_text(entities: Any, message: str, write: Write) -> None:
+    """Told with the line: learned as they are they would mark something else."""
+    rows = [{"text": "the cat", "entities": []}, {"text": "Ada sat", "entities": entities}]
+    with pytest.raises(DataError, match=re.escape(message)) as told:
+        list(read_tagged([write("a.jsonl", rows)]))
+    assert str(told.value).startswith("a.jsonl:2: ")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ def ner(
 ) -> None:
     """Train a tagger on texts with marked names.
 
+    They come as CoNLL files, as rows with tokens and tags, or as rows with a text and its entities,
+    as ner writes them: its answers, put right by hand, are data to train on.
+
     \b
     bertcli train ner train.conll --valid dev.conll -o my-tagger
     bertcli train ner train.jsonl -o my-tagger --epochs 5
