@@ -4,7 +4,8 @@ python benchmarks/few_shot.py train.jsonl.gz test.jsonl.gz --examples 8 16 64
 
 Both commands run as a user runs them, in processes of their own; the seconds are those of training,
 with the start of Python in them. Every draw takes other examples. With --setfit the package setfit
-is trained on the same rows, if it is installed, with the same base and its own defaults.
+is trained on the same rows, if it is installed, with the same base and its own defaults, but for
+--setfit-steps at most.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -37,11 +39,13 @@ def main() -> None:
     parser.add_argument("--examples", type=int, nargs="+", default=[8, 16, 64])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--setfit", action="store_true")
+    parser.add_argument("--setfit-steps", type=int, default=-1)
     asked = parser.parse_args()
     rows = list(read_labelled([asked.train]))
     lines = []
     for count in asked.examples:
-        for name, run in [("head", _head), ("setfit", _setfit)][: 1 + asked.setfit]:
+        setfit = partial(_setfit, asked.setfit_steps)
+        for name, run in [("head", _head), ("setfit", setfit)][: 1 + asked.setfit]:
             found = [
                 run(draw(rows, count, seed), rows_of(asked.test)) for seed in range(asked.draws)
             ]
@@ -90,12 +94,17 @@ def _head(chosen: Sequence[LabelledText], test: Sequence[LabelledText]) -> tuple
         return json.loads(measured.stdout)["accuracy"], seconds
 
 
-def _setfit(chosen: Sequence[LabelledText], test: Sequence[LabelledText]) -> tuple[float, float]:
-    """Return the same of setfit."""
+def _setfit(
+    steps: int, chosen: Sequence[LabelledText], test: Sequence[LabelledText]
+) -> tuple[float, float]:
+    """Return the same of setfit, after so many steps at most."""
     with tempfile.TemporaryDirectory() as folder:
         files = _written(chosen, folder, "train"), _written(test, folder, "test")
         ran = subprocess.run(
-            [sys.executable, str(SETFIT), *files], check=True, capture_output=True, text=True
+            [sys.executable, str(SETFIT), *files, str(steps)],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         found = json.loads(ran.stdout.splitlines()[-1])
         return found["accuracy"], found["seconds"]
