@@ -1,6 +1,6 @@
 """Train setfit on labelled texts and measure it: TRAIN.jsonl TEST.jsonl STEPS.
 
-With its defaults, but for so many steps at most (-1: no bound): its pairs grow with the square of the
+With its defaults, but for so many steps at most (-1: no bound): pairs grow with the square of the
 texts, 190,000 for eight examples of each of 77 labels.
 """
 
