@@ -13,6 +13,7 @@ from bertcli.errors import CheckpointError
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
 HEAD_CONFIG = "head_config.json"
+THRESHOLDS = "thresholds"
 HEAD_SETTINGS: Mapping[str, type] = {
     "base_model_name_or_path": str,
     "pooling": str,
@@ -113,7 +114,7 @@ class Checkpoint:
     def has_token_types(self) -> bool:
         """Whether it can be told two sorts of tokens apart."""
         family = FAMILIES.get(str(self.config.get("model_type")))
-        return bool(family and family.token_types and self.config.get("type_vocab_size", 0) > 1)
+        return bool(family and family.token_types and self.config.get("type_vocab_size", 2) > 1)
 
     @property
     def reads_capitals(self) -> bool:
@@ -123,7 +124,7 @@ class Checkpoint:
     @property
     def thresholds(self) -> Mapping[str, float]:
         """The probability from which each label is given; empty where none were chosen."""
-        found = (self.linear.config if self.linear else self.config).get("thresholds")
+        found = (self.linear.config if self.linear else self.config).get(THRESHOLDS)
         if not isinstance(found, dict):
             return {}
         if not all(isinstance(one, int | float) for one in found.values()):

@@ -6,10 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from bertcli.checkpoints.layout import HEAD_CONFIG, read_json
+from bertcli.checkpoints.layout import HEAD_CONFIG, THRESHOLDS, read_json
 from bertcli.errors import OutputError
-
-KEY = "thresholds"
 
 
 def store_thresholds(folder: Path, thresholds: Mapping[str, float]) -> None:
@@ -20,7 +18,7 @@ def store_thresholds(folder: Path, thresholds: Mapping[str, float]) -> None:
     path = folder / HEAD_CONFIG if (folder / HEAD_CONFIG).is_file() else folder / "config.json"
     settings = read_json(path, f"{folder}: no settings to keep thresholds in")
     partial = path.with_suffix(".partial")
-    text = json.dumps(settings | {KEY: dict(thresholds)}, indent=2, ensure_ascii=False)
+    text = json.dumps(settings | {THRESHOLDS: dict(thresholds)}, indent=2, ensure_ascii=False)
     try:
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(path)

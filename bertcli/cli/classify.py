@@ -95,9 +95,10 @@ def check_pairs(built: Classifier, pairs: bool) -> None:
     """Raise UsageError where pairs are given to a classifier of texts, or texts to one of pairs."""
     from bertcli.tasks.classify import Classify
 
-    if pairs and not isinstance(built.task, Classify):
+    trained = built.checkpoint.config.get(TEXT_PAIRS)  # None where nobody said
+    if pairs and (trained is False or not isinstance(built.task, Classify)):
         raise UsageError("pairs of texts need a checkpoint that was trained on pairs, with -m")
-    if not pairs and built.checkpoint.config.get(TEXT_PAIRS) and isinstance(built.task, Classify):
+    if not pairs and trained and isinstance(built.task, Classify):
         raise UsageError(
             f"{built.checkpoint.name} was trained on pairs of texts: give the second one's column "
             "with --pair-field, or the text with --pair"

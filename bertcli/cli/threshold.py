@@ -51,13 +51,13 @@ def fit(
     from bertcli.cli.classify import check_pairs, classify_task
     from bertcli.evaluate.classify import measure_classify
     from bertcli.evaluate.thresholds import best_thresholds
-    from bertcli.inputs.labelled import read_labelled
+    from bertcli.inputs.labelled import are_pairs, read_labelled
 
     if model.model is None:
         raise UsageError("say whose thresholds: -m DIR, the folder of a fine-tuned checkpoint")
     texts = some(read_labelled(files, labelled.columns), "text")
     made = classify_task(model, {})
-    check_pairs(made, any(text.second is not None for text in texts))
+    check_pairs(made, are_pairs(texts))
     several = any(len(text.labels) != 1 for text in texts) or made.multi_label
     score = measure_classify(made.task, texts, made.labels, several)
     found = {

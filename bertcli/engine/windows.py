@@ -91,26 +91,29 @@ def pair_windows(
     window: int,
     long: Long,
 ) -> tuple[Window, ...]:
-    """Return the windows of a pair of texts: both whole, or the longer one in several ranges.
+    """Return the windows of a pair: both texts whole, or each range of one with each of the other.
 
-    A window's range is of the longer text. The shorter one stands whole in each and leaves a
-    quarter of it; a pair of two longer ones is cut by `truncate`, to halves, and else refused with
-    RecordError.
+    As long as the shorter one leaves a quarter of the window it is not divided. With `truncate` the
+    longer one is cut, and both where even halves are too little. A window's own range is that of
+    the longer text. Raises RecordError for a pair over the window when long texts are refused.
     """
     room = window - frame.pair
     slides = len(second) >= len(first)
     shorter, longer = sorted((len(first), len(second)))
-    if shorter + longer > room:
-        if long is Long.TRUNCATE:
-            shorter = min(shorter, room // 2)
-        elif room - shorter < room // 4:
-            raise RecordError(
-                f"the two texts have {len(first)} and {len(second)} tokens and the model reads "
-                f"{room} in all: use --long truncate, or shorten one of them"
-            )
-    spans = ranges(longer, room - shorter, long)
-    kept = (first[:shorter], second) if slides else (first, second[:shorter])
-    return tuple(_pair(*kept, span, slides, frame, second_type) for span in spans)
+    if shorter + longer > room and long is Long.ERROR:
+        raise RecordError(
+            f"the two texts have {len(first)} and {len(second)} tokens and the model reads {room} "
+            "in all: use --long window or --long truncate"
+        )
+    share = shorter if room - shorter >= room // 4 else room // 2
+    if long is Long.TRUNCATE:
+        share = min(shorter, max(room // 2, room - longer))
+    found = []
+    for start, end in ranges(shorter, max(share, 1), long):
+        for span in ranges(longer, room - (end - start), long):
+            kept = (first[start:end], second) if slides else (first, second[start:end])
+            found.append(_pair(*kept, span, slides, frame, second_type))
+    return tuple(found)
 
 
 def _pair(

@@ -14,17 +14,21 @@ from bertcli.inputs.rows import BadRow, Row, check_columns
 from bertcli.records import Place
 
 UNQUOTED = (
-    ("Quality", "#1 ID", "#2 ID"),
-    ("index", "#1 ID", "#2 ID"),
-    ("id", "qid1", "qid2", "question1"),
+    ("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"),
+    ("index", "#1 ID", "#2 ID", "#1 String", "#2 String"),
+    ("id", "qid1", "qid2", "question1", "question2", "is_duplicate"),
     ("id", "question1", "question2"),
-    ("index", "promptID", "pairID", "genre"),
+    ("index", "question", "sentence", "label"),
     ("index", "question", "sentence"),
+    ("index", "sentence1", "sentence2", "label"),
     ("index", "sentence1", "sentence2"),
-    ("index", "genre", "filename", "year"),
     ("index", "sentence"),
 )
-"""How the headers of GLUE's TSV files begin; in them a quote at a cell's start is only a quote."""
+UNQUOTED_LONG = ("index", "promptID", "pairID", "genre"), ("index", "genre", "filename", "year")
+"""The headers of GLUE's TSV files, and how MNLI's and STS-B's longer ones begin.
+
+In these files a quote at a cell's start is nothing but a quote.
+"""
 COLA = ("source", "label", "note", "sentence")
 """The columns of GLUE's CoLA, whose TSV files have no header."""
 
@@ -121,7 +125,7 @@ def _delimiter(first: str, delimiter: str) -> str:
 
 def _is_glue(line: str) -> bool:
     cells = line.rstrip("\r\n").split("\t")
-    return _is_cola(cells) or any(cells[: len(known)] == list(known) for known in UNQUOTED)
+    return _is_cola(cells) or tuple(cells) in UNQUOTED or tuple(cells[:4]) in UNQUOTED_LONG
 
 
 def _is_cola(cells: Sequence[str]) -> bool:

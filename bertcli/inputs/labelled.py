@@ -59,10 +59,18 @@ def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterato
         needed = {names.text: "--field", names.label: "--label-field"}
         _need(row, needed | ({names.pair: "--pair-field"} if names.pair else {}))
         labels = _labels(row, names)
-        if names.label == "gold_label" and labels == (UNDECIDED,):
+        if names is not columns and names.label == "gold_label" and labels == (UNDECIDED,):
             continue
         second = _filled(row, names.pair) if names.pair else None
         yield LabelledText(_filled(row, names.text), labels, row.place, second)
+
+
+def are_pairs(texts: Iterable[LabelledText]) -> bool:
+    """Tell whether these are pairs; raises DataError where some are and some are not."""
+    kinds = {text.second is not None: text for text in texts}
+    if len(kinds) > 1:
+        raise DataError(f"{kinds[False].place}: one text, where {kinds[True].place} has a pair")
+    return True in kinds
 
 
 def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[TaggedText]:
@@ -243,7 +251,9 @@ def _pairs(row: Row, columns: Columns) -> Iterator[tuple[str, str]]:
 
 def _with_entities(row: Row, columns: Columns) -> TaggedText:
     """Return a row's text with its entities; raises DataError where they are not in the text."""
-    _need(row, {columns.text: "--tokens-field"})
+    if row.columns[ENTITIES] is None and row.columns.get("error"):
+        raise DataError(f"{row.place}: a text that ner could not read: leave this row out")
+    _need(row, {columns.text: "--field"})
     text = _text(row, row.columns[columns.text], columns.text)
     spans = []
     for one in _list(row, row.columns[ENTITIES], ENTITIES):
@@ -251,6 +261,11 @@ def _with_entities(row: Row, columns: Columns) -> TaggedText:
         start, end, label = found.get("start"), found.get("end"), found.get("label")
         if type(start) is not int or type(end) is not int or not str(label or "").strip():
             raise DataError(f"{row.place}: an entity needs start, end and label")
+        if TAG.fullmatch(str(label)):
+            raise DataError(
+                f'{row.place}: "{label}" is the tag of a token, not the label of an entity: '
+                "ner gives entities without --aggregate none"
+            )
         if (
             not 0 <= start < end <= len(text)
             or found.get("text", text[start:end]) != text[start:end]

@@ -94,10 +94,8 @@ class Classify:
         except RecordError as error:
             return error
         tokens = len(first) + len(second)
-        shown = count_read(max(len(first), len(second)), windows)
-        whole = min(len(first), len(second))  # but for what `truncate` cut of it
-        seen = len(windows[0]) - frame.pair - (windows[0].end - windows[0].start)
-        cut = shown.cut_tokens + whole - seen
+        one_window = len(windows[0]) - frame.pair
+        cut = tokens - one_window if self.long is Long.TRUNCATE else 0
         return Plan(windows, bare(first), Reading(tokens, len(windows), cut))
 
 

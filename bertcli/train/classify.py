@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bertcli.engine.choices import Long
 from bertcli.engine.tokens import TextTokenizer
 from bertcli.engine.windows import Window, cuts, frame_text, pair_windows
-from bertcli.errors import DataError, RecordError
+from bertcli.errors import DataError
 from bertcli.records import LabelledText
 from bertcli.train.examples import Example
 
@@ -64,10 +64,8 @@ def classify_examples(
     tokenizer: TextTokenizer,
     window: int,
 ) -> list[Example]:
-    """Return one example per window; every window of a long text learns the text's labels.
-
-    Pairs of two long texts are cut.
-    """
+    """Return one example per window; every window of a long text learns the text's labels."""
+    kind = tokenizer.second_type
     number = {label: i for i, label in enumerate(labels)}
     examples = []
     firsts = tokenizer.ids([one.text for one in texts])
@@ -83,31 +81,13 @@ def classify_examples(
         shown = (
             _windows(first, tokenizer, window)
             if text.second is None
-            else _pair_windows(first, second, tokenizer, window)
+            else pair_windows(first, second, tokenizer.frame, kind, window, Long.WINDOW)
         )
         examples += [Example(one, target) for one in shown]
     return examples
-
-
-def are_pairs(texts: Sequence[LabelledText]) -> bool:
-    """Tell whether these are pairs; raises DataError where some are and some are not."""
-    kinds = {text.second is not None: text for text in texts}
-    if len(kinds) > 1:
-        raise DataError(f"{kinds[False].place}: one text, where {kinds[True].place} has a pair")
-    return True in kinds
 
 
 def _windows(ids: NDArray[np.int64], tokenizer: TextTokenizer, window: int) -> list[Window]:
     frame = tokenizer.frame
     spans = cuts(len(ids), window - frame.single)
     return [frame_text(ids, start, end, frame) for start, end in spans]
-
-
-def _pair_windows(
-    first: NDArray[np.int64], second: NDArray[np.int64], tokenizer: TextTokenizer, window: int
-) -> Sequence[Window]:
-    pair = (first, second, tokenizer.frame, tokenizer.second_type, window)
-    try:
-        return pair_windows(*pair, Long.WINDOW)
-    except RecordError:
-        return pair_windows(*pair, Long.TRUNCATE)

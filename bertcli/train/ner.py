@@ -79,9 +79,12 @@ def token_targets(
 ) -> NDArray[np.int64]:
     """Return the tag's number of each word's first token, UNJUDGED for the others, (tokens,).
 
-    That is where a word's label is read with `--aggregate first`. A word belongs to the span in
-    which its first token stands; the first word of a span begins it.
+    That is where a word's label is read with `--aggregate first`. A word belongs to the first span
+    that it has characters of; the first word of a span begins it.
     """
+    ends = {
+        int(word): int(end) for word, (_, end) in zip(tokens.words, tokens.offsets, strict=True)
+    }
     targets = np.full(len(tokens), UNJUDGED, np.int64)
     last_word, last_span = -1, -1
     coming = sorted(range(len(spans)), key=lambda i: spans[i][0])
@@ -92,7 +95,7 @@ def token_targets(
         last_word = word
         while coming and spans[coming[0]][1] <= start:
             coming.pop(0)
-        here = coming[0] if coming and spans[coming[0]][0] <= start else -1
+        here = coming[0] if coming and spans[coming[0]][0] < ends[word] else -1
         tag = OUTSIDE if here < 0 else f"{'I' if here == last_span else 'B'}-{spans[here][2]}"
         targets[at], last_span = number[tag], here
     return targets

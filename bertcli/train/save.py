@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertcli.checkpoints.catalog import BASE_NAME
-from bertcli.checkpoints.layout import HEAD_CONFIG, Checkpoint
-from bertcli.engine.families import Head
+from bertcli.checkpoints.layout import HEAD_CONFIG, THRESHOLDS, Checkpoint
+from bertcli.engine.families import TEXT_PAIRS, TOKEN_TYPES, Head
 from bertcli.errors import OutputError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 READABLE = 0o644
+OF_A_HEAD = (TEXT_PAIRS, TOKEN_TYPES, THRESHOLDS, "problem_type")
+"""Settings that were true of the base's own training, and not of the next one."""
 LAST = ("config.json", HEAD_CONFIG)
 HUB_BASE = f"sentence-transformers/{BASE_NAME}"
 
@@ -137,7 +139,11 @@ def name_of_base(base: Checkpoint) -> str:
 
 def _config(model: Trainee, base: Checkpoint) -> dict[str, Any]:
     """Return the base's settings with what is the trained model's own: its class, its labels."""
-    config = {key: value for key, value in base.config.items() if not key.startswith("_")}
+    config = {
+        key: value
+        for key, value in base.config.items()
+        if not key.startswith("_") and key not in OF_A_HEAD
+    }
     config["architectures"] = [type(model.plain).__name__]
     if model.head in (Head.SEQUENCE, Head.TOKEN):
         own = model.plain.config

@@ -113,10 +113,11 @@ class Trainee(nn.Module):
         modules = HEAD_MODULES.get(head, ())
         if head is Head.MASKED_LM:
             modules = (MASKED_DENSE[self.kind],)
-        if config.get(TOKEN_TYPES) == CAPITALS:
+        tells_capitals = config.get(TOKEN_TYPES) == CAPITALS
+        if tells_capitals or checkpoint.reads_capitals:
             modules = (*modules, TYPE_EMBEDDINGS)
-            if not checkpoint.reads_capitals:
-                _start_alike(plain, TYPE_EMBEDDINGS)
+        if tells_capitals and not checkpoint.reads_capitals:
+            _start_alike(plain, TYPE_EMBEDDINGS)
         self.peft: PeftModel | None = None
         if checkpoint.adapter:
             self.peft = go_on_with_lora(plain, checkpoint.adapter.folder, modules)

@@ -120,8 +120,8 @@ def turned_round(
     one: AnsweredQuestion, _: Sequence[str], __: np.random.Generator
 ) -> AnsweredQuestion | None:
     """Return the question with a word for its opposite, or denied."""
-    for found in re.finditer(r"\w+", one.question):
-        if other := OPPOSITE.get(found[0].lower()):
+    for found in re.finditer(r"(?<![Hh]ow )\b[a-z]+", one.question):  # "how many" asks for a number
+        if other := OPPOSITE.get(found[0]):
             return _asked(one, one.question[: found.start()] + other + one.question[found.end() :])
     if (denied := AUXILIARY.search(one.question)) and not DENIAL.search(one.question):
         return _asked(one, f"{one.question[: denied.end()]}n't{one.question[denied.end() :]}")

@@ -328,6 +328,7 @@ def test_differences_are_between_two(run: Run, here: Path) -> None:
     ran = run("eval", "classify", file, "--differences", "apart.jsonl")
     assert ran.code == 2
     assert ran.said("--differences needs --compare")
+    assert ran.out == ""
 
 
 # --- what cannot be measured -----------------------------------------------------------------

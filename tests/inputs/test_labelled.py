@@ -107,6 +107,8 @@ def test_texts_may_come_with_their_entities(write: Write) -> None:
         ([{"start": 0, "end": 3, "label": " "}], "an entity needs start, end and label"),
         ([{"start": "0", "end": 3, "label": "A"}], "an entity needs start, end and label"),
         ([{"start": 0, "end": 4, "label": "A"}, {"start": 3, "end": 7, "label": "B"}], "overlaps"),
+        ([{"start": 0, "end": 3, "label": "B-PER"}], "is the tag of a token"),
+        (None, "is not a list"),
         ([["Ada"]], "holds something that is not an object"),
         ("Ada", "is not a list"),
     ],
@@ -391,10 +393,12 @@ def test_glues_pairs_are_read_as_they_come(name: str, tmp_path: Path) -> None:
     assert [one.labels for one in found] == [("label 0",), ("label 1",)]
 
 
-def test_a_table_of_ones_own_keeps_its_quotes(tmp_path: Path) -> None:
-    """Only GLUE's headers turn them off."""
+@pytest.mark.parametrize("header", ["text\tlabel", "index\ttext\tlabel", "sentence\tlabel"])
+def test_a_table_of_ones_own_keeps_its_quotes(header: str, tmp_path: Path) -> None:
+    """Only GLUE's own headers turn them off."""
     path = tmp_path / "mine.tsv"
-    path.write_text('text\tlabel\n"a\tb"\tone\n')
+    number = "1\t" if header.startswith("index") else ""
+    path.write_text(f'{header}\n{number}"a\tb"\tone\n')
     (found,) = read_labelled([str(path)])
     assert found.text == "a\tb"
 
@@ -414,3 +418,6 @@ def test_a_second_column_makes_pairs(write: Write) -> None:
     ]
     (kept,) = read_labelled([write("c.jsonl", undecided)])
     assert kept.labels == ("neutral",)
+    signs = [{"text": "a", "gold_label": "-"}, {"text": "b", "gold_label": "+"}]
+    found = list(read_labelled([write("d.jsonl", signs)], Columns(label="gold_label")))
+    assert [one.labels for one in found] == [("-",), ("+",)]

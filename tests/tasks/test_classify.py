@@ -80,12 +80,14 @@ def test_a_long_pair_tells_what_was_read_and_cut(tiny_checkpoint: Any) -> None:
     pairs = [(LONG, "the cat"), ("the cat", LONG), (LONG, LONG)]
     paired = [Record(i, one, second=two) for i, (one, two) in enumerate(pairs)]
     count = [len(ids) for ids in task.tokenizer.ids([LONG, "the cat"])]
-    first, second, refused = list(answers(task, paired))
-    for one in (first, second):
+    for one, tokens in zip(
+        answers(task, paired), (sum(count), sum(count), 2 * count[0]), strict=True
+    ):
         assert one.result is not None
-        assert one.result.reading == Reading(sum(count), one.result.reading.windows)
+        assert one.result.reading == Reading(tokens, one.result.reading.windows)
         assert one.result.reading.windows > 1
-    assert "the two texts have" in (refused.error or "")
+    for one in answers(replace(task, long=Long.ERROR), paired):
+        assert "the two texts have" in (one.error or "")
     room = task.window - task.tokenizer.frame.pair
     for one in answers(replace(task, long=Long.TRUNCATE), paired):
         assert one.result is not None

@@ -241,6 +241,15 @@ def test_windows_agree_on_every_token(window: int, tokenizer: TextTokenizer) -> 
         np.testing.assert_array_equal(seen, expected)
 
 
+def test_a_word_belongs_to_the_span_that_is_inside_it(tokenizer: TextTokenizer) -> None:
+    """Spans of characters may begin within a word; it is marked whole, and once."""
+    text = TaggedText("the catdog sat", ((7, 10, "A"), (11, 14, "A")))
+    tags = ["O", "B-A", "I-A"]
+    (example,) = ner.ner_examples([text], tags, tokenizer, 64)
+    seen = [tags[one] for one in example.target.tolist() if one != UNJUDGED]
+    assert seen == ["O", "B-A", "B-A"]
+
+
 def test_token_types_tell_capitals(tokenizer: TextTokenizer) -> None:
     """Most texts as they are written; some in small letters only, a few in capitals only."""
     texts = [TaggedText("the Cat SAT", ((4, 7, "A"),))] * 400

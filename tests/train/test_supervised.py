@@ -21,7 +21,7 @@ from bertcli.cli.app import main
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
 from bertcli.train.loop import Settings, train
-from tiny import AUTO
+from tiny import AUTO, change_config
 
 HEADS = {"classify": Head.SEQUENCE, "ner": Head.TOKEN, "qa": Head.QA}
 WINDOW = Window(np.array([2, 10, 11, 12, 3]), np.zeros(5, np.int64), 0, 3, 1)
@@ -209,6 +209,21 @@ def test_an_adapter_brings_the_embedding_of_capitals(run: Train) -> None:
     assert not torch.equal(table[0], table[1])
 
 
+def test_what_was_true_of_the_base_is_not_of_the_result(run: Train, tmp_path: Path) -> None:
+    """Pairs, thresholds and capitals are of one training; the embedding of capitals stays."""
+    assert run("ner", "--epochs", 1, output="told").code == 0
+    assert run("ner", "--epochs", 1, "-m", "told", "--no-capitals", output="blind").code == 0
+    assert "token_types" not in json.loads(Path("blind/config.json").read_text())
+    kept = [name for name in weights("blind") if "token_type_embeddings" in name]
+    assert len(kept) == 1
+    more = ("--epochs", 1, "--pair-field", "other")
+    assert run("classify", *more, rows=PAIRED, output="pairs").code == 0
+    change_config(Path("pairs"), thresholds={"same": 0.9})
+    assert run("classify", "--epochs", 1, "-m", "pairs").code == 0
+    config = json.loads(Path("out/config.json").read_text())
+    assert (config["text_pairs"], "thresholds" in config) == (False, False)
+
+
 def test_capitals_need_token_types(run: Train, tiny_checkpoint: Any) -> None:
     """DistilBERT has none: asked for all the same, that is said; not asked for, it is left out."""
     ran = run("ner", "--capitals", "-m", tiny_checkpoint("distilbert", Head.BASE))
@@ -292,6 +307,11 @@ def test_pairs_are_refused_where_they_cannot_be_read(
     ran = run("classify", rows=mixed)
     assert ran.code == 1
     assert "train.jsonl:10: one text, where" in ran.err
+    assert run("classify", "--epochs", 1, output="single").code == 0
+    for more in (["--labels", "x,y"], [], ["-m", "single"]):
+        capsys.readouterr()
+        assert main(["classify", "a", "--pair", "b", *more]) == 2
+        assert "need a checkpoint that was trained on pairs" in capsys.readouterr().err
     capsys.readouterr()
     assert main(["classify", "a", "--pair", "b", "--labels", "x,y"]) == 2
     assert "need a checkpoint that was trained on pairs" in capsys.readouterr().err
@@ -373,6 +393,7 @@ def test_a_run_is_gone_on_with_as_it_was_begun(run: Train, monkeypatch: pytest.M
         run("classify", "--resume", "--learning-rate", 1e-2),
         run("classify", "--resume", "--balance"),
         run("classify", "--resume", rows=[one | {"text": "the"} for one in CLASSIFIED]),
+        run("classify", "--resume", "--valid", written(CLASSIFIED[:4], Path("other.jsonl"))),
     ]
     for other in others:
         assert other.code == 2

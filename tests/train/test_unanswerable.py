@@ -77,9 +77,9 @@ def test_a_number_is_exchanged_for_one_that_is_not_there() -> None:
     one = asked("Ann Lee", question="Who built it in 1932?")
     for seed in range(20):
         made = about_another(one, (), np.random.default_rng(seed))
-        if made is not None:
-            assert made.question.startswith("Who built it in 19")
-            assert made.question != one.question
+        assert made is not None
+        assert made.question.startswith("Who built it in 19")
+        assert made.question != one.question
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,8 @@ def test_a_number_is_exchanged_for_one_that_is_not_there() -> None:
         ("Why was it not seen?", None),
         ("Why wasn't it seen?", None),
         ("Why?", None),
+        ("How many mills were near New York?", "How many mills weren't near New York?"),
+        ("how old was it", "how old wasn't it"),
     ],
 )
 def test_the_sense_is_turned_round_once(question: str, expected: str | None) -> None:

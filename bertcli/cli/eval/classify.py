@@ -69,20 +69,22 @@ def classify(
     """
     from bertcli.evaluate.classify import measure_classify
     from bertcli.evaluate.intervals import mean_difference
-    from bertcli.inputs.labelled import read_labelled
+    from bertcli.inputs.labelled import are_pairs, read_labelled
     from bertcli.outputs.plot import check_plot, draw_confusion
 
     if plot:
         check_plot(plot)
     texts = some(read_labelled(files, labelled.columns), "text")
     named, names = read_labels(labels, labels_file), label_map(map_labels)
-    several = any(len(text.labels) != 1 for text in texts)
+    several, pairs = any(len(text.labels) != 1 for text in texts), are_pairs(texts)
     if several and plot:
         raise UsageError("--plot: there is no confusion where a text has several labels")
+    if several and abstain_below is not None:
+        raise UsageError("--abstain-below: for one label a text; threshold fit is for several")
 
     def measured(chosen: ModelFlags) -> tuple[str, ClassifyScore]:
         made = classify_task(chosen, named, template, several)
-        check_pairs(made, any(text.second is not None for text in texts))
+        check_pairs(made, pairs)
         least = {} if named else made.checkpoint.thresholds
         if abstain_below is not None:
             least = dict.fromkeys(made.labels, abstain_below)

@@ -87,7 +87,7 @@ def fill_mask(
 def _errors(guesses: Sequence[Guesses], tokenizer: TextTokenizer) -> Iterator[dict[str, Any]]:
     for one in guesses:
         for number in (one.better > 0).nonzero()[0].tolist():
-            yield _place(one, number) | {"given": tokenizer.pieces([one.best[number]])[0]}
+            yield _place(one, number) | {"given": _spelled(tokenizer, one.best[number])}
 
 
 def _differences(
@@ -102,10 +102,15 @@ def _differences(
         for number, span in enumerate(mine.spans.tolist()):
             if (their := also.get(tuple(span))) is None:
                 continue
-            given = tokenizer.pieces([mine.best[number]])[0]
-            others = other_tokenizer.pieces([theirs.best[their]])[0]
+            given = _spelled(tokenizer, mine.best[number])
+            others = _spelled(other_tokenizer, theirs.best[their])
             if given != others:
                 yield _place(mine, number) | {"given": given, "other": others}
+
+
+def _spelled(tokenizer: TextTokenizer, token: int) -> str:
+    """Return a token without the marks that tell a word's first piece from the others."""
+    return tokenizer.decode([token]).removeprefix("##")
 
 
 def _place(guesses: Guesses, number: int) -> dict[str, Any]:

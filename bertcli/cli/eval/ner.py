@@ -34,6 +34,9 @@ def ner(
     files: Data,
     model: ModelFlags,
     flags: EvalFlags,
+    field: Annotated[
+        str, typer.Option(help="Column of the text, where rows have their entities.")
+    ] = "text",
     tokens_field: Annotated[str, typer.Option(help="Column with the list of words.")] = "tokens",
     tags_field: Annotated[str, typer.Option(help="Column with the list of tags.")] = "tags",
     aggregate: Annotated[
@@ -57,7 +60,7 @@ def ner(
     from bertcli.evaluate.ner import measure_ner
     from bertcli.inputs.labelled import Columns, read_tagged
 
-    columns = Columns(tokens=tokens_field, tags=tags_field)
+    columns = Columns(text=field, tokens=tokens_field, tags=tags_field)
     texts = some((text for text in read_tagged(files, columns) if text.text), "text")
     names, ignored = label_map(map_labels), frozenset(ignore or ())
 

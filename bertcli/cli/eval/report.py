@@ -41,6 +41,10 @@ class EvalFlags:
     ] = None
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False
 
+    def __post_init__(self) -> None:
+        if self.differences is not None and self.compare is None:
+            raise UsageError("--differences needs --compare: between which two checkpoints?")
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -124,8 +128,6 @@ def write_errors(path: Path | None, rows: Iterable[Mapping[str, Any]]) -> None:
 def write_differences(flags: EvalFlags, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the records that two checkpoints answered differently, if a file was asked for."""
     if flags.differences is not None:
-        if flags.compare is None:
-            raise UsageError("--differences needs --compare: between which two checkpoints?")
         count = _write_rows(flags.differences, rows)
         warn(f"{count} records that differ in {flags.differences}")
 

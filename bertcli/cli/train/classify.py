@@ -54,10 +54,9 @@ def classify(
     from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.engine.families import TEXT_PAIRS, Head
     from bertcli.evaluate.classify import measure_classify
-    from bertcli.inputs.labelled import read_labelled
+    from bertcli.inputs.labelled import are_pairs, read_labelled
     from bertcli.tasks.classify import Choice, Classify
     from bertcli.train.classify import (
-        are_pairs,
         check_labels,
         class_weights,
         classify_examples,
@@ -99,7 +98,7 @@ def classify(
         flags.dropout,
         flags.seed,
         problem_type=problem,
-        **({TEXT_PAIRS: True} if pairs else {}),
+        **{TEXT_PAIRS: pairs},
     )
     window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
     task = Classify(model, tokenizer, window, labels, multi, Choice(None))
@@ -115,7 +114,7 @@ def classify(
         f"Labels: {', '.join(labels)}.",
         f"{len(texts):,} {kind} from {named_files(data)}, {len(valid):,} held out.",
     )
-    training = Training(model, checkpoint, measure, flags, how, output, about)
+    training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     training.on_examples(examples, Weighing(weights, how.smoothing))
 
 

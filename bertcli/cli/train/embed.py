@@ -105,5 +105,5 @@ def embed(
         f"{len(pairs):,} pairs from {named_files(data)}, {len(valid):,} held out.",
     )
     seen = (one.ids.tobytes() for pair in windows for one in pair)
-    training = Training(model, checkpoint, measure, flags, how, output, about)
+    training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     training.by_schedule(step_loss, len(steps), chain(seen, [unit_scores(pairs).tobytes()]))

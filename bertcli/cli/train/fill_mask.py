@@ -10,7 +10,6 @@ import typer
 from bertcli.cli.options import grouped
 from bertcli.cli.recipe import read_texts, warn
 from bertcli.cli.train.run import (
-    Method,
     Output,
     TrainFlags,
     check_same_run,
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
 
 HELD_OUT = 0.01
-RATES = {Method.LORA: 2e-3, Method.FULL: 5e-4}
+RATES = {"lora": 2e-3, "full": 5e-4}
 
 
 @grouped
@@ -87,7 +86,7 @@ def fill_mask(
         steps=steps,
         minutes=flags.minutes,
         optimizer=optimizer_of(flags.optimizer),
-        learning_rate=learning_rate(flags),
+        learning_rate=learning_rate(flags, RATES),
         evaluate_every=evaluate_every,
         patience=flags.patience,
         seed=flags.seed,
@@ -95,7 +94,7 @@ def fill_mask(
     if block > checkpoint.window:
         raise UsageError(f"--block {block}: the model reads {checkpoint.window} tokens at once")
     with work_folder(output, flags.resume) as work:
-        own = (steps, block, batch_tokens, mask_rate, replace)
+        own = (corpus, valid, field, steps, block, batch_tokens, mask_rate, replace, evaluate_every)
         check_same_run(work, flags, None, [repr(own).encode()])
         content = block - tokenizer.frame.single
         blocks, held_out = _blocks(corpus, valid, field, tokenizer, content, work)

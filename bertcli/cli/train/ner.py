@@ -28,6 +28,9 @@ def ner(
     output: Output,
     flags: TrainFlags,
     how: ExampleFlags,
+    field: Annotated[
+        str, typer.Option(help="Column of the text, where rows have their entities.")
+    ] = "text",
     tokens_field: Annotated[str, typer.Option(help="Column with the list of words.")] = "tokens",
     tags_field: Annotated[str, typer.Option(help="Column with the list of tags.")] = "tags",
     map_labels: Annotated[
@@ -67,7 +70,7 @@ def ner(
     from bertcli.train.ner import check_tags, ner_examples, tag_set
     from bertcli.train.trainee import Trainee
 
-    columns = Columns(tokens=tokens_field, tags=tags_field)
+    columns = Columns(text=field, tokens=tokens_field, tags=tags_field)
     names = label_map(map_labels)
     texts, valid = held_out(
         [renamed(one, names) for one in read_tagged(data, columns)],
@@ -84,6 +87,8 @@ def ner(
     told = checkpoint.has_token_types and tokenizer.folds_case if capitals is None else capitals
     if told and not checkpoint.has_token_types:
         raise UsageError(f"--capitals: {checkpoint.name} has no token types to tell them by")
+    if told and not tokenizer.folds_case:
+        raise UsageError(f"--capitals: {checkpoint.name} reads them itself")
     settings = {TOKEN_TYPES: CAPITALS} if told else {}
     rank = lora_rank(flags)
     model = Trainee(checkpoint, Head.TOKEN, rank, tags, flags.dropout, flags.seed, **settings)
@@ -102,5 +107,5 @@ def ner(
         f"Tags: {', '.join(tags)}.",
         f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
     )
-    training = Training(model, checkpoint, measure, flags, how, output, about)
+    training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     training.on_examples(examples, Weighing(smoothing=how.smoothing))

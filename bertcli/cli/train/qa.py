@@ -93,5 +93,5 @@ def qa(
         f"{len(questions) + len(made):,} questions from {named_files(data)}, {without:,} of "
         f"them without an answer, {len(valid):,} held out.",
     )
-    training = Training(model, checkpoint, measure, flags, how, output, about)
+    training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     training.on_examples(examples, Weighing())

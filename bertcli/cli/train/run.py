@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -131,9 +131,9 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def learning_rate(flags: TrainFlags) -> float:
-    """Return the highest learning rate."""
-    return RATES[flags.method.value] if flags.learning_rate is None else flags.learning_rate
+def learning_rate(flags: TrainFlags, rates: Mapping[str, float] = RATES) -> float:
+    """Return the highest learning rate, by default that of the method."""
+    return rates[flags.method.value] if flags.learning_rate is None else flags.learning_rate
 
 
 def lora_rank(flags: TrainFlags) -> int | None:
@@ -214,6 +214,7 @@ class Training:
     how: ExampleFlags
     output: Path
     about: About
+    held_out: Sequence[object]
 
     def on_examples(self, examples: Sequence[Example], weighing: Weighing) -> None:
         """Train on labelled examples."""
@@ -248,7 +249,8 @@ class Training:
             seed=flags.seed,
         )
         with work_folder(self.output, flags.resume) as work:
-            check_same_run(work, flags, how, data)
+            measured_on = (repr(one).encode() for one in self.held_out)
+            check_same_run(work, flags, how, chain(data, measured_on))
             last = run(self.model, step_loss, self.measure, settings, flags, work)
             about = self.about
             card = Card(
