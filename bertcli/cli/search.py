@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,20 @@ import typer
 from bertcli.cli.index import open_index
 from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import finish, read_items
-from bertcli.records import Record
-from bertcli.results import Answer, EmbedResult, SearchResult
+from bertcli.records import BadRecord, Item, Record
+from bertcli.results import Answer, EmbedResult, Reading, SearchResult
 
 if TYPE_CHECKING:
     from bertcli.index.folder import IndexFolder
+    from bertcli.index.query import Query
+
+
+class Mode(StrEnum):
+    """What a passage is found by."""
+
+    HYBRID = "hybrid"
+    DENSE = "dense"
+    KEYWORD = "keyword"
 
 
 @grouped
@@ -30,32 +40,77 @@ def search(
     ],
     texts: Texts = None,
     top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Passages per query.")] = 10,
+    mode: Annotated[
+        Mode, typer.Option(help="By meaning and words fused, by meaning alone, or by words alone.")
+    ] = Mode.HYBRID,
     prompt: Annotated[
         str, typer.Option(help="Text before every query; that of the passages is not used here.")
     ] = "",
 ) -> None:
-    """Find the passages of an index that are nearest in meaning to a query.
+    """Find the passages of an index that fit a query best, in meaning and in words.
+
+    "Words in quotes" are sought together, -words are kept out. The score is the cosine of query and
+    passage; by words alone it is their BM25.
 
     \b
     bertcli search "how do I reset my password" --index my-index
+    bertcli search '"town hall" opening hours -christmas' --index my-index
     bertcli search -i queries.txt --index my-index -k 3 -f csv
     bertcli search --prompt "query: " "password reset" --index my-e5-index
     """
+    from bertcli.index.folder import IndexFolder
     from bertcli.tasks.run import answers
 
     items = read_items(context, texts, source)
+    if mode is Mode.KEYWORD:
+        with IndexFolder.open(index) as folder:
+            finish(_by_words(items, folder, top_k), out, items)
+        return
     folder, embed = open_index(index, model, items.few)
+    asked: dict[int, Query] = {}
     with folder:
-        embedded = answers(replace(embed, prompt=prompt), items)
-        finish(_found(embedded, folder, top_k), out, items)
+        meanings = items if mode is Mode.DENSE else _meanings(items, asked)
+        embedded = answers(replace(embed, prompt=prompt), meanings)
+        finish(_found(embedded, folder, top_k, asked), out, items)
 
 
-def _found(embedded: Iterable[Answer], folder: IndexFolder, count: int) -> Iterator[Answer]:
+def _meanings(items: Iterable[Item], asked: dict[int, Query]) -> Iterator[Item]:
+    """Yield each query's meaning to be embedded, and note what it asks of the words."""
+    from bertcli.index.query import parse
+
+    for item in items:
+        if isinstance(item, Record):
+            asked[item.id] = parse(item.text)
+            item = replace(item, text=asked[item.id].meaning)
+        yield item
+
+
+def _found(
+    embedded: Iterable[Answer], folder: IndexFolder, count: int, asked: dict[int, Query]
+) -> Iterator[Answer]:
     """Yield each embedded query with its passages in place of its vector."""
     for answer in embedded:
-        if not isinstance(answer.result, EmbedResult) or not isinstance(answer.record, Record):
-            yield answer
+        record, result = answer.record, answer.result
+        query = asked.pop(record.id, None)
+        if isinstance(record, Record) and query is not None:
+            record = replace(record, text=query.text)
+        if not isinstance(result, EmbedResult) or not isinstance(record, Record):
+            yield replace(answer, record=record)
             continue
-        (hits,) = folder.search(answer.result.vector[None], count)
-        found = SearchResult(answer.record.text, tuple(hits), answer.result.reading)
-        yield Answer(answer.record, found)
+        if query is None:
+            (hits,) = folder.search(result.vector[None], count)
+        else:
+            hits = folder.find(query, result.vector, count)
+        yield Answer(record, SearchResult(record.text, tuple(hits), result.reading))
+
+
+def _by_words(items: Iterable[Item], folder: IndexFolder, count: int) -> Iterator[Answer]:
+    """Yield each query with the passages that have its words; no model is loaded."""
+    from bertcli.index.query import parse
+
+    for item in items:
+        if isinstance(item, BadRecord):
+            yield Answer(item, error=item.error)
+        elif isinstance(item, Record):
+            hits = folder.find(parse(item.text), None, count)
+            yield Answer(item, SearchResult(item.text, tuple(hits), Reading(0, 0)))

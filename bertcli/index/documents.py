@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bertcli.index.chunks import Chunk
 from bertcli.index.failures import damaged
+from bertcli.index.query import any_of
 from bertcli.index.vectors import Vectors
 from bertcli.index.words import TOKENIZER, full_text, storable
 
@@ -200,6 +201,27 @@ class Documents:
         self._connection.executemany(
             "UPDATE meta SET value = ? WHERE key = ?", [(rows, "rows"), (complete, "complete")]
         )
+
+    def matching(self, phrases: Sequence[str], count: int) -> list[tuple[int, float]]:
+        """Return the vector rows of the best chunks with any of the phrases, each with its BM25.
+
+        Best first, the higher the better (Robertson and Zaragoza 2009, as FTS5 computes it).
+        """
+        if not phrases:
+            return []
+        return self._connection.execute(
+            "SELECT row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ? "
+            "ORDER BY rank LIMIT ?) JOIN chunks ON id = rowid ORDER BY rank, row",
+            (any_of(phrases), count),
+        ).fetchall()
+
+    def holding(self, phrases: Sequence[str]) -> NDArray[np.int64]:
+        """Return the vector rows of all chunks with any of the phrases."""
+        found = self._connection.execute(
+            "SELECT row FROM chunks WHERE id IN (SELECT rowid FROM words WHERE words MATCH ?)",
+            (any_of(phrases),),
+        )
+        return np.fromiter((row for (row,) in found), np.int64)
 
     def passages(self, rows: Sequence[int]) -> list[Passage]:
         """Return the passages that belong to these vector rows, in the given order."""

@@ -26,11 +26,13 @@ from bertcli.index.manifest import (
     sync_folder,
     write_manifest,
 )
+from bertcli.index.query import Query, fuse
 from bertcli.index.vectors import (
     append_vectors,
     check_length,
     checked,
     create_vectors,
+    inner_products,
     nearest,
     open_vectors,
     read_blocks,
@@ -39,6 +41,8 @@ from bertcli.results import Hit
 
 # A kill loses at most this many embedded chunks, a few seconds of work; a commit costs some 10 ms.
 COMMIT_CHUNKS = 512
+FUSED_DEPTH = 100
+"""How far down the two rankings of a hybrid search are fused."""
 _DATA_FILE = re.compile(r"(?:documents|vectors)-(\d+)\.(?:sqlite(?:-wal|-shm)?|f32)")
 
 
@@ -138,6 +142,33 @@ class IndexFolder:
                 self._hits(rows, scores)
                 for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True)
             ]
+
+    def find(self, query: Query, vector: NDArray[np.floating] | None, k: int) -> list[Hit]:
+        """Return the `k` passages that fit a query best, none that holds what it keeps out.
+
+        Without a `vector` (d,) by its words alone, with BM25 as score; else by words and meaning,
+        two rankings that are fused by reciprocal rank, with the inner product as score.
+        """
+        depth = max(k, FUSED_DEPTH)
+        with storage_failures(self.path), self._documents.reading():
+            committed = self._documents.committed_rows()
+            live = self._documents.live_rows(committed)
+            if query.unwanted:
+                live = np.ones(committed, bool) if live is None else live
+                live[self._documents.holding(query.unwanted)] = False
+            # Enough to spare for those that are kept out.
+            matches = self._documents.matching(query.wanted, depth + _dead(live))
+            worded = [(row, score) for row, score in matches if live is None or live[row]][:depth]
+            if vector is None:
+                best = worded[:k]
+                return self._hits([row for row, _ in best], [score for _, score in best])
+            dimension = self.manifest.model.dimension
+            asked = checked(vector[None], 1, dimension)
+            blocks = read_blocks(self._vector_file, committed, dimension)
+            near = nearest(asked, blocks, depth, live).rows[0].tolist()
+            rows = fuse([near, [row for row, _ in worded]])[:k]
+            cosines = inner_products(asked[0], self._vector_file, rows, dimension)
+            return self._hits(rows, cosines)
 
     def info(self) -> IndexInfo:
         """Return what the index holds and its size on disk."""
@@ -252,6 +283,10 @@ class IndexFolder:
             Hit(score, passage.text, passage.document, passage.line, passage.columns)
             for score, passage in zip(scores, self._documents.passages(rows), strict=True)
         ]
+
+
+def _dead(live: NDArray[np.bool_] | None) -> int:
+    return 0 if live is None else int((~live).sum())
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -7,7 +7,7 @@ Rows past that number are what a killed run left: readers pass over them, the ne
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -109,6 +109,15 @@ def nearest(
         found = _nearest_in_block(queries, block, k, mask)
         best = _merged(best, Nearest(found.scores, found.rows + first), k)
     return best
+
+
+def inner_products(
+    query: Vectors, file: FileIO, rows: Sequence[int], dimension: int
+) -> list[float]:
+    """Return the inner products of a query (d,) with single rows of the file."""
+    row_bytes = dimension * ROW_TYPE.itemsize
+    raw = (os.pread(file.fileno(), row_bytes, row * row_bytes) for row in rows)
+    return [float(query @ np.frombuffer(one, ROW_TYPE)) for one in raw]
 
 
 def _nearest_in_block(

@@ -8,13 +8,13 @@ import unicodedata
 # Han, kana and Hangul syllables. SQLite's unicode61 tokenizer takes a run of them for one word, and
 # its trigram tokenizer finds nothing shorter than three characters; one token per character, with a
 # phrase query for a word, finds words of every length.
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     "[\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
     "\U00020000-\U0003ffff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-TOKENIZER = "unicode61 remove_diacritics 2"
+TOKENIZER = "porter unicode61 remove_diacritics 2"
 
 
 def full_text(text: str) -> str:
@@ -26,7 +26,7 @@ def full_text(text: str) -> str:
     >>> full_text("去東京ＯＫ")
     ' 去  東  京 OK'
     """
-    return _UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFKC", text))
+    return UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFKC", text))
 
 
 def storable(text: str) -> str:

@@ -47,6 +47,39 @@ def test_meaning_finds_what_words_do_not(run: Run, here: Path) -> None:
     assert 1 >= best["score"] > second["score"]
 
 
+def test_modes_of_search(run: Run, here: Path) -> None:
+    """Words find what has them, meaning what is near, and both together put the one on top."""
+    (here / "notes.txt").write_text(NOTES)
+    assert run("index", "build", "idx", "-i", "notes.txt").code == 0
+    query = ("search", "a loaf to bake, soup", "--index", "idx")
+    (words,) = run(*query, "--mode", "keyword").records
+    assert [hit["line"] for hit in words["hits"]] == [3]
+    (dense,) = run(*query, "--mode", "dense").records
+    (both,) = run(*query).records
+    assert [len(one["hits"]) for one in (dense, both)] == [3, 3]
+    assert both["hits"][0]["line"] == dense["hits"][0]["line"] == 3
+    scores = [{hit["line"]: hit["score"] for hit in one["hits"]} for one in (dense, both)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    (left,) = run("search", "animals -cat", "--index", "idx").records
+    assert left["query"] == "animals -cat"
+    assert {hit["line"] for hit in left["hits"]} == {2, 3}
+    (none,) = run("search", "zebra", "--index", "idx", "--mode", "keyword").records
+    assert none["hits"] == []
+
+
+def test_words_need_no_model(run: Run, tiny: Callable[..., Ran], built: Path, here: Path) -> None:
+    """By words alone even an index whose model is gone is searched."""
+    manifest = json.loads((built / "manifest.json").read_text())
+    manifest["model"]["name"] = "./gone"
+    (built / "manifest.json").write_text(json.dumps(manifest))
+    assert run("search", "bread", "--index", "idx").code == 1
+    (record,) = run("search", "bread", "--index", "idx", "--mode", "keyword").records
+    assert [hit["line"] for hit in record["hits"]] == [3]
+    (here / "q.txt").write_bytes(b"bread\n\xff\n")
+    ran = run("search", "-i", "q.txt", "--index", "idx", "--mode", "keyword")
+    assert (ran.code, len(ran.records)) == (3, 2)
+
+
 def test_queries_come_from_files_too(tiny: Callable[..., Ran], built: Path, here: Path) -> None:
     """Every line of -i is a query, answered in order; a bad line costs its own answer only."""
     lines = NOTES.encode().splitlines()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,16 +18,20 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_lines,
 )
+from bertcli.cli.index import identity
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint
+from bertcli.cli.search import Mode
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
     from bertcli.evaluate.search import SearchScore
+    from bertcli.index.folder import IndexFolder
+    from bertcli.results import Hit
     from bertcli.tasks.embed import Embed
 
 DEPTH = 100
-AT_ONCE = 256
 
 Run = dict[str, dict[str, float]]
 
@@ -37,6 +43,9 @@ def search(
     ],
     model: ModelFlags,
     flags: EvalFlags,
+    mode: Annotated[
+        Mode, typer.Option(help="By meaning and words fused, by meaning alone, or by words alone.")
+    ] = Mode.HYBRID,
     run: Annotated[
         Path | None, typer.Option(help="Measure this TREC run file instead of a checkpoint.")
     ] = None,
@@ -49,10 +58,11 @@ def search(
 ) -> None:
     """Measure search: nDCG@10, recall, MRR@10 and MAP over judged queries.
 
-    Every passage is one vector, and the 100 nearest by cosine are found for each query.
+    Every passage is one of an index made for it, and 100 of them are found for each query.
 
     \b
     bertcli eval search ./beir/scifact
+    bertcli eval search ./beir/scifact --mode dense
     bertcli eval search ./beir/scifact -m ./my-embedder --compare all-MiniLM-L6-v2
     bertcli eval search ./beir/scifact --run bm25.trec
     """
@@ -66,7 +76,7 @@ def search(
 
     def measured(chosen: ModelFlags) -> tuple[str, Run, SearchScore]:
         checkpoint = choose_checkpoint(chosen, "embed")
-        found = _found(folder, build_embed(checkpoint, chosen, normalize=True))
+        found = _found(folder, checkpoint, build_embed(checkpoint, chosen, normalize=True), mode)
         return checkpoint.name, found, score_run(found, judgements)
 
     if run is not None:
@@ -101,22 +111,49 @@ def search(
         write_lines(save_run, run_lines(found, "bertcli"))
 
 
-def _found(folder: Path, embed: Embed) -> Run:
-    """Return the nearest passages of every query, with their cosines."""
+def _found(folder: Path, checkpoint: Checkpoint, embed: Embed, mode: Mode) -> Run:
+    """Return the best passages of every query, by their ranks: the first has the highest score.
+
+    They are found by `bertcli search`'s own index, one passage a document.
+    """
     import numpy as np
 
+    from bertcli.index.chunks import Chunk
+    from bertcli.index.documents import Entry, NewDocument
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.manifest import Chunking, Manifest
     from bertcli.inputs.beir import beir_file, read_passages
 
     passages = list(read_passages(beir_file(folder, "corpus.jsonl")))
     queries = list(read_passages(beir_file(folder, "queries.jsonl")))
-    names = [name for name, _ in passages]
-    corpus, asked = (
-        embed.vectors([text or " " for _, text in part]) for part in (passages, queries)
-    )
-    found: Run = {}
-    for at in range(0, len(queries), AT_ONCE):
-        cosines = asked[at : at + AT_ONCE] @ corpus.T
-        nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :DEPTH]
-        for (query, _), row, best in zip(queries[at : at + AT_ONCE], cosines, nearest, strict=True):
-            found[query] = {names[i]: float(row[i]) for i in best}
-    return found
+    documents = [NewDocument(name, text) for name, text in passages]
+    manifest = Manifest(identity(checkpoint, embed), Chunking(embed.window, 0))
+    if mode is Mode.KEYWORD:
+        vectors = np.zeros((len(documents), manifest.model.dimension), np.float32)
+    else:
+        vectors = embed.vectors([one.text or " " for one in documents])
+    whole = zip(documents, vectors, strict=True)
+    entries = (Entry(one, [Chunk(0, len(one.text), 1)], row[None]) for one, row in whole)
+    with (
+        tempfile.TemporaryDirectory() as place,
+        IndexFolder.create(Path(place) / "index", manifest) as index,
+    ):
+        index.add(entries)
+        return {
+            name: {hit.document: 1 / rank for rank, hit in enumerate(hits, 1)}
+            for name, hits in _asked(index, queries, embed, mode)
+        }
+
+
+def _asked(
+    index: IndexFolder, queries: Sequence[tuple[str, str]], embed: Embed, mode: Mode
+) -> Iterator[tuple[str, Sequence[Hit]]]:
+    from bertcli.index.query import words_of
+
+    vectors = None if mode is Mode.KEYWORD else embed.vectors([text or " " for _, text in queries])
+    for number, (name, text) in enumerate(queries):
+        vector = None if vectors is None else vectors[number]
+        if mode is Mode.DENSE and vector is not None:
+            yield name, index.search(vector[None], DEPTH)[0]
+        else:
+            yield name, index.find(words_of(text), vector, DEPTH)

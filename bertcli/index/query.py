@@ -1,0 +1,109 @@
+"""What a query asks of the full-text table, and how two rankings become one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from bertcli.index.words import UNSPACED, full_text
+
+RANK_CONSTANT = 60
+_LITTLE = """
+a an and are as at be been but by can could did do does for from had has have he her his how i if in
+is it its me my no not of on or our she should so such than that the their them then there these
+they this those to was we were what when where which who whom whose why will with would you your
+"""
+FUNCTION_WORDS = frozenset(_LITTLE.split())
+"""English words that say nothing of a subject: sought only where a query has no others."""
+_PART = re.compile(r"""(?P<minus>(?<!\S)-(?=["\w]))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))""")
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query as it was typed, and what of it is sought and kept out.
+
+    `wanted` and `unwanted` are phrases for the full-text table; `meaning` is the text without
+    quotes and without what is kept out, for the embedding model.
+    """
+
+    text: str
+    wanted: tuple[str, ...]
+    unwanted: tuple[str, ...]
+    meaning: str
+
+
+def parse(text: str) -> Query:
+    """Return a query of words, "phrases in quotes" and -exclusions.
+
+    A word of Chinese, Japanese or Korean is sought by each two of its characters, since nobody
+    marks where words end.
+
+    >>> query = parse('red "town hall" -rent')
+    >>> query.wanted, query.unwanted, query.meaning
+    (('red', 'town hall'), ('rent',), 'red town hall')
+    """
+    wanted: dict[str, None] = {}
+    unwanted: dict[str, None] = {}
+    meaning = []
+    for part in _PART.finditer(text):
+        phrase, word = part["phrase"], part["word"]
+        said = word if phrase is None else phrase
+        if part["minus"]:
+            unwanted |= dict.fromkeys(_phrase(said))
+            continue
+        meaning.append(said)
+        wanted |= dict.fromkeys(_phrase(said) if phrase is not None else _words(said))
+    plain = " ".join(" ".join(meaning).split())
+    return Query(text, _telling(wanted), tuple(unwanted), plain or text)
+
+
+def words_of(text: str) -> Query:
+    """Return a query of words alone, whose quotes and hyphens mean nothing."""
+    wanted = dict.fromkeys(phrase for word in text.split() for phrase in _words(word))
+    return Query(text, _telling(wanted), (), text)
+
+
+def any_of(phrases: Iterable[str]) -> str:
+    """Return the full-text table's expression for texts that hold at least one of the phrases."""
+    return " OR ".join(f'"{phrase}"' for phrase in phrases)
+
+
+def fuse(rankings: Iterable[Sequence[int]], constant: int = RANK_CONSTANT) -> list[int]:
+    """Return what several rankings found, best first, by reciprocal rank.
+
+    The score of a row is the sum of `1 / (constant + rank)`, with ranks from 1 (Cormack, Clarke and
+    Büttcher 2009, who found 60). Equal scores come in the order of the rows.
+
+    >>> fuse([[7, 8], [8, 9]])
+    [8, 7, 9]
+    """
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, row in enumerate(ranking, 1):
+            scores[row] = scores.get(row, 0.0) + 1 / (constant + rank)
+    return sorted(scores, key=lambda row: (-scores[row], row))
+
+
+def _telling(phrases: Iterable[str]) -> tuple[str, ...]:
+    listed = tuple(phrases)
+    return tuple(one for one in listed if one.lower() not in FUNCTION_WORDS) or listed
+
+
+def _phrase(text: str) -> list[str]:
+    """Return a phrase as the table's tokenizer sees it, nothing where it has no letter or digit."""
+    words = _WORD.findall(full_text(text))
+    return [" ".join(words)] if words else []
+
+
+def _words(text: str) -> Iterable[str]:
+    """Yield what is sought of a word: its parts between signs, and pairs of unspaced characters."""
+    for run in _WORD.findall(full_text(text).replace("  ", "")):
+        unspaced = "".join(UNSPACED.findall(run))
+        yield from _WORD.findall(UNSPACED.sub(" ", run))
+        if len(unspaced) <= 2:
+            yield from [" ".join(unspaced)] if unspaced else []
+        else:
+            yield from (f"{one} {two}" for one, two in pairwise(unspaced))
