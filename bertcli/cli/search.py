@@ -19,6 +19,7 @@ from bertcli.results import Answer, EmbedResult, Reading, SearchResult
 if TYPE_CHECKING:
     from bertcli.index.folder import IndexFolder
     from bertcli.index.query import Query
+    from bertcli.index.where import Filter
 
 
 class Mode(StrEnum):
@@ -43,6 +44,9 @@ def search(
     mode: Annotated[
         Mode, typer.Option(help="By meaning and words fused, by meaning alone, or by words alone.")
     ] = Mode.HYBRID,
+    where: Annotated[
+        str | None, typer.Option(help="Only documents for whose columns this holds.")
+    ] = None,
     prompt: Annotated[
         str, typer.Option(help="Text before every query; that of the passages is not used here.")
     ] = "",
@@ -55,23 +59,26 @@ def search(
     \b
     bertcli search "how do I reset my password" --index my-index
     bertcli search '"town hall" opening hours -christmas' --index my-index
+    bertcli search "opening hours" --where "lang = 'en' and year >= 2023" --index my-index
     bertcli search -i queries.txt --index my-index -k 3 -f csv
     bertcli search --prompt "query: " "password reset" --index my-e5-index
     """
     from bertcli.index.folder import IndexFolder
+    from bertcli.index.where import compile_where
     from bertcli.tasks.run import answers
 
+    condition = None if where is None else compile_where(where)
     items = read_items(context, texts, source)
     if mode is Mode.KEYWORD:
         with IndexFolder.open(index) as folder:
-            finish(_by_words(items, folder, top_k), out, items)
+            finish(_by_words(items, folder, top_k, condition), out, items)
         return
     folder, embed = open_index(index, model, items.few)
     asked: dict[int, Query] = {}
     with folder:
         meanings = items if mode is Mode.DENSE else _meanings(items, asked)
         embedded = answers(replace(embed, prompt=prompt), meanings)
-        finish(_found(embedded, folder, top_k, asked), out, items)
+        finish(_found(embedded, folder, top_k, asked, condition), out, items)
 
 
 def _meanings(items: Iterable[Item], asked: dict[int, Query]) -> Iterator[Item]:
@@ -86,7 +93,11 @@ def _meanings(items: Iterable[Item], asked: dict[int, Query]) -> Iterator[Item]:
 
 
 def _found(
-    embedded: Iterable[Answer], folder: IndexFolder, count: int, asked: dict[int, Query]
+    embedded: Iterable[Answer],
+    folder: IndexFolder,
+    count: int,
+    asked: dict[int, Query],
+    where: Filter | None,
 ) -> Iterator[Answer]:
     """Yield each embedded query with its passages in place of its vector."""
     for answer in embedded:
@@ -98,13 +109,15 @@ def _found(
             yield replace(answer, record=record)
             continue
         if query is None:
-            (hits,) = folder.search(result.vector[None], count)
+            (hits,) = folder.search(result.vector[None], count, where)
         else:
-            hits = folder.find(query, result.vector, count)
+            hits = folder.find(query, result.vector, count, where)
         yield Answer(record, SearchResult(record.text, tuple(hits), result.reading))
 
 
-def _by_words(items: Iterable[Item], folder: IndexFolder, count: int) -> Iterator[Answer]:
+def _by_words(
+    items: Iterable[Item], folder: IndexFolder, count: int, where: Filter | None
+) -> Iterator[Answer]:
     """Yield each query with the passages that have its words; no model is loaded."""
     from bertcli.index.query import parse
 
@@ -112,5 +125,5 @@ def _by_words(items: Iterable[Item], folder: IndexFolder, count: int) -> Iterato
         if isinstance(item, BadRecord):
             yield Answer(item, error=item.error)
         elif isinstance(item, Record):
-            hits = folder.find(parse(item.text), None, count)
+            hits = folder.find(parse(item.text), None, count, where)
             yield Answer(item, SearchResult(item.text, tuple(hits), Reading(0, 0)))

@@ -18,6 +18,7 @@ from bertcli.index.chunks import Chunk
 from bertcli.index.failures import damaged
 from bertcli.index.query import any_of
 from bertcli.index.vectors import Vectors
+from bertcli.index.where import Filter
 from bertcli.index.words import TOKENIZER, full_text, storable
 
 # Columns that nothing fills yet (size, mtime_ns, heading, page) are there for indexing folders of
@@ -214,6 +215,15 @@ class Documents:
             "ORDER BY rank LIMIT ?) JOIN chunks ON id = rowid ORDER BY rank, row",
             (any_of(phrases), count),
         ).fetchall()
+
+    def where(self, condition: Filter) -> NDArray[np.int64]:
+        """Return the vector rows of all chunks that a condition holds for."""
+        found = self._connection.execute(
+            "SELECT row FROM chunks JOIN documents ON documents.id = document "
+            f"WHERE {condition.sql}",
+            condition.values,
+        )
+        return np.fromiter((row for (row,) in found), np.int64)
 
     def holding(self, phrases: Sequence[str]) -> NDArray[np.int64]:
         """Return the vector rows of all chunks with any of the phrases."""

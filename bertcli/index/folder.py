@@ -37,6 +37,7 @@ from bertcli.index.vectors import (
     open_vectors,
     read_blocks,
 )
+from bertcli.index.where import Filter
 from bertcli.results import Hit
 
 # A kill loses at most this many embedded chunks, a few seconds of work; a commit costs some 10 ms.
@@ -125,10 +126,13 @@ class IndexFolder:
         with storage_failures(self.path):
             return self._documents.holds(document)
 
-    def search(self, queries: NDArray[np.floating], k: int) -> list[list[Hit]]:
+    def search(
+        self, queries: NDArray[np.floating], k: int, where: Filter | None = None
+    ) -> list[list[Hit]]:
         """Return for each query `(q, d)` the `k` passages of largest inner product, best first.
 
-        With unit vectors, and so with a model that normalises, the scores are cosines.
+        Only passages that `where` holds for are looked at. With unit vectors, and so with a model
+        that normalises, the scores are cosines.
         """
         if k < 1:
             raise UsageError(f"cannot return {k} passages: -k must be at least 1")
@@ -137,14 +141,22 @@ class IndexFolder:
         with storage_failures(self.path), self._documents.reading():
             committed = self._documents.committed_rows()
             blocks = read_blocks(self._vector_file, committed, dimension)
-            found = nearest(asked, blocks, k, self._documents.live_rows(committed))
+            found = nearest(asked, blocks, k, self._live(committed, where))
             return [
                 self._hits(rows, scores)
                 for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True)
             ]
 
-    def find(self, query: Query, vector: NDArray[np.floating] | None, k: int) -> list[Hit]:
+    def find(
+        self,
+        query: Query,
+        vector: NDArray[np.floating] | None,
+        k: int,
+        where: Filter | None = None,
+    ) -> list[Hit]:
         """Return the `k` passages that fit a query best, none that holds what it keeps out.
+
+        Only passages that `where` holds for are looked at.
 
         Without a `vector` (d,) by its words alone, with BM25 as score; else by words and meaning,
         two rankings that are fused by reciprocal rank, with the inner product as score.
@@ -152,7 +164,7 @@ class IndexFolder:
         depth = max(k, FUSED_DEPTH)
         with storage_failures(self.path), self._documents.reading():
             committed = self._documents.committed_rows()
-            live = self._documents.live_rows(committed)
+            live = self._live(committed, where)
             if query.unwanted:
                 live = np.ones(committed, bool) if live is None else live
                 live[self._documents.holding(query.unwanted)] = False
@@ -252,6 +264,15 @@ class IndexFolder:
                 self._lock = WriteLock.acquire(self.path)
                 self._refuse_replaced()
                 _remove_others(self.path, keep=self.manifest.generation)
+
+    def _live(self, committed: int, where: Filter | None) -> NDArray[np.bool_] | None:
+        """Return which rows may be found `(committed,)`; None when all of them may."""
+        live = self._documents.live_rows(committed)
+        if where is None:
+            return live
+        fitting = np.zeros(committed, bool)
+        fitting[self._documents.where(where)] = True  # a chunk's row is never a dead one
+        return fitting
 
     def _refuse_replaced(self) -> None:
         if read_manifest(self.path).generation != self.manifest.generation:

@@ -67,6 +67,22 @@ def test_modes_of_search(run: Run, here: Path) -> None:
     assert none["hits"] == []
 
 
+def test_only_documents_that_a_condition_holds_for(
+    run: Run, tiny: Callable[..., Ran], here: Path
+) -> None:
+    """By their columns, in every mode; a condition that cannot be read is told at once."""
+    rows = [{"text": f"bread number {n}", "lang": "zh" if n % 2 else "en"} for n in range(6)]
+    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert tiny("index", "build", "idx", "-i", "rows.jsonl").code == 0
+    for mode in ("hybrid", "dense", "keyword"):
+        query = ("search", "bread", "--index", "idx", "--mode", mode)
+        (record,) = run(*query, "--where", "lang = 'zh' and line > 2").records
+        assert {hit["line"] for hit in record["hits"]} == {4, 6}
+    ran = run("search", "bread", "--index", "idx", "--where", "lang = ")
+    assert ran.code == 2
+    assert ran.said("--where at its end (character 8): expected a value")
+
+
 def test_words_need_no_model(run: Run, tiny: Callable[..., Ran], built: Path, here: Path) -> None:
     """By words alone even an index whose model is gone is searched."""
     manifest = json.loads((built / "manifest.json").read_text())

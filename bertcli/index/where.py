@@ -1,0 +1,237 @@
+"""Conditions on documents, as `--where` takes them, compiled to SQL with bound values.
+
+    lang = 'zh' and year >= 2023 and path like 'notes/%'
+    not (draft or author in ('Ada', 'Alan')) and title is not null
+
+Names are the documents' columns, and `path` and `line`; a name with other signs than letters,
+digits and `_` stands between double quotes. Values are 'texts', numbers, true and false. Nothing
+that is typed becomes part of the SQL but its known words: names and values are bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bertcli.errors import UsageError
+
+Value = str | float | int
+DEPTH = 50
+TOKENS = 1_000
+OWN = {"path": "documents.name", "line": "coalesce(documents.line, chunks.line)"}
+COMPARISONS = ("=", "==", "!=", "<>", "<=", ">=", "<", ">")
+KEYWORDS = ("and", "or", "not", "in", "like", "is", "null", "true", "false", "between")
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<text>'(?:[^']|'')*')
+      | "(?P<quoted>[^"]+)"
+      | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+      | (?P<word>[^\W\d]\w*)
+      | (?P<sign><=|>=|!=|<>|==|[=<>(),])
+    )""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A condition on `documents` and `chunks` as SQL, with the values of its question marks."""
+
+    sql: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    at: int
+
+
+def compile_where(text: str) -> Filter:
+    """Return a condition as SQL; raises UsageError with the place where it cannot be read.
+
+    >>> compile_where("line > 3").values
+    (3,)
+    """
+    parser = _Parser(text, _tokens(text))
+    sql = parser.either(0)
+    parser.end()
+    return Filter(sql, tuple(parser.values))
+
+
+def _tokens(text: str) -> list[_Token]:
+    found: list[_Token] = []
+    at, end = 0, len(text.rstrip())
+    while at < end:
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise _wrong(text, at, "this is no name, value or sign; texts stand in '…'")
+        kind = match.lastgroup or ""
+        found.append(_Token(kind, match[kind], match.start(kind)))
+        at = match.end()
+    if len(found) > TOKENS:
+        raise UsageError(f"--where has {len(found):,} parts, more than {TOKENS:,}")
+    return found
+
+
+def _wrong(text: str, at: int, why: str) -> UsageError:
+    shown = text[at : at + 20]
+    where = f'at "{shown}"' if shown else "at its end"
+    return UsageError(f"--where {where} (character {at + 1}): {why}")
+
+
+class _Parser:
+    """Reads tokens from left to right; each method returns the SQL of what it read."""
+
+    def __init__(self, text: str, tokens: Sequence[_Token]) -> None:
+        self.values: list[Value] = []
+        self._text = text
+        self._tokens = tokens
+        self._at = 0
+
+    def either(self, depth: int) -> str:
+        parts = [self._both(depth)]
+        while self._took("or"):
+            parts.append(self._both(depth))
+        return parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})"
+
+    def end(self) -> None:
+        if self._at < len(self._tokens):
+            raise self._expected("and, or, or the end")
+
+    def _both(self, depth: int) -> str:
+        parts = [self._one(depth)]
+        while self._took("and"):
+            parts.append(self._one(depth))
+        return parts[0] if len(parts) == 1 else f"({' AND '.join(parts)})"
+
+    def _one(self, depth: int) -> str:
+        if depth > DEPTH:
+            raise UsageError(f"--where is nested more than {DEPTH} deep")
+        if self._took("not"):
+            return f"NOT coalesce({self._one(depth + 1)}, 0)"
+        if self._took("("):
+            inner = self.either(depth + 1)
+            self._need(")")
+            return inner
+        return self._condition()
+
+    def _condition(self) -> str:
+        name = self._name()
+        denied = self._took("not")
+        if found := self._of_words(name):
+            return f"NOT coalesce({found}, 0)" if denied else found
+        if denied:
+            raise self._expected("in, like or between")
+        if self._took("is"):
+            none = "NOT NULL" if self._took("not") else "NULL"
+            self._need("null")
+            return f"({self._column(name)} IS {none})"
+        for sign in COMPARISONS:
+            if self._took(sign):
+                return self._compared(name, {"==": "=", "<>": "!="}.get(sign, sign))
+        return f"coalesce({self._column(name)}, 0)"  # a column that is true or false
+
+    def _of_words(self, name: str) -> str:
+        """Return a condition with in, like or between; nothing where another one comes."""
+        if self._took("in"):
+            self._need("(")
+            choices = [self._compared(name, "=")]
+            while self._took(","):
+                choices.append(self._compared(name, "="))
+            self._need(")")
+            return f"({' OR '.join(choices)})"
+        if self._took("like"):
+            return self._like(name)
+        if self._took("between"):
+            low = self._compared(name, ">=")
+            self._need("and")
+            return f"({low} AND {self._compared(name, '<=')})"
+        return ""
+
+    def _compared(self, name: str, sign: str) -> str:
+        token = self._next("a value")
+        if token.kind == "word" and token.text.lower() == "null":
+            raise _wrong(self._text, token.at, "nothing equals null: write is null")
+        value = self._value(token)
+        if isinstance(value, str):
+            sql = f"CAST({self._column(name)} AS TEXT) {sign} ?"
+            self.values.append(value)
+            return f"({sql})"
+        # A number in a CSV file is a text: it is compared where it is spelled as a number. The
+        # column stands five times in the SQL, and its name is bound each time.
+        columns = [self._column(name) for _ in range(5)]
+        numeric = _numeric(columns[:4])
+        self.values.append(value)
+        return f"({numeric} AND CAST({columns[4]} AS REAL) {sign} ?)"
+
+    def _like(self, name: str) -> str:
+        token = self._next("a text")
+        if token.kind != "text":
+            raise _wrong(self._text, token.at, "like needs a text, in which % stands for anything")
+        column = self._column(name)
+        self.values.append(_unquoted(token.text))
+        return f"({column} LIKE ?)"
+
+    def _value(self, token: _Token) -> Value:
+        if token.kind == "text":
+            return _unquoted(token.text)
+        if token.kind == "number":
+            return float(token.text) if set(token.text) & set(".eE") else int(token.text)
+        if token.kind == "word" and token.text.lower() in ("true", "false"):
+            return int(token.text.lower() == "true")
+        raise _wrong(self._text, token.at, "expected a value: 'text', a number, true or false")
+
+    def _name(self) -> str:
+        token = self._next("the name of a column")
+        named = token.kind == "quoted" or (
+            token.kind == "word" and token.text.lower() not in KEYWORDS
+        )
+        if not named:
+            raise _wrong(self._text, token.at, "expected the name of a column")
+        return token.text
+
+    def _column(self, name: str) -> str:
+        if name in OWN:
+            return OWN[name]
+        self.values.append(f'$."{name}"')
+        return "json_extract(documents.metadata, ?)"
+
+    def _took(self, text: str) -> bool:
+        """Read a sign or a keyword if it comes next."""
+        if self._at == len(self._tokens):
+            return False
+        token = self._tokens[self._at]
+        same = token.kind in ("word", "sign") and token.text.lower() == text
+        self._at += same
+        return same
+
+    def _need(self, text: str) -> None:
+        if not self._took(text):
+            raise self._expected(text)
+
+    def _next(self, what: str) -> _Token:
+        if self._at == len(self._tokens):
+            raise self._expected(what)
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _expected(self, what: str) -> UsageError:
+        more = self._at < len(self._tokens)
+        at = self._tokens[self._at].at if more else len(self._text)
+        return _wrong(self._text, at, f"expected {what}")
+
+
+def _numeric(columns: Sequence[str]) -> str:
+    """Return the SQL that tells a number, or a text that is spelled as one."""
+    one, two, three, four = columns
+    return (
+        f"(typeof({one}) IN ('integer', 'real') OR (typeof({two}) = 'text' "
+        f"AND {three} GLOB '*[0-9]*' AND {four} NOT GLOB '*[^0-9.eE+-]*'))"
+    )
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1].replace("''", "'")
