@@ -323,3 +323,56 @@ class SearchResult:
 
     def plain(self) -> str:
         return "\n".join(hit.text for hit in self.hits)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAnswer:
+    """An answer in a passage of an index, on line `line` of its document.
+
+    `score` is the probability of the answer in its passage, `passage_score` the passage's cosine
+    with the question.
+    """
+
+    text: str
+    score: float
+    document: str
+    line: int | None
+    passage_score: float
+    passage: str
+
+    def nested(self) -> dict[str, object]:
+        place: dict[str, object] = {"document": self.document, "line": self.line}
+        scores = {"score": rounded(self.score), "passage_score": rounded(self.passage_score)}
+        return {"answer": self.text, **scores, **place, "passage": self.passage}
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAnswers:
+    """The answers to a question in the passages of an index, best first; none when no passage has
+    one.
+
+    `no_answer` is the least probability among the passages read that one holds no answer.
+    """
+
+    question: str
+    answers: tuple[FoundAnswer, ...]
+    no_answer: float
+    reading: Reading
+
+    def nested(self) -> dict[str, object]:
+        listed = [answer.nested() for answer in self.answers]
+        best = listed[0] if listed else {"answer": None, "score": None}
+        rest: dict[str, object] = {"answers": listed} if len(listed) > 1 else {}
+        return {"question": self.question, **best, "no_answer": rounded(self.no_answer)} | rest
+
+    def rows(self) -> list[dict[str, object]]:
+        names = ("answer", "score", "passage_score", "document", "line", "passage")
+        found = [answer.nested() for answer in self.answers] or [dict.fromkeys(names)]
+        null: dict[str, object] = {"no_answer": rounded(self.no_answer)}
+        return [
+            {"question": self.question} | {name: row[name] for name in names} | null
+            for row in found
+        ]
+
+    def plain(self) -> str:
+        return self.answers[0].text if self.answers else ""

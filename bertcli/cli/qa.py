@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,11 +17,13 @@ from bertcli.cli.recipe import (
     incoming,
     input_options,
     load_model,
+    read_items,
     stdin_or_help,
 )
 from bertcli.engine.families import Head
-from bertcli.errors import UsageError
+from bertcli.errors import RecordError, UsageError
 from bertcli.records import BadRecord, Item, Pause, Record
+from bertcli.results import Answer, EmbedResult
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
@@ -49,6 +52,15 @@ def qa(
     per_line: Annotated[
         bool, typer.Option("--per-line", help="Each line of a text file is a context of its own.")
     ] = False,
+    index: Annotated[
+        Path | None, typer.Option(help="Find the passages to read in this index.")
+    ] = None,
+    passages: Annotated[
+        int, typer.Option(min=1, help="With --index: how many passages to read.")
+    ] = 8,
+    where: Annotated[
+        str | None, typer.Option(help="With --index: only documents for which this holds.")
+    ] = None,
     top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Answers per context.")] = 1,
     no_answer_threshold: Annotated[
         float,
@@ -61,9 +73,17 @@ def qa(
     bertcli qa "Who wrote the report?" -i report.txt
     bertcli qa "When was it built?" --context "The bridge was built in 1932."
     bertcli qa -i squad.jsonl -f csv -o answers.csv
+    bertcli qa "How long do refunds take?" --index help-index
     """
     from bertcli.tasks.run import answers
 
+    if index is not None:
+        if context:
+            raise UsageError("--context and --index both say what to read: give one")
+        items = read_items(command, questions, source)
+        found = _from_index(items, index, model, where, passages, top_k, no_answer_threshold)
+        finish(found, out, items)
+        return
     source = replace(source, whole_file=not per_line)
     if questions:
         if not all(question.strip() for question in questions):
@@ -76,6 +96,39 @@ def qa(
         items = _read_questions(command, source, question_field, context_field)
     _, task = qa_task(model, top_k, no_answer_threshold, items.few)
     finish(answers(task, items), out, items)
+
+
+def _from_index(
+    items: Incoming,
+    index: Path,
+    model: ModelFlags,
+    where: str | None,
+    passages: int,
+    top_k: int,
+    threshold: float,
+) -> Iterator[Answer]:
+    """Yield each question with its answers from the passages that an index finds for it."""
+    from bertcli.cli.index import open_index
+    from bertcli.index.query import words_of
+    from bertcli.index.where import compile_where
+    from bertcli.tasks.passages import answer_from_passages
+    from bertcli.tasks.run import answers
+
+    condition = None if where is None else compile_where(where)
+    folder, embed = open_index(index, replace(model, model=None), items.few)
+    _, task = qa_task(model, top_k, threshold, items.few)
+    with folder:
+        for asked in answers(replace(embed, prompt=""), items):
+            if not isinstance(asked.result, EmbedResult) or not isinstance(asked.record, Record):
+                yield asked
+                continue
+            question = asked.record.text
+            hits = folder.find(words_of(question), asked.result.vector, passages, condition)
+            try:
+                found = answer_from_passages(task, question, hits, top_k, threshold)
+                yield Answer(asked.record, found)
+            except RecordError as error:
+                yield Answer(asked.record, error=str(error))
 
 
 def qa_task(

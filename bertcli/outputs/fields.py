@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from bertcli.records import BadRecord
-from bertcli.results import Answer, SearchResult
+from bertcli.results import Answer, FoundAnswers, SearchResult
 
 Fields = dict[str, object]
 
@@ -30,11 +30,13 @@ def own_fields(answer: Answer) -> Fields:
 
 
 def _repeats_text(answer: Answer) -> bool:
-    """Return whether the result already says the text: a search repeats it as its query."""
+    """Return whether the result already says the text, as a query or as a question."""
     record, result = answer.record, answer.result
-    if isinstance(record, BadRecord) or not isinstance(result, SearchResult):
+    if isinstance(record, BadRecord):
         return False
-    return result.query == record.text
+    if isinstance(result, FoundAnswers):
+        return result.question == record.text
+    return isinstance(result, SearchResult) and result.query == record.text
 
 
 def free_name(key: str, taken: Collection[str]) -> str:

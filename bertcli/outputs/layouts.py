@@ -15,6 +15,7 @@ from bertcli.results import (
     EmbedResult,
     Entity,
     FillMaskResult,
+    FoundAnswers,
     NerResult,
     QaResult,
     SearchResult,
@@ -94,6 +95,20 @@ def _qa_rows(result: QaResult) -> list[Row]:
         (span.text, score_cell(span.score), str(span.line)) for span in result.answers
     ]
     return found or [("(no answer)", score_cell(result.no_answer), "")]
+
+
+def _found_rows(result: FoundAnswers) -> list[Row]:
+    """Return answer, its score, the passage's and the place; one row where there is none."""
+    found: list[Row] = [
+        (
+            one.text,
+            score_cell(one.score),
+            score_cell(one.passage_score),
+            _place(one.document, one.line),
+        )
+        for one in result.answers
+    ]
+    return found or [("(no answer found)", score_cell(result.no_answer), "", "")]
 
 
 def _embed_rows(result: EmbedResult) -> list[Row]:
@@ -203,6 +218,16 @@ LAYOUTS: dict[type[object], Layout] = {
             Column("line", number=True),
         ),
         _qa_rows,
+        "question",
+    ),
+    FoundAnswers: Layout(
+        (
+            Column("answer", flexible=True, lines=3, style="bold"),
+            SCORE,
+            Column("passage", number=True),
+            Column("place", keep_end=True),
+        ),
+        _found_rows,
         "question",
     ),
     EmbedResult: Layout(

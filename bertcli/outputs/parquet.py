@@ -24,6 +24,7 @@ from bertcli.results import (
     ClassifyResult,
     EmbedResult,
     FillMaskResult,
+    FoundAnswers,
     Hit,
     NerResult,
     QaResult,
@@ -43,6 +44,14 @@ JOINT = {"tokens": pa.list_(TEXT), "score": SCORE, "text": TEXT}
 ENTITY = {"label": TEXT, "text": TEXT, "start": WHOLE, "end": WHOLE, "score": SCORE}
 SPAN = {"answer": TEXT, "score": SCORE, "start": WHOLE, "end": WHOLE, "line": WHOLE}
 HIT = {"score": SCORE, "document": TEXT, "line": WHOLE, "text": TEXT, "columns": TEXT}
+FOUND = {
+    "answer": TEXT,
+    "score": SCORE,
+    "passage_score": SCORE,
+    "document": TEXT,
+    "line": WHOLE,
+    "passage": TEXT,
+}
 
 RESULT_TYPES: dict[type[object], Mapping[str, pa.DataType]] = {
     FillMaskResult: {
@@ -58,6 +67,12 @@ RESULT_TYPES: dict[type[object], Mapping[str, pa.DataType]] = {
         "no_answer": SCORE,
         "answers": pa.list_(pa.struct(SPAN)),
         **READING,
+    },
+    FoundAnswers: {
+        "question": TEXT,
+        **FOUND,
+        "no_answer": SCORE,
+        "answers": pa.list_(pa.struct(FOUND)),
     },
     EmbedResult: {"embedding": pa.list_(pa.float32()), **READING},
     SearchResult: {"query": TEXT, "hits": pa.list_(pa.struct(HIT))},

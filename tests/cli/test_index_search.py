@@ -83,6 +83,30 @@ def test_only_documents_that_a_condition_holds_for(
     assert ran.said("--where at its end (character 8): expected a value")
 
 
+def test_questions_are_answered_from_an_index(run: Run, here: Path) -> None:
+    """With the place of the answer and both scores; one that nothing answers gets none."""
+    lines = [
+        "The mill was built by Ann Lee in 1932.",
+        "The river Tay is cold.",
+        *NOTES.splitlines(),
+    ]
+    (here / "notes.txt").write_text("\n".join(lines))
+    assert run("index", "build", "idx", "-i", "notes.txt").code == 0
+    (record,) = run("qa", "Who built the mill?", "--index", "idx").records
+    assert (record["answer"], record["document"], record["line"]) == ("Ann Lee", "notes.txt", 1)
+    assert record["passage"] == lines[0]
+    assert 0 < record["passage_score"] <= 1
+    assert 0 < record["score"] <= 1
+    (none,) = run("qa", "Who built the mill?", "--index", "idx", "--where", "line > 3").records
+    assert none["no_answer"] > record["no_answer"]
+    listed = run("qa", "Who built the mill?", "--index", "idx", "-k", 3, "-f", "csv").out
+    assert listed.splitlines()[0].startswith("question,answer,score,passage_score,document,line")
+    ran = run("qa", "Who?", "--index", "idx", "--context", "x")
+    assert (ran.code, ran.said("give one")) == (2, True)
+    refused = run("qa", "Who built it?", "--index", "idx", "--no-answer-threshold", 0).records[0]
+    assert refused["answer"] is None
+
+
 def test_words_need_no_model(run: Run, tiny: Callable[..., Ran], built: Path, here: Path) -> None:
     """By words alone even an index whose model is gone is searched."""
     manifest = json.loads((built / "manifest.json").read_text())

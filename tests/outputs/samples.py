@@ -12,6 +12,8 @@ from bertcli.results import (
     Entity,
     Fill,
     FillMaskResult,
+    FoundAnswer,
+    FoundAnswers,
     Hit,
     JointFill,
     LabelScore,
@@ -116,6 +118,19 @@ def qa() -> list[Answer]:
     ]
 
 
+def found() -> list[Answer]:
+    """Two answers in passages of an index; none; a failed question."""
+    answers = (
+        FoundAnswer("Ann Lee", 0.9, "notes/mill.txt", 12, 0.75, "Ann Lee built the mill."),
+        FoundAnswer("Bob", 0.2, "rows.csv", None, 0.5, "Bob ran it."),
+    )
+    return [
+        answered(0, "Who built it?", FoundAnswers("Who built it?", answers, 0.05, Reading(30, 2))),
+        answered(1, "Why?", FoundAnswers("Why?", (), 0.97, Reading(30, 2))),
+        failed(2, "", "the question is empty"),
+    ]
+
+
 def embed() -> list[Answer]:
     """Two vectors around a failed record."""
     vector = np.array([0.1, -0.25, 1 / 3, 1e-8, 0.5], np.float32)
@@ -144,6 +159,7 @@ SAMPLES = {
     "classify": classify,
     "ner": ner,
     "qa": qa,
+    "found": found,
     "embed": embed,
     "search": search,
 }
