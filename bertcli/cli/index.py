@@ -102,6 +102,38 @@ def add(
         _fill(index, items, embed, source.field, quiet)
 
 
+@app.command("remove")
+@grouped
+def remove(
+    folder: Folder,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(help="Documents of this path or glob; repeatable.", show_default=False),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Documents for whose columns this holds.")
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Remove documents from an index, by path or by a condition on their columns.
+
+    \b
+    bertcli index remove my-index --path "drafts/*"
+    bertcli index remove my-index --where "year < 2020 or status = 'withdrawn'"
+    """
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.where import any_path, compile_where
+
+    if bool(path) == (where is not None):
+        raise UsageError("say which documents: with --path GLOB or with --where CONDITION")
+    condition = any_path(path) if path else compile_where(where or "")
+    with IndexFolder.open(folder) as index:
+        removed = index.remove(condition)
+        if not quiet:
+            warn(f"{removed} documents removed; {_held(index)}")
+
+
 @app.command("info")
 def info(folder: Folder, debug: Debug = False) -> None:
     """Show what an index holds and which model made it.
@@ -182,12 +214,16 @@ def _fill(index: IndexFolder, items: Iterable[Item], embed: Embed, field: str, q
     added = index.add(_entries(index, items, whole, field, failed))
     for line in failed[:10]:
         warn(line)
-    held = index.info()
     if not quiet:
-        warn(f"{added} documents added; {held.documents} documents in {held.chunks} passages now")
+        warn(f"{added} documents added; {_held(index)}")
     if failed:
         warn(f"{len(failed)} records failed")
         raise typer.Exit(3)
+
+
+def _held(index: IndexFolder) -> str:
+    held = index.info()
+    return f"{held.documents} documents in {held.chunks} passages now"
 
 
 def _entries(

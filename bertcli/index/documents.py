@@ -197,6 +197,28 @@ class Documents:
             row += len(entry.chunks)
         return row
 
+    def remove(self, condition: Filter) -> int:
+        """Remove the documents that a condition holds for, and return how many.
+
+        The rows of their vectors stay in the file, dead.
+        """
+        found = self._connection.execute(
+            "SELECT DISTINCT documents.id FROM documents JOIN chunks ON document = documents.id "
+            f"WHERE {condition.sql}",
+            condition.values,
+        ).fetchall()
+        for (document,) in found:
+            text = self._document(document)[1]
+            chunks = self._connection.execute(
+                'SELECT id, start, "end" FROM chunks WHERE document = ?', (document,)
+            )
+            self._connection.executemany(
+                "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)",
+                [(chunk, full_text(text[start:end])) for chunk, start, end in chunks],
+            )
+            self._connection.execute("DELETE FROM documents WHERE id = ?", (document,))
+        return len(found)
+
     def mark(self, rows: int, complete: bool) -> None:
         """Record how many vector rows count now, and whether the run is through."""
         self._connection.executemany(

@@ -121,6 +121,12 @@ class IndexFolder:
         self._publish()
         return added
 
+    def remove(self, where: Filter) -> int:
+        """Remove the documents that a condition holds for, all or none, and return how many."""
+        self._begin_writing()
+        with storage_failures(self.path), self._documents.writing():
+            return self._documents.remove(where)
+
     def holds(self, document: NewDocument) -> bool:
         """Return whether this very text of this name and line is in, to go on with a killed run."""
         with storage_failures(self.path):

@@ -42,6 +42,11 @@ class Filter:
     values: tuple[Value, ...]
 
 
+def any_path(globs: Sequence[str]) -> Filter:
+    """Return the condition that a path fits one of these globs, in which `*` crosses folders."""
+    return Filter(f"({' OR '.join(['documents.name GLOB ?'] * len(globs))})", tuple(globs))
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str

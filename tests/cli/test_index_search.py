@@ -146,6 +146,22 @@ def test_what_is_in_is_passed_over(tiny: Callable[..., Ran], built: Path, run: R
     assert record["hits"][0]["columns"] == {"year": 2024}
 
 
+def test_documents_are_removed(tiny: Callable[..., Ran], built: Path, run: Run) -> None:
+    """By a condition or by their path, told how many; one of the two must be given."""
+    ran = run("index", "remove", "idx", "--where", "line = 2")
+    assert ran.err == "bertcli: 1 documents removed; 2 documents in 2 passages now\n"
+    (record,) = run("search", "stock markets", "--index", "idx").records
+    assert {hit["line"] for hit in record["hits"]} == {1, 3}
+    assert run("index", "remove", "idx", "--path", "other/*", "-q").err == ""
+    assert facts(run)["documents"] == 2
+    assert run("index", "remove", "idx", "--path", "*.txt").code == 0
+    assert facts(run)["documents"] == 0
+    for more in ((), ("--path", "x", "--where", "line = 1")):
+        ran = run("index", "remove", "idx", *more)
+        assert (ran.code, ran.said("say which documents")) == (2, True)
+    assert run("index", "remove", "none", "--path", "x").code == 1
+
+
 def test_an_index_is_not_built_over_another(
     tiny: Callable[..., Ran], built: Path, run: Run, here: Path
 ) -> None:

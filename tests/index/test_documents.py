@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bertcli.index import documents
 from bertcli.index.folder import IndexFolder
+from bertcli.index.query import parse
+from bertcli.index.where import any_path, compile_where
 from bertcli.index.words import full_text, storable
 
 from .samples import build, entry, numbered, texts, unit_vectors
@@ -67,6 +71,46 @@ def test_a_deleted_document_is_not_found(tmp_path: Path) -> None:
         assert texts(index, rows[7].tolist(), 1) == ["new"]
         assert index.info().chunks == 20
     assert matches(path, "text 7") == []
+
+
+def test_removed_documents_are_nowhere(tmp_path: Path) -> None:
+    """Not by meaning, not by words; what is added afterwards is found, and the rest stays."""
+    rows = unit_vectors(20)
+    path = build(tmp_path / "i", numbered(rows))
+    with IndexFolder.open(path) as index:
+        assert index.remove(compile_where("line between 5 and 9 or line = 12")) == 6
+        assert index.remove(compile_where("line = 12")) == 0
+        found = texts(index, rows[7].tolist(), 30)
+        assert {int(text[5:]) for text in found} == {*range(20)} - {4, 5, 6, 7, 8, 11}
+        assert [hit.text for hit in index.find(parse('"text 7"'), None, 9)] == []
+        assert [hit.text for hit in index.find(parse('"text 9"'), None, 9)] == ["text 9"]
+        index.add([entry("new", rows[7].tolist())])
+        assert texts(index, rows[7].tolist(), 1) == ["new"]
+        assert index.remove(any_path(["a.*"])) == 15
+        assert index.info().documents == index.info().chunks == 0
+        assert texts(index, rows[7].tolist(), 3) == []
+    with database(path) as connection:
+        connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+
+
+def test_a_removal_counts_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted in the middle, nothing is removed."""
+    path = build(tmp_path / "i", numbered(unit_vectors(20)))
+    real, calls = documents.full_text, count(1)
+
+    def interrupted(text: str) -> str:
+        if next(calls) == 9:
+            raise KeyboardInterrupt
+        return real(text)
+
+    with IndexFolder.open(path) as index:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(documents, "full_text", interrupted)
+            index.remove(any_path(["*"]))
+        assert index.info().documents == 20
+        assert len(index.find(parse("text"), None, 30)) == 20
 
 
 def test_columns_come_back_and_sqlite_can_read_them(tmp_path: Path) -> None:
