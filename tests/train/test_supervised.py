@@ -456,7 +456,7 @@ def stepped(scores: list[float], tmp_path: Path, **settings: Any) -> tuple[list[
         return model(torch.ones(1, 1)).sum(), 1
 
     run = train(model, loss, lambda: {"score": next(coming)}, how, tmp_path / "state.pt")
-    seen = [float(model.weight) for _ in run]
+    seen = [float(model.weight.detach()) for _ in run]
     return seen, float(model.weight)
 
 
