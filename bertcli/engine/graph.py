@@ -18,8 +18,11 @@ sequences, (n, length, labels) for tokens and answers, (k, vocabulary) for masks
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -188,12 +191,29 @@ def build_graph(
     return Graph(_serialise(builder, head, out), builder.arrays, family.token_types, builder.brief)
 
 
+@cache
+def adds_exactly() -> bool:
+    """Tell whether this processor adds products of int8 without saturating.
+
+    x86 without VNNI adds each two in 16 bits, of which 2 · 255 · 64 fills just all.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not Linux: nobody knows
+        return False
+    return "avx512_vnni" in flags or "avx_vnni" in flags
+
+
 def quantise(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return a matrix (out, in) as int8 (in, out) and the scale (out,) of each output column.
 
-    Symmetric, so that `matrix ≈ int8ᵀ · scale` with the largest value of a column at ±127.
+    Symmetric, so that `matrix ≈ int8ᵀ · scale` with the largest value of a column at ±127, or at
+    ±64 on processors whose sums of two products would saturate; see `adds_exactly`.
     """
-    scale = np.maximum(np.abs(matrix).max(axis=1), np.float32(1e-12)) / np.float32(127)
+    largest = 127 if adds_exactly() else 64
+    scale = np.maximum(np.abs(matrix).max(axis=1), np.float32(1e-12)) / np.float32(largest)
     whole = np.rint(matrix / scale[:, None]).astype(np.int8)
     return np.ascontiguousarray(whole.T), scale.astype(np.float32)
 
