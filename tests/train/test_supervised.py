@@ -189,17 +189,15 @@ def test_a_tagger_is_told_which_words_have_capitals(
     assert run("ner", *more, "--no-capitals", rows=rows, output="blind").code == 0
     assert run("ner", *more, rows=rows).code == 0
     assert json.loads(Path("out/config.json").read_text())["token_types"] == "capitals"
+    # Half of the texts are the same but for capitals: without them no F1 above two thirds is had.
     for model, precision, least, most in (
-        ("blind", "fp32", 0, 0.9),
-        ("out", "fp32", 0.95, 1),
-        ("out", "bf16", 0.95, 1),
+        ("blind", "fp32", 0, 0.67),
+        ("out", "fp32", 0.8, 1),
+        ("out", "bf16", 0.8, 1),
     ):
         capsys.readouterr()
         assert main(["eval", "ner", str(data), "-m", model, "--precision", precision]) == 0
         assert least <= json.loads(capsys.readouterr().out)["f1"] <= most
-    capsys.readouterr()
-    assert main(["ner", "-m", "out", "-f", "text", "the Dog slept"]) == 0
-    assert capsys.readouterr().out.split() == ["A", "Dog"]
 
 
 def test_an_adapter_brings_the_embedding_of_capitals(run: Train) -> None:
