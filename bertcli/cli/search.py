@@ -30,6 +30,11 @@ class Mode(StrEnum):
     KEYWORD = "keyword"
 
 
+ModeOption = Annotated[
+    Mode, typer.Option(help="By meaning and words fused, by meaning alone, or by words alone.")
+]
+
+
 @grouped
 def search(
     context: typer.Context,
@@ -41,9 +46,7 @@ def search(
     ],
     texts: Texts = None,
     top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Passages per query.")] = 10,
-    mode: Annotated[
-        Mode, typer.Option(help="By meaning and words fused, by meaning alone, or by words alone.")
-    ] = Mode.HYBRID,
+    mode: ModeOption = Mode.HYBRID,
     where: Annotated[
         str | None, typer.Option(help="Only documents for whose columns this holds.")
     ] = None,

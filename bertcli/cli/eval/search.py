@@ -21,7 +21,7 @@ from bertcli.cli.eval.report import (
 from bertcli.cli.index import identity
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint
-from bertcli.cli.search import Mode
+from bertcli.cli.search import Mode, ModeOption
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def search(
     ],
     model: ModelFlags,
     flags: EvalFlags,
-    mode: Annotated[
-        Mode, typer.Option(help="By meaning and words fused, by meaning alone, or by words alone.")
-    ] = Mode.HYBRID,
+    mode: ModeOption = Mode.HYBRID,
     run: Annotated[
         Path | None, typer.Option(help="Measure this TREC run file instead of a checkpoint.")
     ] = None,
