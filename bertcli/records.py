@@ -99,6 +99,30 @@ class ScoredPair:
     place: Place = Place()
 
 
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading of a document: where it begins, its level (1 the highest) and its words."""
+
+    start: int
+    level: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The text of a file, or of one row of it, and how it is divided.
+
+    `headings` stand in the order of the text; `pages` has the first character of each page, from
+    page 1. `line` is set for a row, whose other columns are in `columns`.
+    """
+
+    text: str
+    headings: tuple[Heading, ...] = ()
+    pages: tuple[int, ...] = ()
+    line: int | None = None
+    columns: Mapping[str, object] = field(default_factory=dict)
+
+
 class Pause(Enum):
     """Stands in a live stream where nothing more is waiting: answer what you have, then read on."""
 

@@ -290,18 +290,35 @@ class EmbedResult:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A found passage: its cosine with the query, text and place, and the document's columns."""
+    """A found passage: its cosine with the query, text and place, and the document's columns.
+
+    `id` is its number in the index. `start` and `end` are its characters in its document, `line` to
+    `last_line` its lines in the file, `heading` the way to it through the document's headings.
+    """
 
     score: float
     text: str
     document: str
     line: int | None = None
     columns: Mapping[str, object] = field(default_factory=dict)
+    id: int | None = None
+    last_line: int | None = None
+    heading: str | None = None
+    page: int | None = None
+    start: int = 0
+    end: int = 0
 
     def nested(self) -> dict[str, object]:
         place: dict[str, object] = {"document": self.document, "line": self.line}
+        told = {
+            "id": self.id,
+            "last_line": None if self.last_line == self.line else self.last_line,
+            "page": self.page,
+            "heading": self.heading,
+        }
+        kept = {name: value for name, value in told.items() if value is not None}
         more: dict[str, object] = {"columns": dict(self.columns)} if self.columns else {}
-        return {"score": rounded(self.score), **place, "text": self.text} | more
+        return {"score": rounded(self.score), **place, **kept, "text": self.text} | more
 
 
 @dataclass(frozen=True, slots=True)

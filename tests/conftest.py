@@ -15,6 +15,7 @@ _HOME = tempfile.TemporaryDirectory(prefix="bertcli-tests-")
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
     "XDG_CACHE_HOME": _HOME.name,
+    "XDG_DATA_HOME": str(Path(_HOME.name) / "data"),
     "HF_HOME": str(Path(_HOME.name) / "huggingface"),
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -20,7 +20,7 @@ ALLOWED = {
     "engine": {"errors"},
     "checkpoints": {"errors", "engine"},
     "tasks": CORE | {"engine"},
-    "index": {"results", "errors"},
+    "index": CORE,
     "train": CORE | {"engine", "checkpoints"},
     "evaluate": CORE | {"engine", "tasks"},
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,7 +52,7 @@ def qa(
         bool, typer.Option("--per-line", help="Each line of a text file is a context of its own.")
     ] = False,
     index: Annotated[
-        Path | None, typer.Option(help="Find the passages to read in this index.")
+        str | None, typer.Option(help="Find the passages to read in this index.")
     ] = None,
     passages: Annotated[
         int, typer.Option(min=1, help="With --index: how many passages to read.")
@@ -100,7 +99,7 @@ def qa(
 
 def _from_index(
     items: Incoming,
-    index: Path,
+    index: str,
     model: ModelFlags,
     where: str | None,
     passages: int,
@@ -108,7 +107,7 @@ def _from_index(
     threshold: float,
 ) -> Iterator[Answer]:
     """Yield each question with its answers from the passages that an index finds for it."""
-    from bertcli.cli.index import open_index
+    from bertcli.cli.index.open import open_index
     from bertcli.index.query import words_of
     from bertcli.index.where import compile_where
     from bertcli.tasks.passages import answer_from_passages

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.index import open_index
+from bertcli.cli.index.open import IndexOption, open_index
 from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import finish, read_items
+from bertcli.index.places import place_of
 from bertcli.records import BadRecord, Item, Record
 from bertcli.results import Answer, EmbedResult, Reading, SearchResult
 
@@ -41,9 +41,7 @@ def search(
     source: InputFlags,
     model: ModelFlags,
     out: OutputFlags,
-    index: Annotated[
-        Path, typer.Option("--index", help="Folder of the index.", show_default=False)
-    ],
+    index: IndexOption,
     texts: Texts = None,
     top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Passages per query.")] = 10,
     mode: ModeOption = Mode.HYBRID,
@@ -73,7 +71,7 @@ def search(
     condition = None if where is None else compile_where(where)
     items = read_items(context, texts, source)
     if mode is Mode.KEYWORD:
-        with IndexFolder.open(index) as folder:
+        with IndexFolder.open(place_of(index)) as folder:
             finish(_by_words(items, folder, top_k, condition), out, items)
         return
     folder, embed = open_index(index, model, items.few)

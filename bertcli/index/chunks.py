@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import UsageError
+from bertcli.records import Document, Heading
 
 Offsets = Sequence[tuple[int, int]] | NDArray[np.integer]
 
@@ -21,11 +23,81 @@ _LOOK_BEHIND = 8
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Characters `start` to `end` (half-open) of a text; `line` is its first line, from 1."""
+    """Characters `start` to `end` (half-open) of a text; `line` is its first line, from 1.
+
+    `heading` is the way to it through the document's headings, `page` its first page, from 1.
+    """
 
     start: int
     end: int
     line: int
+    heading: str | None = None
+    page: int | None = None
+
+
+PATH_SIGN = " > "
+
+
+def divide(document: Document, token_offsets: Offsets, size: int, overlap: int) -> list[Chunk]:
+    """Cut a document into chunks, each within one section, see `split`.
+
+    A heading goes with the text below it, and with that of its first subsection where it has none
+    of its own. The same document and settings always give the same chunks.
+
+    >>> text = "# One\\nText.\\n# Two\\nMore."
+    >>> headings = (Heading(0, 1, "One"), Heading(12, 1, "Two"))
+    >>> [(c.start, c.end, c.heading) for c in divide(Document(text, headings), [], 8, 0)]
+    [(0, 11, 'One'), (12, 23, 'Two')]
+    """
+    text = document.text
+    offsets = np.asarray(token_offsets, dtype=np.int64).reshape(-1, 2)
+    starts = np.maximum.accumulate(offsets[:, 0]) if len(offsets) else offsets[:, 0]
+    chunks = []
+    for begin, end, heading in _sections(document):
+        first, last = np.searchsorted(starts, (begin, end))
+        local = np.maximum(offsets[first:last] - begin, 0)
+        for chunk in split(text[begin:end], local, size, overlap):
+            page = bisect_right(document.pages, chunk.start + begin) or None
+            moved = replace(chunk, start=chunk.start + begin, end=chunk.end + begin)
+            chunks.append(replace(moved, heading=heading, page=page))
+    return _numbered(text, chunks)
+
+
+def _sections(document: Document) -> Iterator[tuple[int, int, str | None]]:
+    """Yield first and last character of each section, and the way to it through the headings."""
+    text, headings = document.text, document.headings
+    begin, path = 0, list[Heading]()
+    for number, heading in enumerate(headings):
+        if text[begin : heading.start].strip() and not _bare(text, begin, headings, number):
+            yield begin, heading.start, _said(path)
+            begin = heading.start
+        path = [one for one in path if one.level < heading.level] + [heading]
+    if begin < len(text):
+        yield begin, len(text), _said(path)
+
+
+def _bare(text: str, begin: int, headings: Sequence[Heading], number: int) -> bool:
+    """Return whether a section is nothing but a heading, and the next one is below it."""
+    above = headings[number - 1] if number else None
+    if above is None or above.level >= headings[number].level:
+        return False
+    body = text[above.start : headings[number].start].strip()
+    return "\n" not in body.replace("\r", "") or body == above.title
+
+
+def _said(path: Sequence[Heading]) -> str | None:
+    return PATH_SIGN.join(one.title for one in path) or None
+
+
+def _numbered(text: str, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Return chunks with the line of the whole text on which each begins."""
+    numbered, line, seen = [], 1, 0
+    for chunk in chunks:
+        line += text.count("\n", seen, chunk.start) if chunk.start >= seen else 0
+        line -= text.count("\n", chunk.start, seen) if chunk.start < seen else 0
+        seen = chunk.start
+        numbered.append(replace(chunk, line=line))
+    return numbered
 
 
 def split(text: str, token_offsets: Offsets, size: int, overlap: int) -> list[Chunk]:
@@ -36,8 +108,9 @@ def split(text: str, token_offsets: Offsets, size: int, overlap: int) -> list[Ch
     budget. Every character that is not white space is in some chunk; chunks neither begin nor end
     with white space. A text of white space has no chunk.
 
-    >>> split("One two. Three four.", [(0, 3), (4, 7), (7, 8), (9, 14), (15, 19), (19, 20)], 4, 0)
-    [Chunk(start=0, end=8, line=1), Chunk(start=9, end=20, line=1)]
+    >>> tokens = [(0, 3), (4, 7), (7, 8), (9, 14), (15, 19), (19, 20)]
+    >>> [(c.start, c.end) for c in split("One two. Three four.", tokens, 4, 0)]
+    [(0, 8), (9, 20)]
     """
     if size < 1 or not 0 <= overlap < size:
         raise UsageError(
@@ -48,7 +121,7 @@ def split(text: str, token_offsets: Offsets, size: int, overlap: int) -> list[Ch
     offsets = np.asarray(token_offsets, dtype=np.int64).reshape(-1, 2)
     starts, ends = np.maximum.accumulate(offsets, axis=0).T.tolist()
     spans = _character_spans(text, starts, ends, size, overlap)
-    return _with_lines(text, [span for span in spans if span[0] < span[1]])
+    return _numbered(text, [Chunk(start, end, 1) for start, end in spans if start < end])
 
 
 def _character_spans(
@@ -103,13 +176,3 @@ def _boundary(text: str, end: int, start: int) -> int:
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     piece = text[start:end]
     return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
-
-
-def _with_lines(text: str, spans: Sequence[tuple[int, int]]) -> list[Chunk]:
-    """Number the lines in one pass; spans come in the order of their starts."""
-    chunks, line, seen = [], 1, 0
-    for start, end in spans:
-        line += text.count("\n", seen, start)
-        seen = start
-        chunks.append(Chunk(start, end, line))
-    return chunks

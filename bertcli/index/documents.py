@@ -6,40 +6,63 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.index.chunks import Chunk
+from bertcli.index.connection import connect, create, open_existing
 from bertcli.index.failures import damaged
+from bertcli.index.files import REMOVED, Files
 from bertcli.index.query import any_of
 from bertcli.index.vectors import Vectors
 from bertcli.index.where import Filter
 from bertcli.index.words import TOKENIZER, full_text, storable
+from bertcli.records import Document, Heading
 
-# Columns that nothing fills yet (size, mtime_ns, heading, page) are there for indexing folders of
-# files, so that an index made today can be updated then. `text` stands last, so that reading the
-# other columns never walks through a long text. A chunk's text is a slice of its document's.
-# The full-text table keeps no copy of the text either; an entry is removed by handing in the same
-# words again, see `words.full_text`. Its rowid is the chunk's id. `row` is apart from `id`, so that
-# rows can be packed together later without touching the words.
+# `text` stands last, so that reading the other columns never walks through a long text. A chunk's
+# text is a slice of its document's. The full-text table keeps no copy of the text either; an entry
+# is removed by handing in the same words again, see `words.full_text`. Its rowid is the chunk's id.
+# `row` is apart from `id`, so that rows can be packed together without touching the words. A row of
+# vectors belongs to one chunk, or it is in `unused`, from where it is taken when its text comes
+# back; `crc` is the checksum of its bytes, `hash` tells its text.
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE sources (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    include TEXT NOT NULL,
+    exclude TEXT NOT NULL,
+    field TEXT NOT NULL
+);
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY,
+    source INTEGER NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
+    path TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER,
+    hash BLOB NOT NULL,
+    error TEXT
+);
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY,
+    file INTEGER REFERENCES files (id),
     name TEXT NOT NULL,
     line INTEGER,
     hash BLOB NOT NULL,
-    size INTEGER,
-    mtime_ns INTEGER,
     metadata TEXT NOT NULL,
+    outline TEXT,
     text TEXT NOT NULL
 );
 CREATE INDEX documents_by_name ON documents (name, line);
+CREATE INDEX documents_by_file ON documents (file) WHERE file IS NOT NULL;
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY,
     document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
@@ -48,9 +71,14 @@ CREATE TABLE chunks (
     "end" INTEGER NOT NULL,
     line INTEGER NOT NULL,
     heading TEXT,
-    page INTEGER
+    page INTEGER,
+    hash BLOB NOT NULL,
+    crc INTEGER NOT NULL
 );
 CREATE INDEX chunks_by_document ON chunks (document);
+CREATE INDEX chunks_by_hash ON chunks (hash);
+CREATE TABLE unused (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE INDEX unused_by_hash ON unused (hash);
 CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize='{TOKENIZER}');
 INSERT INTO meta VALUES ('rows', 0), ('complete', 0);
 """
@@ -58,7 +86,7 @@ INSERT INTO meta VALUES ('rows', 0), ('complete', 0);
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """A text to be indexed: the file or label it came from, and its columns.
+    """A text to be indexed: the file or label it came from, how it is divided, and its columns.
 
     `line` is set where the document is one row of a file, None where it is the whole of it.
     """
@@ -67,6 +95,19 @@ class NewDocument:
     text: str
     line: int | None = None
     columns: Mapping[str, object] = field(default_factory=dict)
+    headings: tuple[Heading, ...] = ()
+    pages: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, document: Document) -> NewDocument:
+        """Return a document under the name that it is found by."""
+        d = document
+        return cls(name, d.text, d.line, d.columns, d.headings, d.pages)
+
+    @property
+    def document(self) -> Document:
+        """The document without its name."""
+        return Document(self.text, self.headings, self.pages, self.line, self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +117,14 @@ class Entry:
     document: NewDocument
     chunks: Sequence[Chunk]
     vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the vector file: its number, and the checksum of its bytes."""
+
+    number: int
+    crc: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +138,35 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk as it is read back: its text, where it stands, and its document's columns."""
+    """A chunk as it is read back: its text, where it stands, and its document's columns.
 
-    text: str
+    `start` and `end` are its characters in its document, whose text is `whole`; `line` to
+    `last_line` are lines of the file.
+    """
+
+    chunk: int
+    start: int
+    end: int
     document: str
     line: int
+    last_line: int
+    heading: str | None
+    page: int | None
     columns: Mapping[str, object]
+    whole: str
+
+    @property
+    def text(self) -> str:
+        """The text of the chunk."""
+        return self.whole[self.start : self.end]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    name: str
+    line: int | None
+    columns: Mapping[str, object]
+    text: str
 
 
 class Documents:
@@ -107,18 +179,17 @@ class Documents:
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.files = Files(connection)
         self._connection = connection
         self._path = path
 
     @classmethod
     def create(cls, path: Path) -> Documents:
         """Make the file with its empty tables."""
-        connection = _connected(path, "mode=rwc")
-        connection.execute("PRAGMA journal_mode = WAL")
-        documents = cls(connection, path)
+        documents = cls(create(path), path)
         with documents.writing():
             for statement in SCHEMA.split(";\n"):
-                connection.execute(statement)
+                documents._connection.execute(statement)
         return documents
 
     @classmethod
@@ -126,7 +197,7 @@ class Documents:
         """Open the file for reading and, where the folder allows it, for writing."""
         if not path.exists():
             raise damaged(path.parent, f"{path.name} is missing")
-        return cls(_opened(path), path)
+        return cls(open_existing(path), path)
 
     def close(self) -> None:
         """Close the file; the last to close folds the log back into it."""
@@ -168,14 +239,14 @@ class Documents:
 
     def live_rows(self, committed: int) -> NDArray[np.bool_] | None:
         """Return which vector rows belong to a chunk `(committed,)`; None when all of them do."""
-        chunks, last = self._connection.execute("SELECT count(*), max(row) FROM chunks").fetchone()
-        if chunks > committed or (last or 0) >= max(committed, 1):
+        last = self._connection.execute("SELECT max(row) FROM chunks").fetchone()[0]
+        if (last or 0) >= max(committed, 1):
             raise damaged(self._path.parent, f"chunks point past the {committed} vectors")
-        if chunks == committed:
+        dead = np.fromiter((row for (row,) in self._rows("SELECT row FROM unused")), np.int64)
+        if not len(dead):
             return None
-        live = np.zeros(committed, bool)
-        rows = self._connection.execute("SELECT row FROM chunks")
-        live[np.fromiter((row for (row,) in rows), np.int64, chunks)] = True
+        live = np.ones(committed, bool)
+        live[dead[dead < committed]] = False
         return live
 
     def holds(self, document: NewDocument) -> bool:
@@ -183,41 +254,97 @@ class Documents:
         return (
             self._connection.execute(
                 "SELECT 1 FROM documents WHERE name = ? AND line IS ? AND hash = ?",
-                (storable(document.name), document.line, _hash(document.text)),
+                (storable(document.name), document.line, text_hash(document.text)),
             ).fetchone()
             is not None
         )
 
-    def insert(self, entries: Sequence[Entry], first_row: int) -> int:
-        """Insert documents whose chunks take the rows from `first_row` on; return the next row."""
-        row = first_row
-        for entry in entries:
-            document = self._insert_document(entry.document)
-            self._insert_chunks(document, entry, row)
-            row += len(entry.chunks)
-        return row
+    def insert(
+        self, document: NewDocument, chunks: Sequence[Chunk], rows: Sequence[Row], file: int | None
+    ) -> None:
+        """Insert a document whose chunks have these rows of vectors."""
+        cursor = self._connection.execute(
+            "INSERT INTO documents (file, name, line, hash, metadata, outline, text) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                file,
+                storable(document.name),
+                document.line,
+                text_hash(document.text),
+                _metadata(document.columns),
+                _outline(document),
+                storable(document.text),
+            ),
+        )
+        self.insert_chunks(cursor.lastrowid or 0, storable(document.text), chunks, rows)
 
     def remove(self, condition: Filter) -> int:
         """Remove the documents that a condition holds for, and return how many.
 
-        The rows of their vectors stay in the file, dead.
+        The rows of their vectors stay in the file, unused. A file that has nothing left in the
+        index is not indexed again by an update.
         """
         found = self._connection.execute(
-            "SELECT DISTINCT documents.id FROM documents JOIN chunks ON document = documents.id "
-            f"WHERE {condition.sql}",
+            "SELECT DISTINCT documents.id, documents.file FROM documents "
+            f"JOIN chunks ON document = documents.id WHERE {condition.sql}",
             condition.values,
         ).fetchall()
-        for (document,) in found:
-            text = self._document(document)[1]
-            chunks = self._connection.execute(
-                'SELECT id, start, "end" FROM chunks WHERE document = ?', (document,)
-            )
+        self.remove_documents([document for document, _ in found])
+        self._connection.executemany(
+            "UPDATE files SET error = ?2 WHERE id = ?1 AND NOT EXISTS "
+            "(SELECT 1 FROM documents WHERE file = ?1)",
+            [(file, REMOVED) for file in {file for _, file in found if file is not None}],
+        )
+        return len(found)
+
+    def remove_documents(self, documents: Iterable[int]) -> None:
+        """Remove documents, their chunks and words; the rows of their vectors become unused."""
+        for document in documents:
+            text = self._document(document).text
+            chunks = self._rows('SELECT id, start, "end" FROM chunks WHERE document = ?', document)
             self._connection.executemany(
                 "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)",
                 [(chunk, full_text(text[start:end])) for chunk, start, end in chunks],
             )
+            self._connection.execute(
+                "INSERT INTO unused SELECT row, hash, crc FROM chunks WHERE document = ?",
+                (document,),
+            )
             self._connection.execute("DELETE FROM documents WHERE id = ?", (document,))
-        return len(found)
+
+    def of_file(self, file: int) -> list[int]:
+        """Return the documents of a file."""
+        return [one for (one,) in self._rows("SELECT id FROM documents WHERE file = ?", file)]
+
+    def embedded(self, hashes: Iterable[bytes]) -> set[bytes]:
+        """Return which texts have a vector already, by their hashes."""
+        query = (
+            "SELECT 1 FROM chunks WHERE hash = ?1 UNION ALL SELECT 1 FROM unused WHERE hash = ?1"
+        )
+        return {one for one in set(hashes) if self._connection.execute(query, (one,)).fetchone()}
+
+    def stage(self, rows: Iterable[tuple[Row, bytes]]) -> None:
+        """Note rows that no chunk has yet, each with the hash of its text."""
+        self._connection.executemany(
+            "INSERT INTO unused VALUES (?, ?, ?)",
+            [(row.number, of_text, row.crc) for row, of_text in rows],
+        )
+
+    def take(self, of_text: bytes) -> Row | None:
+        """Return an unused row with the vector of a text, which is no longer unused then."""
+        found = self._connection.execute(
+            "DELETE FROM unused WHERE row = (SELECT row FROM unused WHERE hash = ? LIMIT 1) "
+            "RETURNING row, crc",
+            (of_text,),
+        ).fetchone()
+        return None if found is None else Row(*found)
+
+    def like(self, of_text: bytes) -> Row | None:
+        """Return a row in use by another chunk of the same text."""
+        found = self._connection.execute(
+            "SELECT row, crc FROM chunks WHERE hash = ? LIMIT 1", (of_text,)
+        ).fetchone()
+        return None if found is None else Row(*found)
 
     def mark(self, rows: int, complete: bool) -> None:
         """Record how many vector rows count now, and whether the run is through."""
@@ -257,61 +384,225 @@ class Documents:
 
     def passages(self, rows: Sequence[int]) -> list[Passage]:
         """Return the passages that belong to these vector rows, in the given order."""
-        texts: dict[int, tuple[str, str, int | None, Mapping[str, object]]] = {}
+        documents: dict[int, _Stored] = {}
         passages = []
         for row in rows:
-            document, start, end, line = self._connection.execute(
-                'SELECT document, start, "end", line FROM chunks WHERE row = ?', (row,)
+            found = self._connection.execute(
+                'SELECT id, document, start, "end", line, heading, page FROM chunks WHERE row = ?',
+                (row,),
             ).fetchone()
-            if document not in texts:
-                texts[document] = self._document(document)
-            name, text, own_line, columns = texts[document]
-            line = line if own_line is None else own_line
-            passages.append(Passage(text[start:end], name, line, columns))
+            if found is None:
+                raise damaged(self._path.parent, f"no passage has row {row} of the vectors")
+            chunk, document, start, end, line, heading, page = found
+            if document not in documents:
+                documents[document] = self._document(document)
+            stored = documents[document]
+            first, last = stored.line, stored.line
+            if first is None:
+                first, last = line, line + stored.text.count("\n", start, end)
+            passages.append(
+                Passage(
+                    chunk,
+                    start,
+                    end,
+                    stored.name,
+                    first,
+                    last or first,
+                    heading,
+                    page,
+                    stored.columns,
+                    stored.text,
+                )
+            )
         return passages
 
-    def _document(self, document: int) -> tuple[str, str, int | None, Mapping[str, object]]:
-        found = self._connection.execute(
-            "SELECT name, text, line, metadata FROM documents WHERE id = ?", (document,)
-        ).fetchone()
-        if found is None:
-            raise damaged(self._path.parent, f"document {document} is missing")
-        name, text, line, metadata = found
-        try:
-            return name, text, line, json.loads(metadata)
-        except ValueError as error:
-            raise damaged(self._path.parent, f"columns of document {document}") from error
+    def rows_of(self, chunks: Sequence[int]) -> list[int | None]:
+        """Return the vector rows of chunks by their ids; None for an id that there is not."""
+        query = "SELECT row FROM chunks WHERE id = ?"
+        found = (self._connection.execute(query, (chunk,)).fetchone() for chunk in chunks)
+        return [None if one is None else one[0] for one in found]
 
-    def _insert_document(self, document: NewDocument) -> int:
-        cursor = self._connection.execute(
-            "INSERT INTO documents (name, line, hash, metadata, text) VALUES (?, ?, ?, ?, ?)",
-            (
-                storable(document.name),
-                document.line,
-                _hash(document.text),
-                _metadata(document.columns),
-                storable(document.text),
-            ),
-        )
-        return cursor.lastrowid or 0
-
-    def _insert_chunks(self, document: int, entry: Entry, first_row: int) -> None:
+    def insert_chunks(
+        self, document: int, text: str, chunks: Sequence[Chunk], rows: Sequence[Row]
+    ) -> None:
+        """Insert the chunks of a document that is there, each with its row of vectors."""
+        text = storable(text)
         first = self._number("SELECT coalesce(max(id), 0) + 1 FROM chunks")
-        text = storable(entry.document.text)
+        texts = [text[chunk.start : chunk.end] for chunk in chunks]
         self._connection.executemany(
-            'INSERT INTO chunks (id, document, row, start, "end", line) VALUES (?, ?, ?, ?, ?, ?)',
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (first + i, document, first_row + i, chunk.start, chunk.end, chunk.line)
-                for i, chunk in enumerate(entry.chunks)
+                (
+                    first + i,
+                    document,
+                    row.number,
+                    chunk.start,
+                    chunk.end,
+                    chunk.line,
+                    chunk.heading,
+                    chunk.page,
+                    text_hash(texts[i]),
+                    row.crc,
+                )
+                for i, (chunk, row) in enumerate(zip(chunks, rows, strict=True))
             ],
         )
         self._connection.executemany(
             "INSERT INTO words (rowid, body) VALUES (?, ?)",
-            [
-                (first + i, full_text(text[chunk.start : chunk.end]))
-                for i, chunk in enumerate(entry.chunks)
-            ],
+            [(first + i, full_text(one)) for i, one in enumerate(texts)],
         )
+
+    def write_copy(self, path: Path) -> None:
+        """Write everything as it is now into a new file, packed, also while others write here."""
+        path.unlink(missing_ok=True)
+        self._connection.execute("VACUUM INTO ?", (str(path),))
+        connection = connect(path, "mode=rw")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        finally:
+            connection.close()
+
+    def pack_rows(self) -> list[int]:
+        """Number the rows of the chunks from 0, and return the old number of each."""
+        rows = [row for (row,) in self._rows("SELECT row FROM chunks ORDER BY row")]
+        # First below zero, so that no number is there twice on the way.
+        self._connection.executemany(
+            "UPDATE chunks SET row = ? WHERE row = ?", ((-1 - i, row) for i, row in enumerate(rows))
+        )
+        self._connection.execute("UPDATE chunks SET row = -1 - row")
+        self._connection.execute("DELETE FROM unused")
+        complete = self._number("SELECT value FROM meta WHERE key = 'complete'") == 1
+        self.mark(len(rows), complete)
+        return rows
+
+    def drop_chunks(self) -> None:
+        """Drop all chunks, words and rows; the documents stay."""
+        self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        self._connection.execute("DELETE FROM chunks")
+        self._connection.execute("DELETE FROM unused")
+
+    def stored(self) -> Iterator[tuple[int, NewDocument]]:
+        """Yield every document with its number; the table must not shrink meanwhile."""
+        last = 0
+        while True:
+            found = self._connection.execute(
+                "SELECT id, outline FROM documents WHERE id > ? ORDER BY id LIMIT 1", (last,)
+            ).fetchone()
+            if found is None:
+                return
+            last, outline = found
+            stored = self._document(last)
+            headings, pages = _outlined(outline)
+            yield (
+                last,
+                NewDocument(stored.name, stored.text, stored.line, stored.columns, headings, pages),
+            )
+
+    def rehash(self) -> int:
+        """Record the hashes that texts have now, and return how many had another one.
+
+        A chunk of such a text gets a checksum that no vector has, so that it is embedded again.
+        """
+        changed = 0
+        for number, document in self.stored():
+            chunks = self._rows(
+                'SELECT id, start, "end", hash FROM chunks WHERE document = ?', number
+            )
+            for chunk, start, end, before in chunks:
+                now = text_hash(document.text[start:end])
+                if now != before:
+                    changed += 1
+                    self._connection.execute(
+                        "UPDATE chunks SET hash = ?, crc = -1 WHERE id = ?", (now, chunk)
+                    )
+            self._connection.execute(
+                "UPDATE documents SET hash = ? WHERE id = ?", (text_hash(document.text), number)
+            )
+        return changed
+
+    def refill_words(self) -> None:
+        """Fill the full-text table anew from the texts."""
+        self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        for number, document in self.stored():
+            chunks = self._rows('SELECT id, start, "end" FROM chunks WHERE document = ?', number)
+            self._connection.executemany(
+                "INSERT INTO words (rowid, body) VALUES (?, ?)",
+                [(chunk, full_text(document.text[start:end])) for chunk, start, end in chunks],
+            )
+
+    def checks(self) -> Iterator[Row]:
+        """Yield the row of every chunk with the checksum that its vector should have."""
+        return (Row(*found) for found in self._rows("SELECT row, crc FROM chunks ORDER BY row"))
+
+    def note_crc(self, row: Row) -> None:
+        """Record the checksum of a row that was written anew."""
+        self._connection.execute("UPDATE chunks SET crc = ? WHERE row = ?", (row.crc, row.number))
+
+    def structure_problems(self) -> Iterator[str]:
+        """Yield what SQLite itself finds wrong with its file."""
+        said = [line for (line,) in self._rows("PRAGMA integrity_check(10)")]
+        if said != ["ok"]:
+            yield f"SQLite: {'; '.join(said)}"
+        for table, *_ in self._rows("PRAGMA foreign_key_check"):
+            yield f"a row of {table} belongs to nothing"
+            return
+
+    def row_problems(self, committed: int) -> Iterator[str]:
+        """Yield where chunks and rows of vectors do not fit each other."""
+        chunks = self._number("SELECT count(*) FROM chunks")
+        unused = self._number("SELECT count(*) FROM unused")
+        if chunks + unused != committed:
+            yield f"{chunks} passages and {unused} unused vectors are not {committed} vectors"
+        if strays := self._number(
+            "SELECT count(*) FROM (SELECT row FROM chunks UNION ALL SELECT row FROM unused) "
+            f"WHERE row NOT BETWEEN 0 AND {committed - 1}"
+        ):
+            yield f"{strays} passages point past the vectors"
+        if twice := self._number(
+            "SELECT count(*) FROM chunks WHERE row IN (SELECT row FROM unused)"
+        ):
+            yield f"{twice} vectors are in use and not in use"
+
+    def text_problems(self) -> Iterator[str]:
+        """Yield how many texts are not those that were indexed."""
+        wrong = passages = 0
+        recorded = dict(self._rows("SELECT id, hash FROM documents"))
+        for number, document in self.stored():
+            wrong += recorded[number] != text_hash(document.text)
+            chunks = self._rows('SELECT start, "end", hash FROM chunks WHERE document = ?', number)
+            passages += sum(
+                text_hash(document.text[start:end]) != known for start, end, known in chunks
+            )
+        if wrong:
+            yield f"the texts of {wrong} documents are not those that were indexed"
+        if passages:
+            yield f"{passages} passages are not where they were cut"
+
+    def word_problems(self) -> Iterator[str]:
+        """Yield where the full-text table does not have exactly the passages."""
+        missing = self._number(
+            "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT id FROM words_docsize)"
+        )
+        extra = self._number(
+            "SELECT count(*) FROM words_docsize WHERE id NOT IN (SELECT id FROM chunks)"
+        )
+        if missing or extra:
+            yield f"the full-text table lacks {missing} passages and has {extra} that are gone"
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        return self._connection.execute(query, values).fetchall()
+
+    def _document(self, document: int) -> _Stored:
+        found = self._connection.execute(
+            "SELECT name, line, metadata, text FROM documents WHERE id = ?", (document,)
+        ).fetchone()
+        if found is None:
+            raise damaged(self._path.parent, f"document {document} is missing")
+        name, line, metadata, text = found
+        try:
+            return _Stored(name, line, json.loads(metadata), text)
+        except ValueError as error:
+            raise damaged(self._path.parent, f"columns of document {document}") from error
 
     def _number(self, query: str) -> int:
         found = self._connection.execute(query).fetchone()
@@ -320,48 +611,25 @@ class Documents:
         return found[0]
 
 
-def _connected(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?{mode}"
-    connection = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
-    try:
-        _configure(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def text_hash(text: str) -> bytes:
+    """Return what tells a text from every other: the first 16 bytes of its SHA-256."""
+    return hashlib.sha256(storable(text).encode()).digest()[:16]
 
 
-def _configure(connection: sqlite3.Connection) -> None:
-    # An index can come from anywhere: what its schema might call must not be trusted. FULL makes a
-    # commit survive a power cut, not only a kill.
-    for pragma in ("trusted_schema = OFF", "foreign_keys = ON", "synchronous = FULL"):
-        connection.execute(f"PRAGMA {pragma}")
-    # SQLite opens a file at the first look into it; failures belong here.
-    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+def _outline(document: NewDocument) -> str | None:
+    """Return headings and pages as JSON, to cut the text anew one day; None without any."""
+    if not document.headings and not document.pages:
+        return None
+    headings = [[one.start, one.level, one.title] for one in document.headings]
+    return json.dumps({"headings": headings, "pages": document.pages})
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """Open for writing, else for reading, else, with no writer about, as a file that cannot change.
-
-    The last is for a read-only folder, where SQLite cannot make the two files of the log. It would
-    not see a log that is there, so it is not used then.
-    """
-    modes = ["mode=rw", "mode=ro"]
-    log = path.with_name(f"{path.name}-wal")
-    if not log.exists() or log.stat().st_size == 0:
-        modes.append("mode=ro&immutable=1")
-    for mode in modes:
-        try:
-            return _connected(path, mode)
-        except sqlite3.OperationalError as error:
-            unwritable = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-            if error.sqlite_errorcode & 0xFF not in unwritable or mode == modes[-1]:
-                raise
-    raise AssertionError("every mode returned or raised")
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+def _outlined(outline: str | None) -> tuple[tuple[Heading, ...], tuple[int, ...]]:
+    """Return headings and pages from their JSON."""
+    if outline is None:
+        return (), ()
+    content = json.loads(outline)
+    return tuple(Heading(*one) for one in content["headings"]), tuple(content["pages"])
 
 
 def _metadata(columns: Mapping[str, object]) -> str:

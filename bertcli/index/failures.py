@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bertcli.errors import BertcliError, IndexFolderError, OutputError
+from bertcli.index.places import shown
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # What SQLite says when the disk, a quota or a file size limit stops it, beside SQLITE_FULL.
@@ -37,8 +38,9 @@ def storage_failures(folder: Path) -> Iterator[None]:
 def damaged(folder: Path, what: str) -> IndexFolderError:
     """Return the error for an index whose files contradict each other or themselves."""
     return IndexFolderError(
-        f"index {folder} is damaged ({what}): restore it from a backup, or make it anew with "
-        f"`bertcli index build {folder} --overwrite -i FILES`"
+        f"index {shown(folder)} is damaged ({what}): `bertcli index repair {shown(folder)}` mends "
+        "what its texts can mend; else restore it from a backup, or make it anew with "
+        f"`bertcli index build {shown(folder)} --overwrite FILES`"
     )
 
 
@@ -48,13 +50,17 @@ def _from_sqlite(folder: Path, error: sqlite3.Error) -> BertcliError:
     if detailed in FAILED_WRITES:
         return _disk_full(folder, error)
     if code == sqlite3.SQLITE_BUSY:
-        return IndexFolderError(f"index {folder} is in use by another program: try again later")
+        return IndexFolderError(
+            f"index {shown(folder)} is in use by another program: try again later"
+        )
     if code == sqlite3.SQLITE_READONLY:
         return _unwritable(folder, error)
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
-        return IndexFolderError(f"index {folder} cannot be read or written ({error})")
+        return IndexFolderError(f"index {shown(folder)} cannot be read or written ({error})")
     if code == sqlite3.SQLITE_TOOBIG:
-        return IndexFolderError(f"index {folder}: a text is over 1 GB: split it before indexing")
+        return IndexFolderError(
+            f"index {shown(folder)}: a text is over 1 GB: split it before indexing"
+        )
     return damaged(folder, str(error))
 
 
@@ -65,19 +71,22 @@ def _from_system(folder: Path, error: OSError) -> BertcliError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return _unwritable(folder, reason)
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return IndexFolderError(f"{folder} is a file, an index is a folder: choose another name")
-    return IndexFolderError(f"index {folder} cannot be read or written ({reason})")
+        return IndexFolderError(
+            f"{shown(folder)} is a file, an index is a folder: choose another name"
+        )
+    return IndexFolderError(f"index {shown(folder)} cannot be read or written ({reason})")
 
 
 def _disk_full(folder: Path, reason: object) -> OutputError:
     return OutputError(
-        f"index {folder}: no room to write ({reason}): free some space and run the command "
+        f"index {shown(folder)}: no room to write ({reason}): free some space and run the command "
         "again, what was committed is safe"
     )
 
 
 def _unwritable(folder: Path, reason: object) -> OutputError:
     return OutputError(
-        f"index {folder} cannot be opened for this ({reason}): check its permissions, or choose "
+        f"index {shown(folder)} cannot be opened for this ({reason}): check its "
+        "permissions, or choose "
         "a folder that you own"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import IndexFolderError, UsageError
-from bertcli.index.documents import Documents, Entry, NewDocument
+from bertcli.index.documents import Documents, Entry, NewDocument, Row, text_hash
 from bertcli.index.failures import storage_failures
+from bertcli.index.files import FileState, Source
 from bertcli.index.lock import LOCK_NAME, WriteLock
 from bertcli.index.manifest import (
-    MANIFEST_NAME,
     Manifest,
     ModelIdentity,
     read_manifest,
@@ -26,16 +27,22 @@ from bertcli.index.manifest import (
     sync_folder,
     write_manifest,
 )
+from bertcli.index.places import MANIFEST_NAME, shown
 from bertcli.index.query import Query, fuse
+from bertcli.index.update import Embed, Prepared, Survey, chunk_texts
 from bertcli.index.vectors import (
+    ROW_TYPE,
+    Nearest,
+    Vectors,
     append_vectors,
     check_length,
     checked,
+    checksums,
     create_vectors,
-    inner_products,
     nearest,
     open_vectors,
     read_blocks,
+    read_rows,
 )
 from bertcli.index.where import Filter
 from bertcli.results import Hit
@@ -58,6 +65,9 @@ class IndexInfo:
     chunks: int
     size_bytes: int
     complete: bool
+    files: int = 0
+    skipped_files: int = 0
+    unused_rows: int = 0
 
 
 class IndexFolder:
@@ -74,7 +84,7 @@ class IndexFolder:
         self.path = path
         self.manifest = manifest
         self._documents = documents
-        self._vectors = _vectors_path(path, manifest)
+        self._vectors = vectors_path(path, manifest)
         self._vector_file = open_vectors(self._vectors)
         self._lock = lock
 
@@ -93,18 +103,23 @@ class IndexFolder:
             raise
 
     @classmethod
-    def open(cls, path: Path, model: ModelIdentity | None = None) -> IndexFolder:
-        """Open an index; with `model` given, refuse one that another model made."""
+    def open(
+        cls, path: Path, model: ModelIdentity | None = None, *, whole: bool = True
+    ) -> IndexFolder:
+        """Open an index; with `model` given, refuse one that another model made.
+
+        Without `whole` vectors may be missing: to look for damage, and to mend it.
+        """
         manifest = read_manifest(path)
         if model is not None:
             refuse_other_model(path, manifest.model, model)
         try:
-            return cls._open(path, manifest)
+            return cls._open(path, manifest, whole)
         except IndexFolderError:
             # It may have been overwritten between the two reads.
             if read_manifest(path).generation == manifest.generation:
                 raise
-            return cls.open(path, model)
+            return cls.open(path, model, whole=whole)
 
     def add(self, entries: Iterable[Entry]) -> int:
         """Add documents with their chunks and vectors; return how many.
@@ -112,7 +127,7 @@ class IndexFolder:
         They are committed in batches: when the iterable raises, or the process dies, the batches
         before stay. Nothing of a batch is seen by readers before all of it is.
         """
-        self._begin_writing()
+        self.begin_writing()
         added = 0
         for batch in _batches(entries):
             self._commit(batch, complete=False)
@@ -123,9 +138,69 @@ class IndexFolder:
 
     def remove(self, where: Filter) -> int:
         """Remove the documents that a condition holds for, all or none, and return how many."""
-        self._begin_writing()
+        self.begin_writing()
         with storage_failures(self.path), self._documents.writing():
             return self._documents.remove(where)
+
+    def sources(self) -> dict[int, Source]:
+        """Return the folders and files that the index was made from, by their ids."""
+        with storage_failures(self.path):
+            return self._documents.files.sources()
+
+    def note_sources(self, sources: Iterable[Source]) -> dict[int, Source]:
+        """Remember folders and files to make the index from, and return them by their ids."""
+        self.begin_writing()
+        with storage_failures(self.path), self._documents.writing():
+            noted = {self._documents.files.note_source(source): source for source in sources}
+            self._documents.mark(self._documents.committed_rows(), complete=False)
+            return noted
+
+    def known_files(self) -> dict[str, tuple[int, int, FileState]]:
+        """Return id, source and state of every file that was indexed, by its path."""
+        with storage_failures(self.path), self._documents.reading():
+            return self._documents.files.known()
+
+    def stage(self, texts: Mapping[bytes, str], embed: Embed) -> None:
+        """Have vectors made for the texts that have none, and keep them for `switch`.
+
+        Nobody sees them until then; after a kill they are there to go on with.
+        """
+        self.begin_writing()
+        with storage_failures(self.path), self._documents.reading():
+            known = self._documents.embedded(texts)
+        missing = [one for one in texts if one not in known]
+        if not missing:
+            return
+        vectors = embed([texts[one] for one in missing])
+        vectors = checked(vectors, len(missing), self.manifest.model.dimension)
+        with storage_failures(self.path), self._documents.writing():
+            rows = self._append(vectors)
+            self._documents.stage(zip(rows, missing, strict=True))
+            self._documents.mark(rows[-1].number + 1, complete=False)
+
+    def switch(self, changes: Survey, prepared: Iterable[Prepared]) -> None:
+        """Make the index what a survey found, all at once: readers see it before, or after.
+
+        `prepared` are the files that the survey has to be read.
+        """
+        self.begin_writing()
+        with storage_failures(self.path), self._documents.writing():
+            gone = [*changes.deleted, *(one.number for one in changes.changed if one.number)]
+            for file in gone:
+                self._documents.remove_documents(self._documents.of_file(file))
+            self._documents.files.forget(changes.deleted)
+            for one in changes.moved + changes.renewed:
+                self._documents.files.change(one.number or 0, one.source, one.state)
+            copies: dict[int, int] = {}
+            first = self._documents.committed_rows()
+            for file_read in prepared:
+                self._insert_file(file_read, first, copies)
+            if copies:
+                dimension = self.manifest.model.dimension
+                originals = read_rows(self._vector_file, list(copies.values()), dimension)
+                append_vectors(self._vectors, first, originals)
+            self._documents.mark(first + len(copies), complete=True)
+        self._publish()
 
     def holds(self, document: NewDocument) -> bool:
         """Return whether this very text of this name and line is in, to go on with a killed run."""
@@ -142,12 +217,10 @@ class IndexFolder:
         """
         if k < 1:
             raise UsageError(f"cannot return {k} passages: -k must be at least 1")
-        dimension = self.manifest.model.dimension
-        asked = checked(queries, len(queries), dimension)
+        asked = checked(queries, len(queries), self.manifest.model.dimension)
         with storage_failures(self.path), self._documents.reading():
             committed = self._documents.committed_rows()
-            blocks = read_blocks(self._vector_file, committed, dimension)
-            found = nearest(asked, blocks, k, self._live(committed, where))
+            found = self._nearest(asked, committed, k, self._live(committed, where))
             return [
                 self._hits(rows, scores)
                 for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True)
@@ -182,17 +255,69 @@ class IndexFolder:
                 return self._hits([row for row, _ in best], [score for _, score in best])
             dimension = self.manifest.model.dimension
             asked = checked(vector[None], 1, dimension)
-            blocks = read_blocks(self._vector_file, committed, dimension)
-            near = nearest(asked, blocks, depth, live).rows[0].tolist()
+            near = self._nearest(asked, committed, depth, live).rows[0].tolist()
             rows = fuse([near, [row for row, _ in worded]])[:k]
-            cosines = inner_products(asked[0], self._vector_file, rows, dimension)
-            return self._hits(rows, cosines)
+            cosines = read_rows(self._vector_file, rows, dimension) @ asked[0]
+            return self._hits(rows, cosines.tolist())
+
+    @property
+    def documents(self) -> Documents:
+        """The documents, for who looks after the index as a whole."""
+        return self._documents
+
+    def rows_in_file(self) -> int:
+        """Return how many whole rows the vector file has, whether they count or not."""
+        return os.fstat(self._vector_file.fileno()).st_size // self._row_bytes
+
+    def vectors_of(self, rows: Sequence[int]) -> Vectors:
+        """Return the vectors of rows `(len(rows), d)`; zeros where the file has no such row."""
+        there = self.rows_in_file()
+        vectors = np.zeros((len(rows), self.manifest.model.dimension), np.float32)
+        known = [i for i, row in enumerate(rows) if row < there]
+        if known:
+            wanted = [rows[i] for i in known]
+            vectors[known] = read_rows(self._vector_file, wanted, vectors.shape[1])
+        return vectors
+
+    def some_rows(self, count: int) -> list[int]:
+        """Return the rows of at most `count` passages from all over the index."""
+        with storage_failures(self.path), self._documents.reading():
+            rows = [row.number for row in self._documents.checks()]
+        return rows[:: max(1, len(rows) // count)][:count]
+
+    def text_of(self, row: int) -> str:
+        """Return the text of the passage with a row."""
+        with storage_failures(self.path), self._documents.reading():
+            return self._documents.passages([row])[0].text
+
+    def snapshot(self, folder: Path, manifest: Manifest) -> Documents:
+        """Write the documents as they are now under the name of another generation; open them."""
+        path = documents_path(folder, manifest)
+        self._documents.write_copy(path)
+        return Documents.open(path)
+
+    def become(self, manifest: Manifest) -> None:
+        """Make another generation, complete on disk, the one that counts."""
+        self._documents.close()
+        self._vector_file.close()
+        write_manifest(self.path, manifest)
+        _remove_others(self.path, keep=manifest.generation)
+        self.manifest = manifest
+        self._vectors = vectors_path(self.path, manifest)
+        self._documents = Documents.open(documents_path(self.path, manifest))
+        self._vector_file = open_vectors(self._vectors)
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.manifest.model.dimension * ROW_TYPE.itemsize
 
     def info(self) -> IndexInfo:
         """Return what the index holds and its size on disk."""
         with storage_failures(self.path):
             with self._documents.reading():
                 counts = self._documents.counts()
+                files, skipped = self._documents.files.counts()
+                unused = self._documents.committed_rows() - counts.chunks
             sizes = list(_sizes(self.path))
         return IndexInfo(
             path=self.path,
@@ -201,6 +326,9 @@ class IndexFolder:
             chunks=counts.chunks,
             size_bytes=sum(sizes),
             complete=counts.complete,
+            files=files,
+            skipped_files=skipped,
+            unused_rows=unused,
         )
 
     def close(self) -> None:
@@ -230,30 +358,34 @@ class IndexFolder:
         exists = (path / MANIFEST_NAME).exists()
         if exists and not overwrite:
             raise IndexFolderError(
-                f"{path} is an index already: `bertcli index add {path} -i FILES` adds to it, "
+                f"{shown(path)} is an index already: `bertcli index add {shown(path)} "
+                "FILES` adds to it, "
                 "`--overwrite` makes it anew"
             )
-        new = replace(manifest, generation=_next_generation(path))
+        new = replace(manifest, generation=next_generation(path))
         if not exists:
             _remove_others(path, keep=new.generation)
-        create_vectors(_vectors_path(path, new))
-        documents = Documents.create(_documents_path(path, new))
+        create_vectors(vectors_path(path, new))
+        documents = Documents.create(documents_path(path, new))
         sync_folder(path)
         if not exists:
             write_manifest(path, new)
         return cls(path, new, documents, lock)
 
     @classmethod
-    def _open(cls, path: Path, manifest: Manifest) -> IndexFolder:
+    def _open(cls, path: Path, manifest: Manifest, whole: bool) -> IndexFolder:
         with storage_failures(path):
-            documents = Documents.open(_documents_path(path, manifest))
+            documents = Documents.open(documents_path(path, manifest))
             try:
+                if not whole and not vectors_path(path, manifest).exists():
+                    create_vectors(vectors_path(path, manifest))
                 index = cls(path, manifest, documents)
             except BaseException:
                 documents.close()
                 raise
             try:
-                index._check()
+                if whole:
+                    index._check()
             except BaseException:
                 index.close()
                 raise
@@ -264,7 +396,8 @@ class IndexFolder:
         committed = self._documents.committed_rows()
         check_length(self._vector_file, committed, self.manifest.model.dimension)
 
-    def _begin_writing(self) -> None:
+    def begin_writing(self) -> None:
+        """Become the one writer, if this is not so already; raises where there is another."""
         with storage_failures(self.path):
             if self._lock is None:
                 self._lock = WriteLock.acquire(self.path)
@@ -283,18 +416,61 @@ class IndexFolder:
     def _refuse_replaced(self) -> None:
         if read_manifest(self.path).generation != self.manifest.generation:
             raise IndexFolderError(
-                f"index {self.path} was made anew by another bertcli in the meantime: try again"
+                f"index {shown(self.path)} was made anew by another bertcli in the "
+                "meantime: try again"
             )
 
     def _commit(self, entries: Sequence[Entry], *, complete: bool) -> None:
         dimension = self.manifest.model.dimension
         vectors = [checked(e.vectors, len(e.chunks), dimension) for e in entries]
         with storage_failures(self.path), self._documents.writing():
-            rows = self._documents.committed_rows()
-            if vectors:
-                append_vectors(self._vectors, rows, np.concatenate(vectors))
-                rows = self._documents.insert(entries, rows)
-            self._documents.mark(rows, complete)
+            rows = self._append(np.concatenate(vectors)) if vectors else []
+            at = 0
+            for entry in entries:
+                its_rows = rows[at : at + len(entry.chunks)]
+                self._documents.insert(entry.document, entry.chunks, its_rows, None)
+                at += len(entry.chunks)
+            self._documents.mark(self._documents.committed_rows() + at, complete)
+
+    def _append(self, vectors: Vectors) -> list[Row]:
+        """Write vectors behind the committed ones, and return their rows; they do not count yet."""
+        first = self._documents.committed_rows()
+        append_vectors(self._vectors, first, vectors)
+        return [Row(first + i, crc) for i, crc in enumerate(checksums(vectors))]
+
+    def _insert_file(self, one: Prepared, first: int, copies: dict[int, int]) -> None:
+        """Insert a file with its documents; `copies` gets the rows to be written from others."""
+        files, found = self._documents.files, one.found
+        number = found.number
+        if number is None:
+            number = files.insert(found.source, found.state)
+        else:
+            files.change(number, found.source, found.state)
+        for document, chunks in one.documents:
+            rows = []
+            for text in chunk_texts(document, chunks):
+                rows.append(self._row_for(text_hash(text), first, copies))
+                if rows[-1] is None:
+                    raise IndexFolderError(f"{self.path}: a text has no vector: try again")
+            self._documents.insert(document, chunks, [row for row in rows if row], number)
+
+    def _row_for(self, of_text: bytes, first: int, copies: dict[int, int]) -> Row | None:
+        """Return a row with the vector of a text: an unused one, else a copy of one in use."""
+        row = self._documents.take(of_text)
+        if row is not None:
+            return row
+        original = self._documents.like(of_text)
+        if original is None:
+            return None
+        copy = Row(first + len(copies), original.crc)
+        copies[copy.number] = copies.get(original.number, original.number)
+        return copy
+
+    def _nearest(
+        self, asked: Vectors, committed: int, k: int, live: NDArray[np.bool_] | None
+    ) -> Nearest:
+        blocks = read_blocks(self._vector_file, committed, self.manifest.model.dimension)
+        return nearest(asked, blocks, k, live)
 
     def _publish(self) -> None:
         """Make this generation the one that counts, and drop the one it replaces."""
@@ -307,7 +483,19 @@ class IndexFolder:
 
     def _hits(self, rows: Sequence[int], scores: Sequence[float]) -> list[Hit]:
         return [
-            Hit(score, passage.text, passage.document, passage.line, passage.columns)
+            Hit(
+                score,
+                passage.text,
+                passage.document,
+                passage.line,
+                passage.columns,
+                passage.chunk,
+                passage.last_line,
+                passage.heading,
+                passage.page,
+                passage.start,
+                passage.end,
+            )
             for score, passage in zip(scores, self._documents.passages(rows), strict=True)
         ]
 
@@ -338,15 +526,17 @@ def _refuse_foreign(path: Path) -> None:
     is_index = MANIFEST_NAME in names and any(name.endswith(".sqlite") for name in data)
     if not is_index and not names <= known:
         raise IndexFolderError(
-            f"{path} holds other files and is not an index: choose a new or an empty folder"
+            f"{shown(path)} holds other files and is not an index: choose a new or an empty folder"
         )
 
 
-def _documents_path(path: Path, manifest: Manifest) -> Path:
+def documents_path(path: Path, manifest: Manifest) -> Path:
+    """Return where the SQLite file of this generation is."""
     return path / f"documents-{manifest.generation}.sqlite"
 
 
-def _vectors_path(path: Path, manifest: Manifest) -> Path:
+def vectors_path(path: Path, manifest: Manifest) -> Path:
+    """Return where the vectors of this generation are."""
     return path / f"vectors-{manifest.generation}.f32"
 
 
@@ -361,7 +551,8 @@ def _generations(path: Path) -> dict[Path, int]:
     return {entry: int(match.group(1)) for entry, match in matches if match}
 
 
-def _next_generation(path: Path) -> int:
+def next_generation(path: Path) -> int:
+    """Return a number that no data file of the folder has."""
     return max(_generations(path).values(), default=0) + 1
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertcli.errors import IndexFolderError
+from bertcli.index.places import shown
 
 LOCK_NAME = "write.lock"
 
@@ -33,7 +34,8 @@ class WriteLock:
             holder = os.read(handle, 32).decode(errors="replace").strip()
             os.close(handle)
             raise IndexFolderError(
-                f"index {folder} is being written by another bertcli (process {holder or '?'}): "
+                f"index {shown(folder)} is being written by another bertcli (process "
+                f"{holder or '?'}): "
                 "wait until it is done; searching works meanwhile"
             ) from error
         except OSError:

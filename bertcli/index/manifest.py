@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from bertcli.errors import IndexFolderError
 from bertcli.index.failures import damaged
+from bertcli.index.places import MANIFEST_NAME, shown
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DTYPE = "float32"
-MANIFEST_NAME = "manifest.json"
 
 T = TypeVar("T")
 
@@ -149,8 +149,8 @@ def refuse_other_model(folder: Path, recorded: ModelIdentity, asked: ModelIdenti
     options = " ".join(one.option for one in found) if all(one.option for one in found) else ""
     use = f"use `{options}`, or " if options else ""
     raise IndexFolderError(
-        f"index {folder} is of another model ({'; '.join(map(str, found))}): {use}make it anew "
-        f"with `bertcli index build {folder} --overwrite -i FILES -m {shlex.quote(asked.name)}`"
+        f"index {shown(folder)} is of another model ({'; '.join(map(str, found))}): {use}embed its "
+        f"texts anew with `bertcli index rebuild {shown(folder)} -m {shlex.quote(asked.name)}`"
     )
 
 
@@ -159,30 +159,41 @@ def _versioned(model: ModelIdentity) -> str:
 
 
 def _manifest_text(folder: Path) -> str:
-    make = f"make one with `bertcli index build {folder} -i FILES`"
+    make = f"make one with `bertcli index build {shown(folder)} FILES`"
     try:
         return (folder / MANIFEST_NAME).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         if folder.is_dir():
-            message = f"{folder} is not an index (it has no {MANIFEST_NAME}): {make}"
+            message = f"{shown(folder)} is not an index (it has no {MANIFEST_NAME}): {make}"
         else:
-            message = f"index {folder} does not exist: {make}"
+            message = f"index {shown(folder)} does not exist: {make}"
         raise IndexFolderError(message) from error
     except NotADirectoryError as error:
-        message = f"{folder} is a file, an index is a folder: {make.replace(str(folder), 'FOLDER')}"
+        message = (
+            f"{shown(folder)} is a file, an index is a folder: "
+            f"{make.replace(shown(folder), 'NAME')}"
+        )
         raise IndexFolderError(message) from error
     except UnicodeDecodeError as error:
         raise damaged(folder, f"{MANIFEST_NAME} is not UTF-8 text") from error
     except OSError as error:
-        raise IndexFolderError(f"index {folder} cannot be read: {error.strerror}") from error
+        raise IndexFolderError(f"index {shown(folder)} cannot be read: {error.strerror}") from error
 
 
 def _refuse_newer(folder: Path, content: Mapping[str, object]) -> None:
     version, dtype = content.get("format_version"), content.get("dtype", DTYPE)
     if type(version) is int and (version > FORMAT_VERSION or dtype != DTYPE):
         raise IndexFolderError(
-            f"index {folder} was written by a newer bertcli (format {version}, vectors {dtype}; "
+            f"index {shown(folder)} was written by a newer bertcli (format "
+            f"{version}, vectors {dtype}; "
             f"this one reads format {FORMAT_VERSION}, {DTYPE}): upgrade bertcli"
+        )
+    if type(version) is int and 0 < version < FORMAT_VERSION:
+        raise IndexFolderError(
+            f"index {shown(folder)} was written by an older bertcli (format "
+            f"{version}, this one reads "
+            f"{FORMAT_VERSION}): make it anew with `bertcli index build "
+            f"{shown(folder)} --overwrite …`"
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Literal
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,18 @@ def append_vectors(path: Path, committed: int, vectors: Vectors) -> None:
         os.fsync(file.fileno())
 
 
+def checksums(vectors: Vectors) -> list[int]:
+    """Return the CRC-32 of each row's bytes."""
+    return [crc32(row) for row in np.ascontiguousarray(vectors, ROW_TYPE)]
+
+
+def read_rows(file: FileIO, rows: Sequence[int], dimension: int) -> Vectors:
+    """Return single rows of the file, `(len(rows), dimension)`, each read from the disk alone."""
+    row_bytes = dimension * ROW_TYPE.itemsize
+    raw = b"".join(os.pread(file.fileno(), row_bytes, row * row_bytes) for row in rows)
+    return np.frombuffer(raw, ROW_TYPE).reshape(-1, dimension).copy()
+
+
 def open_vectors(path: Path, mode: Literal["rb", "r+b"] = "rb") -> FileIO:
     """Open the file; a reader keeps it open, and so keeps it when the index is made anew."""
     try:
@@ -109,15 +122,6 @@ def nearest(
         found = _nearest_in_block(queries, block, k, mask)
         best = _merged(best, Nearest(found.scores, found.rows + first), k)
     return best
-
-
-def inner_products(
-    query: Vectors, file: FileIO, rows: Sequence[int], dimension: int
-) -> list[float]:
-    """Return the inner products of a query (d,) with single rows of the file."""
-    row_bytes = dimension * ROW_TYPE.itemsize
-    raw = (os.pread(file.fileno(), row_bytes, row * row_bytes) for row in rows)
-    return [float(query @ np.frombuffer(one, ROW_TYPE)) for one in raw]
 
 
 def _nearest_in_block(

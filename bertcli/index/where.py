@@ -47,6 +47,12 @@ def any_path(globs: Sequence[str]) -> Filter:
     return Filter(f"({' OR '.join(['documents.name GLOB ?'] * len(globs))})", tuple(globs))
 
 
+def any_id(numbers: Sequence[int]) -> Filter:
+    """Return the condition that a document has one of the chunks of these numbers."""
+    marks = ", ".join(["?"] * len(numbers))
+    return Filter(f"chunks.id IN ({marks})", tuple(numbers))
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str

@@ -25,11 +25,11 @@ def tiny(run: Run, tiny_checkpoint: Any, here: Path) -> Callable[..., Ran]:
 @pytest.fixture
 def built(tiny: Callable[..., Ran], here: Path) -> Path:
     """The folder of an index over the notes."""
-    assert tiny("index", "build", "idx", "-i", "notes.txt").code == 0
-    return here / "idx"
+    assert tiny("index", "build", "./idx", "-i", "notes.txt").code == 0
+    return here / "./idx"
 
 
-def facts(run: Run, folder: str = "idx") -> dict[str, Any]:
+def facts(run: Run, folder: str = "./idx") -> dict[str, Any]:
     """Return what `index info` says."""
     ran = run("index", "info", folder)
     assert ran.code == 0
@@ -39,9 +39,9 @@ def facts(run: Run, folder: str = "idx") -> dict[str, Any]:
 def test_meaning_finds_what_words_do_not(run: Run, here: Path) -> None:
     """With the built-in base and no other option, a question finds the passage about it."""
     (here / "notes.txt").write_text(NOTES)
-    ran = run("index", "build", "idx", "-i", "notes.txt")
+    ran = run("index", "build", "./idx", "-i", "notes.txt")
     assert ran.err == "bertcli: 3 documents added; 3 documents in 3 passages now\n"
-    (record,) = run("search", "a pet taking a nap", "--index", "idx", "-k", 2).records
+    (record,) = run("search", "a pet taking a nap", "--index", "./idx", "-k", 2).records
     best, second = record["hits"]
     assert (best["text"], best["document"], best["line"]) == (NOTES.splitlines()[0], "notes.txt", 1)
     assert 1 >= best["score"] > second["score"]
@@ -50,8 +50,8 @@ def test_meaning_finds_what_words_do_not(run: Run, here: Path) -> None:
 def test_modes_of_search(run: Run, here: Path) -> None:
     """Words find what has them, meaning what is near, and both together put the one on top."""
     (here / "notes.txt").write_text(NOTES)
-    assert run("index", "build", "idx", "-i", "notes.txt").code == 0
-    query = ("search", "a loaf to bake, soup", "--index", "idx")
+    assert run("index", "build", "./idx", "-i", "notes.txt").code == 0
+    query = ("search", "a loaf to bake, soup", "--index", "./idx")
     (words,) = run(*query, "--mode", "keyword").records
     assert [hit["line"] for hit in words["hits"]] == [3]
     (dense,) = run(*query, "--mode", "dense").records
@@ -60,10 +60,10 @@ def test_modes_of_search(run: Run, here: Path) -> None:
     assert both["hits"][0]["line"] == dense["hits"][0]["line"] == 3
     scores = [{hit["line"]: hit["score"] for hit in one["hits"]} for one in (dense, both)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
-    (left,) = run("search", "animals -cat", "--index", "idx").records
+    (left,) = run("search", "animals -cat", "--index", "./idx").records
     assert left["query"] == "animals -cat"
     assert {hit["line"] for hit in left["hits"]} == {2, 3}
-    (none,) = run("search", "zebra", "--index", "idx", "--mode", "keyword").records
+    (none,) = run("search", "zebra", "--index", "./idx", "--mode", "keyword").records
     assert none["hits"] == []
 
 
@@ -73,12 +73,12 @@ def test_only_documents_that_a_condition_holds_for(
     """By their columns, in every mode; a condition that cannot be read is told at once."""
     rows = [{"text": f"bread number {n}", "lang": "zh" if n % 2 else "en"} for n in range(6)]
     (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert tiny("index", "build", "idx", "-i", "rows.jsonl").code == 0
+    assert tiny("index", "build", "./idx", "-i", "rows.jsonl").code == 0
     for mode in ("hybrid", "dense", "keyword"):
-        query = ("search", "bread", "--index", "idx", "--mode", mode)
+        query = ("search", "bread", "--index", "./idx", "--mode", mode)
         (record,) = run(*query, "--where", "lang = 'zh' and line > 2").records
         assert {hit["line"] for hit in record["hits"]} == {4, 6}
-    ran = run("search", "bread", "--index", "idx", "--where", "lang = ")
+    ran = run("search", "bread", "--index", "./idx", "--where", "lang = ")
     assert ran.code == 2
     assert ran.said("--where at its end (character 8): expected a value")
 
@@ -91,19 +91,19 @@ def test_questions_are_answered_from_an_index(run: Run, here: Path) -> None:
         *NOTES.splitlines(),
     ]
     (here / "notes.txt").write_text("\n".join(lines))
-    assert run("index", "build", "idx", "-i", "notes.txt").code == 0
-    (record,) = run("qa", "Who built the mill?", "--index", "idx").records
+    assert run("index", "build", "./idx", "-i", "notes.txt").code == 0
+    (record,) = run("qa", "Who built the mill?", "--index", "./idx").records
     assert (record["answer"], record["document"], record["line"]) == ("Ann Lee", "notes.txt", 1)
     assert record["passage"] == lines[0]
     assert 0 < record["passage_score"] <= 1
     assert 0 < record["score"] <= 1
-    (none,) = run("qa", "Who built the mill?", "--index", "idx", "--where", "line > 3").records
+    (none,) = run("qa", "Who built the mill?", "--index", "./idx", "--where", "line > 3").records
     assert none["no_answer"] > record["no_answer"]
-    listed = run("qa", "Who built the mill?", "--index", "idx", "-k", 3, "-f", "csv").out
+    listed = run("qa", "Who built the mill?", "--index", "./idx", "-k", 3, "-f", "csv").out
     assert listed.splitlines()[0].startswith("question,answer,score,passage_score,document,line")
-    ran = run("qa", "Who?", "--index", "idx", "--context", "x")
+    ran = run("qa", "Who?", "--index", "./idx", "--context", "x")
     assert (ran.code, ran.said("give one")) == (2, True)
-    refused = run("qa", "Who built it?", "--index", "idx", "--no-answer-threshold", 0).records[0]
+    refused = run("qa", "Who built it?", "--index", "./idx", "--no-answer-threshold", 0).records[0]
     assert refused["answer"] is None
 
 
@@ -112,11 +112,11 @@ def test_words_need_no_model(run: Run, tiny: Callable[..., Ran], built: Path, he
     manifest = json.loads((built / "manifest.json").read_text())
     manifest["model"]["name"] = "./gone"
     (built / "manifest.json").write_text(json.dumps(manifest))
-    assert run("search", "bread", "--index", "idx").code == 1
-    (record,) = run("search", "bread", "--index", "idx", "--mode", "keyword").records
+    assert run("search", "bread", "--index", "./idx").code == 1
+    (record,) = run("search", "bread", "--index", "./idx", "--mode", "keyword").records
     assert [hit["line"] for hit in record["hits"]] == [3]
     (here / "q.txt").write_bytes(b"bread\n\xff\n")
-    ran = run("search", "-i", "q.txt", "--index", "idx", "--mode", "keyword")
+    ran = run("search", "-i", "q.txt", "--index", "./idx", "--mode", "keyword")
     assert (ran.code, len(ran.records)) == (3, 2)
 
 
@@ -124,40 +124,40 @@ def test_queries_come_from_files_too(tiny: Callable[..., Ran], built: Path, here
     """Every line of -i is a query, answered in order; a bad line costs its own answer only."""
     lines = NOTES.encode().splitlines()
     (here / "queries.txt").write_bytes(b"\n".join([lines[2], b"\xff", lines[0]]))
-    ran = tiny("search", "--index", "idx", "-i", "queries.txt", "-k", 1)
+    ran = tiny("search", "--index", "./idx", "-i", "queries.txt", "-k", 1)
     first, bad, third = ran.records
     assert [r["hits"][0]["line"] for r in (first, third)] == [3, 1]
     assert first["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
     assert bad["source"] == "queries.txt:2"
     assert ran.code == 3
-    table = tiny("search", "--index", "idx", "-i", "queries.txt", "-k", 2, "-f", "csv").out
+    table = tiny("search", "--index", "./idx", "-i", "queries.txt", "-k", 2, "-f", "csv").out
     assert table.splitlines()[0] == "query,rank,score,document,line,text,error"
     assert len(table.splitlines()) == 6
 
 
 def test_what_is_in_is_passed_over(tiny: Callable[..., Ran], built: Path, run: Run) -> None:
     """Adding a file twice changes nothing; adding another one adds its texts."""
-    ran = tiny("index", "add", "idx", "-i", "notes.txt")
+    ran = tiny("index", "add", "./idx", "-i", "notes.txt")
     assert ran.err == "bertcli: 0 documents added; 3 documents in 3 passages now\n"
     Path("more.jsonl").write_text('{"text": "A new text.", "year": 2024}\n')
-    assert tiny("index", "add", "idx", "-i", "more.jsonl", "-q").err == ""
+    assert tiny("index", "add", "./idx", "-i", "more.jsonl", "-q").err == ""
     assert facts(run)["documents"] == 4
-    (record,) = tiny("search", "A new text.", "--index", "idx", "-k", 1).records
+    (record,) = tiny("search", "A new text.", "--index", "./idx", "-k", 1).records
     assert record["hits"][0]["columns"] == {"year": 2024}
 
 
 def test_documents_are_removed(tiny: Callable[..., Ran], built: Path, run: Run) -> None:
     """By a condition or by their path, told how many; one of the two must be given."""
-    ran = run("index", "remove", "idx", "--where", "line = 2")
+    ran = run("index", "remove", "./idx", "--where", "line = 2")
     assert ran.err == "bertcli: 1 documents removed; 2 documents in 2 passages now\n"
-    (record,) = run("search", "stock markets", "--index", "idx").records
+    (record,) = run("search", "stock markets", "--index", "./idx").records
     assert {hit["line"] for hit in record["hits"]} == {1, 3}
-    assert run("index", "remove", "idx", "--path", "other/*", "-q").err == ""
+    assert run("index", "remove", "./idx", "--path", "other/*", "-q").err == ""
     assert facts(run)["documents"] == 2
-    assert run("index", "remove", "idx", "--path", "*.txt").code == 0
+    assert run("index", "remove", "./idx", "--path", "*.txt").code == 0
     assert facts(run)["documents"] == 0
     for more in ((), ("--path", "x", "--where", "line = 1")):
-        ran = run("index", "remove", "idx", *more)
+        ran = run("index", "remove", "./idx", *more)
         assert (ran.code, ran.said("say which documents")) == (2, True)
     assert run("index", "remove", "none", "--path", "x").code == 1
 
@@ -166,11 +166,11 @@ def test_an_index_is_not_built_over_another(
     tiny: Callable[..., Ran], built: Path, run: Run, here: Path
 ) -> None:
     """`index build` on an index is refused, and makes it anew only with --overwrite."""
-    ran = tiny("index", "build", "idx", "-i", "notes.txt")
+    ran = tiny("index", "build", "./idx", "-i", "notes.txt")
     assert ran.code == 1
-    assert ran.said("idx is an index already", "bertcli index add idx", "--overwrite")
+    assert ran.said("./idx is an index already", "bertcli index add ./idx", "--overwrite")
     (here / "one.txt").write_text("only one\n")
-    assert tiny("index", "build", "idx", "--overwrite", "-i", "one.txt").code == 0
+    assert tiny("index", "build", "./idx", "--overwrite", "-i", "one.txt").code == 0
     assert facts(run)["documents"] == 1
 
 
@@ -178,7 +178,7 @@ def test_a_folder_with_other_files_is_left_alone(tiny: Callable[..., Ran], here:
     """An index is not spread over somebody's own folder."""
     (here / "mine").mkdir()
     (here / "mine" / "thesis.txt").write_text("precious")
-    ran = tiny("index", "build", "mine", "-i", "notes.txt")
+    ran = tiny("index", "build", "./mine", "-i", "notes.txt")
     assert ran.code == 1
     assert ran.said("mine holds other files")
     assert [path.name for path in (here / "mine").iterdir()] == ["thesis.txt"]
@@ -190,8 +190,8 @@ def test_unusable_input_leaves_no_index_behind(
 ) -> None:
     """After a slip in the file's name the same command, corrected, works."""
     (here / "empty.txt").touch()
-    assert tiny("index", "build", "idx", "-i", source).code == 1
-    assert not (here / "idx").exists()
+    assert tiny("index", "build", "./idx", "-i", source).code == 1
+    assert not (here / "./idx").exists()
 
 
 def test_a_long_text_is_found_by_each_of_its_parts(
@@ -200,11 +200,11 @@ def test_a_long_text_is_found_by_each_of_its_parts(
     """Nothing of a long text is cut off: every sentence is the best passage for itself."""
     sentences = [f"Sentence number {n} is about topic {n % 7}." for n in range(120)]
     (here / "long.txt").write_text("\n".join(sentences))
-    tiny("index", "build", "idx", "--whole-file", "-i", "long.txt", "--chunk-tokens", 40)
+    tiny("index", "build", "./idx", "--whole-file", "-i", "long.txt", "--chunk-tokens", 40)
     found = facts(run)
     assert (found["documents"], found["chunk_tokens"]) == (1, 40)
     assert found["passages"] > 20
-    (record,) = tiny("search", "x", "--index", "idx", "-k", 10_000).records
+    (record,) = tiny("search", "x", "--index", "./idx", "-k", 10_000).records
     assert len(record["hits"]) == found["passages"]
     text = "\n".join(hit["text"] for hit in sorted(record["hits"], key=lambda h: h["line"]))
     assert all(sentence in text for sentence in sentences)
@@ -217,7 +217,7 @@ def test_chunks_are_read_whole_whatever_long_says(
 ) -> None:
     """Passages are cut to fit, so --long neither cuts nor refuses them, also inside words."""
     (here / "words.txt").write_text("zqxj" * 20 + " " + "qzjx" * 24 + " breadwaterkitchen" * 200)
-    ran = tiny("index", "build", "idx", "-i", "words.txt", "--long", long)
+    ran = tiny("index", "build", "./idx", "-i", "words.txt", "--long", long)
     assert ran.code == 0
     assert "1 documents added" in ran.err
 
@@ -227,17 +227,17 @@ def test_another_model_is_refused(
 ) -> None:
     """Vectors of two models are never compared; the message has the command that mends it."""
     other = tiny_checkpoint("bert", seed=1)
-    for line in (["search", "x", "--index", "idx"], ["index", "add", "idx", "-i", "notes.txt"]):
+    for line in (["search", "x", "--index", "./idx"], ["index", "add", "./idx", "-i", "notes.txt"]):
         ran = run(*line, "-m", other)
         assert ran.code == 1
-        assert ran.said("is of another model", "--overwrite")
+        assert ran.said("is of another model", "bertcli index rebuild ./idx -m")
 
 
 def test_the_model_of_an_index_needs_no_mention(
     run: Run, built: Path, tiny_checkpoint: Any
 ) -> None:
     """Without -m a search takes the model that the index names."""
-    assert len(run("search", "x", "--index", "idx").records[0]["hits"]) == 3
+    assert len(run("search", "x", "--index", "./idx").records[0]["hits"]) == 3
     assert facts(run)["name"] == str(tiny_checkpoint("bert"))
 
 
@@ -276,7 +276,7 @@ def _removed(suffix: str) -> Callable[[Path], None]:
         (_cut(".f32"), "vectors"),
         (_removed(".f32"), "missing"),
         (_removed(".sqlite"), "missing"),
-        (_cut(".sqlite"), "idx"),
+        (_cut(".sqlite"), "./idx"),
         (_cut("manifest.json"), "manifest.json is not JSON"),
         (_removed("manifest.json"), "is not an index"),
     ],
@@ -287,24 +287,24 @@ def test_a_damaged_index_is_refused(
 ) -> None:
     """Damage is one line that names the index, never a wrong hit."""
     damage(built)
-    ran = tiny("search", "x", "--index", "idx")
+    ran = tiny("search", "x", "--index", "./idx")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.said("idx", part)
+    assert ran.said("./idx", part)
 
 
 def test_a_missing_index_says_how_to_make_one(tiny: Callable[..., Ran]) -> None:
     """The first search of a newcomer ends with the command that was forgotten."""
     ran = tiny("search", "x", "--index", "none")
     assert ran.code == 1
-    assert ran.said("index none does not exist", "bertcli index build none -i FILES")
+    assert ran.said("index none does not exist", "bertcli index build none FILES")
 
 
 def test_queries_and_passages_have_their_own_prompts(tiny: Callable[..., Ran], here: Path) -> None:
     """With one prompt on both sides a passage finds itself; without it on the query, less so."""
-    assert tiny("index", "build", "idx", "-i", "notes.txt", "--prompt", "passage: ").code == 0
+    assert tiny("index", "build", "./idx", "-i", "notes.txt", "--prompt", "passage: ").code == 0
     text = NOTES.splitlines()[1]
-    (same,) = tiny("search", text, "--index", "idx", "--prompt", "passage: ").records
-    (bare,) = tiny("search", text, "--index", "idx").records
+    (same,) = tiny("search", text, "--index", "./idx", "--prompt", "passage: ").records
+    (bare,) = tiny("search", text, "--index", "./idx").records
     assert same["hits"][0]["text"] == text
     assert same["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
     assert max(hit["score"] for hit in bare["hits"] if hit["text"] == text) < 0.999

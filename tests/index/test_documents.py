@@ -55,14 +55,12 @@ def test_words_of_every_script_are_found(tmp_path: Path, phrase: str, found: lis
 
 
 def test_a_deleted_document_is_not_found(tmp_path: Path) -> None:
-    """Deleting needs only rows of SQLite: dead vectors are skipped, words can be taken out."""
+    """Deleting touches only rows of SQLite: dead vectors are skipped, the words are taken out."""
     rows = unit_vectors(20)
     path = build(tmp_path / "i", numbered(rows))
+    with IndexFolder.open(path) as index:
+        assert index.remove(compile_where("line = 8")) == 1
     with database(path) as connection:
-        connection.execute(
-            "INSERT INTO words (words, rowid, body) VALUES ('delete', 8, ?)", (full_text("text 7"),)
-        )
-        connection.execute("DELETE FROM documents WHERE id = 8")
         connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")
     with IndexFolder.open(path) as index:
         found = texts(index, rows[7].tolist(), 30)

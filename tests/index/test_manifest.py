@@ -58,7 +58,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
     assert str(caught.value) == (
         f"index {tmp_path} was written by a newer bertcli (format 3, vectors float32; this one "
-        "reads format 1, float32): upgrade bertcli"
+        "reads format 2, float32): upgrade bertcli"
     )
 
 
@@ -127,9 +127,9 @@ def test_another_model_is_refused_with_the_way_out() -> None:
     """The message names both models, and both commands that mend it."""
     asked = replace(MODEL, name="big", weights_sha256="b" * 64, dimension=8)
     assert refusal(asked) == (
-        "index notes is of another model (model is 'mini (4 dimensions, weights aaaaaaaaaaaa)' "
-        "there and 'big (8 dimensions, weights bbbbbbbbbbbb)' here): use `-m mini`, or make it "
-        "anew with `bertcli index build notes --overwrite -i FILES -m big`"
+        "index ./notes is of another model (model is 'mini (4 dimensions, weights aaaaaaaaaaaa)' "
+        "there and 'big (8 dimensions, weights bbbbbbbbbbbb)' here): use `-m mini`, or "
+        "embed its texts anew with `bertcli index rebuild ./notes -m big`"
     )
 
 
@@ -146,6 +146,4 @@ def test_changed_weights_under_the_same_name_need_a_new_build() -> None:
     """No option brings back weights that are gone, so none is offered."""
     said = refusal(replace(MODEL, weights_sha256="b" * 64))
     assert "use `" not in said
-    assert said.endswith(
-        "make it anew with `bertcli index build notes --overwrite -i FILES -m mini`"
-    )
+    assert said.endswith("embed its texts anew with `bertcli index rebuild ./notes -m mini`")

@@ -18,7 +18,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_lines,
 )
-from bertcli.cli.index import identity
+from bertcli.cli.index.open import identity
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint
 from bertcli.cli.search import Mode, ModeOption

@@ -1,0 +1,55 @@
+"""The files of an index's sources, and reading them as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bertcli.errors import DataError
+
+if TYPE_CHECKING:
+    from bertcli.index.documents import NewDocument
+    from bertcli.index.files import Source
+
+
+def files_of(source: Source, own: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a source, each with its name; no index, and nothing that is no text."""
+    from bertcli.index.lock import LOCK_NAME
+    from bertcli.inputs.documents.read import is_document
+    from bertcli.inputs.folders import Selection, files_under
+
+    root = Path(source.path)
+    if not root.exists():
+        raise DataError(
+            f"{source.name}: {root} is not there any more: bring it back, or take its documents "
+            "out with `bertcli index remove`; nothing was changed"
+        )
+    for path in files_under(root, Selection(source.include, source.exclude)):
+        if path.is_relative_to(own) or (path.parent / LOCK_NAME).exists():
+            continue
+        if path == root or is_document(path):
+            yield path, _name(source, root, path)
+
+
+def reader(failed: Callable[[str], None]) -> Callable[[Path, str, str], Iterator[NewDocument]]:
+    """Return what reads files as documents; rows that cannot be read are handed to `failed`."""
+    from bertcli.index.documents import NewDocument
+    from bertcli.inputs.documents.read import read_documents
+    from bertcli.records import Document
+
+    def read(path: Path, name: str, field: str) -> Iterator[NewDocument]:
+        for one in read_documents(path, name, field):
+            if isinstance(one, Document):
+                yield NewDocument.of(name, one)
+            else:
+                failed(str(one))
+
+    return read
+
+
+def _name(source: Source, root: Path, path: Path) -> str:
+    """Return what a file is called by one who called its source so, always as UTF-8."""
+    inside = path.relative_to(root)
+    name = str(Path(source.name) / inside) if inside.parts else source.name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,305 @@
+"""`bertcli index build | add | update`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertcli.cli.embed import build_embed
+from bertcli.cli.index.files import files_of, reader
+from bertcli.cli.index.forecast import forecast
+from bertcli.cli.index.open import (
+    ChunkTokens,
+    Debug,
+    Name,
+    Overlap,
+    Quiet,
+    chunking_for,
+    cutter,
+    embedder,
+    identity,
+    open_index,
+)
+from bertcli.cli.options import InputFlags, ModelFlags, grouped
+from bertcli.cli.recipe import begun, choose_checkpoint, read_items, warn
+from bertcli.errors import DataError, UsageError
+from bertcli.index.places import place_of
+from bertcli.records import BadRecord
+
+if TYPE_CHECKING:
+    from bertcli.cli.recipe import Incoming
+    from bertcli.index.documents import Entry
+    from bertcli.index.files import Source
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.update import Found, Survey
+    from bertcli.records import Item, Record
+    from bertcli.tasks.embed import Embed
+
+FAILURES_SHOWN = 10
+
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(help="Folders and files to index whole.", show_default=False),
+]
+Include = Annotated[
+    list[str] | None, typer.Option(help="Only files of a folder that fit this glob; repeatable.")
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(help="No files of a folder that fit this glob; repeatable.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what it would take.")]
+
+
+@grouped
+def build(
+    context: typer.Context,
+    name: Name,
+    source: InputFlags,
+    model: ModelFlags,
+    sources: Sources = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    prompt: Annotated[str | None, typer.Option(help="Text before every passage.")] = None,
+    chunk_tokens: ChunkTokens = None,
+    overlap: Overlap = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an index that is there already.")
+    ] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Build an index over files and folders; a long text becomes several passages.
+
+    Folders are read to any depth, without what .gitignore names: text, Markdown, reStructuredText,
+    HTML, PDF, Word, EPUB, Jupyter and source code whole, CSV, JSON lines and Parquet row by row.
+    With -i every record is a text of its own, which `index update` does not come back to.
+
+    \b
+    bertcli index build my-notes notes/
+    bertcli index build ./docs-index docs/ --include "*.md" --exclude "drafts/*"
+    bertcli index build articles -i articles.jsonl --field body
+    bertcli index build my-notes notes/ --dry-run
+    """
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.manifest import Manifest
+
+    given = _given(sources or [], include, exclude, source.field)
+    items = _records(context, source, bool(given))
+    checkpoint = choose_checkpoint(model, "embed")
+    # Normalised whatever the checkpoint says: the score of a passage is a cosine.
+    embed = build_embed(checkpoint, model, normalize=True, prompt=prompt)
+    chunking = chunking_for(embed, chunk_tokens, overlap)
+    if dry_run:
+        forecast(given, embed, chunking)
+        return
+    manifest = Manifest(identity(checkpoint, embed), chunking)
+    items = None if items is None else begun(items)
+    with IndexFolder.create(place_of(name), manifest, overwrite=overwrite) as index:
+        _fill(index, items, given, embed, source.field, quiet)
+
+
+@grouped
+def add(
+    context: typer.Context,
+    name: Name,
+    source: InputFlags,
+    model: ModelFlags,
+    sources: Sources = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Add files, folders or records to an index; what it holds already is passed over.
+
+    \b
+    bertcli index add my-notes more-notes/
+    bertcli index add articles -i more.jsonl --field body
+    """
+    given = _given(sources or [], include, exclude, source.field)
+    items = _records(context, source, bool(given))
+    index, embed = open_index(name, model)
+    with index:
+        if dry_run:
+            forecast(given, embed, index.manifest.chunking)
+        else:
+            _fill(index, items, given, embed, source.field, quiet)
+
+
+@grouped
+def update(
+    name: Name,
+    model: ModelFlags,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Bring an index up to date with its files: added, changed, moved and deleted ones.
+
+    Only passages whose text is new are embedded. Searches see the index before, or after.
+
+    \b
+    bertcli index update my-notes
+    """
+    index, embed = open_index(name, model)
+    with index:
+        if not index.sources():
+            raise UsageError(
+                f"{name} was made from records, not from files that could have changed: add more "
+                f"with `bertcli index add {name} -i FILE`"
+            )
+        _sync(index, index.sources(), embed, quiet)
+
+
+def held(index: IndexFolder) -> str:
+    """Return how much an index holds, in words."""
+    found = index.info()
+    return f"{found.documents} documents in {found.chunks} passages now"
+
+
+def _records(context: typer.Context, source: InputFlags, has_sources: bool) -> Incoming | None:
+    """Return the records of `-i`, or of stdin where nothing else is given."""
+    if source.inputs or not has_sources:
+        return read_items(context, None, source)
+    return None
+
+
+def _given(
+    sources: list[str], include: list[str] | None, exclude: list[str] | None, field: str
+) -> list[Source]:
+    """Return the sources of a command line; raises DataError for what is not there."""
+    from bertcli.index.files import Source
+
+    for one in sources:
+        if not Path(one).exists():
+            raise DataError(f"{one}: no such file or folder")
+    if not sources and (include or exclude):
+        raise UsageError("--include and --exclude choose files of a folder: name the folder")
+    chosen = tuple(include or ()), tuple(exclude or ())
+    return [Source(str(Path(one).absolute()), one, *chosen, field) for one in sources]
+
+
+def _fill(
+    index: IndexFolder,
+    items: Incoming | None,
+    sources: list[Source],
+    embed: Embed,
+    field: str,
+    quiet: bool,
+) -> None:
+    """Add records and files to an index and say on stderr what became of them."""
+    failed: list[str] = []
+    if items is not None:
+        added = index.add(_entries(index, items, embed, field, failed))
+        if not quiet:
+            warn(f"{added} documents added; {held(index)}")
+    if sources:
+        _sync(index, index.note_sources(sources), embed, quiet, failed)
+    else:
+        _finish(failed, "records")
+
+
+def _sync(
+    index: IndexFolder,
+    sources: Mapping[int, Source],
+    embed: Embed,
+    quiet: bool,
+    failed: list[str] | None = None,
+) -> None:
+    """Make an index what its sources are, and say on stderr what was done."""
+    from bertcli.index.failures import storage_failures
+    from bertcli.index.update import kept, prepare, survey
+    from bertcli.outputs.progress import progress
+
+    failures = [] if failed is None else failed
+    index.begin_writing()
+    changes = survey(index.known_files(), sources, lambda source: files_of(source, index.path))
+    fields = {number: source.field for number, source in index.sources().items()}
+    shown = sys.stderr.isatty() and not quiet
+    with progress(shown, len(changes.to_read)) as advance, storage_failures(index.path):
+        prepared = prepare(
+            index,
+            _counted(changes.to_read, advance),
+            fields,
+            reader(failures.append),
+            cutter(embed, index.manifest.chunking),
+            embedder(embed),
+            failures.append,
+        )
+        with kept(prepared, index.path) as files:
+            index.switch(changes, files)
+    skipped = frozenset(path for path, (*_, one) in index.known_files().items() if one.error)
+    if not quiet:
+        warn(f"{_told(changes, skipped)}; {held(index)}")
+    _finish(failures, "files or rows")
+
+
+def _counted(files: Iterable[Found], advance: Callable[[int], None]) -> Iterator[Found]:
+    for item in files:
+        yield item
+        advance(1)
+
+
+def _told(changes: Survey, failed: frozenset[str]) -> str:
+    """Return what a survey found, in words; `failed` are the files that could not be read."""
+    counts = {
+        "added": sum(one.state.path not in failed for one in changes.added),
+        "changed": sum(one.state.path not in failed for one in changes.changed),
+        "moved": len(changes.moved),
+        "deleted": len(changes.deleted),
+        "unchanged": changes.unchanged + len(changes.renewed),
+        "failed": sum(one.state.path in failed for one in changes.to_read),
+    }
+    told = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"files: {', '.join(told) or 'none'}"
+
+
+def _finish(failed: list[str], what: str) -> None:
+    """Tell the failures on stderr, and leave with exit code 3 where there are any."""
+    for line in failed[:FAILURES_SHOWN]:
+        warn(line)
+    if failed:
+        warn(f"{len(failed)} {what} failed")
+        raise typer.Exit(3)
+
+
+def _entries(
+    index: IndexFolder, items: Iterable[Item], embed: Embed, field: str, failed: list[str]
+) -> Iterator[Entry]:
+    """Yield each new record as a document with its passages and their vectors."""
+    from bertcli.tasks.run import look_ahead
+
+    for group in look_ahead(items):
+        failed += [f"{item.place}: {item.error}" for item in group if isinstance(item, BadRecord)]
+        records = [item for item in group if not isinstance(item, BadRecord)]
+        yield from _embedded(index, records, embed, field)
+
+
+def _embedded(
+    index: IndexFolder, records: list[Record], embed: Embed, field: str
+) -> Iterator[Entry]:
+    from bertcli.index.documents import Entry, NewDocument
+    from bertcli.index.update import chunk_texts
+
+    documents = [
+        NewDocument(
+            record.place.path or "TEXT",
+            record.text,
+            record.place.line,
+            {name: value for name, value in record.columns.items() if name != field},
+        )
+        for record in records
+    ]
+    new = [document for document in documents if not index.holds(document)]
+    chunked = cutter(embed, index.manifest.chunking)(new)
+    texts = [text for one in zip(new, chunked, strict=True) for text in chunk_texts(*one)]
+    vectors, at = embedder(embed)(texts) if texts else None, 0
+    for document, chunks in zip(new, chunked, strict=True):
+        if vectors is not None and chunks:
+            yield Entry(document, chunks, vectors[at : at + len(chunks)])
+        at += len(chunks)

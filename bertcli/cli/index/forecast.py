@@ -1,0 +1,191 @@
+"""What an index would hold and cost: `bertcli index chunks`, and `--dry-run`."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertcli.cli.embed import build_embed
+from bertcli.cli.index.files import files_of, reader
+from bertcli.cli.index.open import ChunkTokens, Debug, Overlap, chunking_for, cutter, embedder
+from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.recipe import choose_checkpoint, warn
+from bertcli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from bertcli.index.chunks import Chunk
+    from bertcli.index.documents import NewDocument
+    from bertcli.index.files import Source
+    from bertcli.index.manifest import Chunking
+    from bertcli.tasks.embed import Embed
+
+PROBE_SECONDS = 2.0
+PROBE_TEXTS = 64
+NOWHERE = Path("/nonexistent")
+TEXT_FACTOR = 2.0
+"""Bytes on disk per byte of text: the text itself, its words, hashes and places; measured."""
+
+
+@grouped
+def chunks(
+    file: Annotated[Path, typer.Argument(help="File to cut into passages.")],
+    model: ModelFlags,
+    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    prompt: Annotated[str | None, typer.Option(help="Text before every passage.")] = None,
+    chunk_tokens: ChunkTokens = None,
+    overlap: Overlap = None,
+    debug: Debug = False,
+) -> None:
+    """Show the passages that a file would become, without an index.
+
+    \b
+    bertcli index chunks handbook.md
+    bertcli index chunks report.pdf --chunk-tokens 64 --overlap 0
+    """
+    checkpoint = choose_checkpoint(model, "embed")
+    embed = build_embed(checkpoint, model, normalize=True, prompt=prompt, brief=True)
+    chunking = chunking_for(embed, chunk_tokens, overlap)
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder: name one file in it")
+    failed: list[str] = []
+    for document, its in _cut(reader(failed.append)(file, str(file), field), embed, chunking):
+        for chunk in its:
+            _show(_told(document, chunk))
+    for line in failed:
+        warn(line)
+    if failed:
+        raise typer.Exit(3)
+
+
+def forecast(sources: Sequence[Source], embed: Embed, chunking: Chunking) -> None:
+    """Say what indexing these sources would take, from a probe of two seconds."""
+    if not sources:
+        raise UsageError("--dry-run is for files and folders: name them after the index")
+    files = [
+        (path, name, source.field) for source in sources for path, name in files_of(source, NOWHERE)
+    ]
+    total = sum(path.stat().st_size for path, _, _ in files)
+    probe = _probe(files, embed, chunking)
+    scale = total / probe.file_bytes if probe.file_bytes else 0.0
+    passages = round(probe.passages * scale)
+    vectors = passages * embed_dimension(embed) * 4
+    facts: dict[str, object] = {
+        "files": len(files),
+        "bytes": total,
+        "passages": passages,
+        "tokens": round(probe.tokens * scale),
+        "seconds": round(probe.seconds * scale, 3),
+        "disk_bytes": round(vectors + probe.text_bytes * scale * TEXT_FACTOR),
+        "memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "probed_files": probe.files,
+        "failed_files": len(probe.failed),
+    }
+    _show(facts)
+    for line in probe.failed[:10]:
+        warn(line)
+
+
+def embed_dimension(embed: Embed) -> int:
+    """Return how many numbers a vector of this model has."""
+    return int(embed.vectors(["a"]).shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    files: int
+    file_bytes: int
+    text_bytes: int
+    passages: int
+    tokens: int
+    seconds: float
+    failed: list[str]
+
+
+def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunking) -> _Probe:
+    """Read, cut and embed files from all over the list until two seconds are over.
+
+    Reading and embedding are timed apart: of the passages of one long file only some are embedded.
+    """
+    failed: list[str] = []
+    read = reader(failed.append)
+    count = file_bytes = text_bytes = passages = tokens = embedded = 0
+    reading = embedding = 0.0
+    for path, name, field in _spread(files):
+        if reading + embedding > PROBE_SECONDS:
+            break
+        began = time.perf_counter()
+        try:
+            cut = _cut(read(path, name, field), embed, chunking)
+            texts = [d.text[c.start : c.end] for d, its in cut for c in its]
+        except DataError as error:
+            failed.append(str(error))
+            texts = []
+        count, file_bytes = count + 1, file_bytes + path.stat().st_size
+        passages, text_bytes = passages + len(texts), text_bytes + sum(map(len, texts))
+        tokens += sum(map(len, embed.tokenizer.ids(texts))) if texts else 0
+        between = time.perf_counter()
+        reading += between - began
+        some = texts[:: max(1, len(texts) // PROBE_TEXTS)]
+        if some:
+            embedder(embed)(some)
+            embedded += len(some)
+            embedding += time.perf_counter() - between
+    seconds = reading + (embedding / embedded * passages if embedded else 0.0)
+    return _Probe(count, file_bytes, text_bytes, passages, tokens, seconds, failed)
+
+
+def _spread(items: Sequence[Any]) -> Iterator[Any]:
+    """Yield items from all over a sequence, each once: first far apart, then between those."""
+    step = 1 << max(0, (len(items) - 1).bit_length())
+    seen = set[int]()
+    while step:
+        for at in range(0, len(items), step):
+            if at not in seen:
+                seen.add(at)
+                yield items[at]
+        step //= 2
+
+
+def _cut(
+    documents: Iterable[NewDocument], embed: Embed, chunking: Chunking
+) -> Iterator[tuple[NewDocument, Sequence[Chunk]]]:
+    cut = cutter(embed, chunking)
+    for document in documents:
+        yield document, cut([document])[0]
+
+
+def _told(document: NewDocument, chunk: Chunk) -> dict[str, object]:
+    text = document.text[chunk.start : chunk.end]
+    first = chunk.line if document.line is None else document.line
+    last = first + text.count("\n") if document.line is None else first
+    facts = {
+        "document": document.name,
+        "lines": [first, last],
+        "page": chunk.page,
+        "heading": chunk.heading,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": text,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _show(facts: dict[str, object]) -> None:
+    """Write facts for a person on a terminal, as a JSON line into a pipe."""
+    if not sys.stdout.isatty():
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    from bertcli.outputs.visible import visible
+
+    for name, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, int | float) else visible(str(value))
+        typer.echo(f"{name:15} {shown}")
+    typer.echo("")

@@ -1,0 +1,125 @@
+"""Where an index is, and opening it with the model that made it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertcli.cli.embed import build_embed
+from bertcli.cli.options import ModelFlags
+from bertcli.cli.recipe import choose_checkpoint
+from bertcli.engine.choices import Long
+from bertcli.errors import UsageError
+from bertcli.index.places import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.index.chunks import Chunk
+    from bertcli.index.documents import NewDocument
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.manifest import Chunking, ModelIdentity
+    from bertcli.index.update import Cut
+    from bertcli.index.update import Embed as EmbedTexts
+    from bertcli.tasks.embed import Embed
+
+OVERLAP_TOKENS = 32
+
+Name = Annotated[
+    str,
+    typer.Argument(help="Name of the index, or its folder: a path with a /.", show_default=False),
+]
+IndexOption = Annotated[
+    str, typer.Option("--index", help="Name of the index, or its folder.", show_default=False)
+]
+ChunkTokens = Annotated[
+    int | None, typer.Option(min=8, help="Tokens in a passage; default what the model reads.")
+]
+Overlap = Annotated[
+    int | None, typer.Option(min=0, help="Tokens that neighbouring passages share; default 32.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")]
+
+
+def open_index(name: str, model: ModelFlags, brief: bool = False) -> tuple[IndexFolder, Embed]:
+    """Return an index and the model that made it, found by its recorded name unless `-m` says one.
+
+    Raises IndexFolderError when that model is not the one whose vectors the index holds.
+    """
+    from bertcli.index.folder import IndexFolder
+
+    place = place_of(name)
+    checkpoint, embed = recorded_model(place, model, brief)
+    return IndexFolder.open(place, identity(checkpoint, embed)), embed
+
+
+def recorded_model(place: Path, model: ModelFlags, brief: bool = False) -> tuple[Checkpoint, Embed]:
+    """Return the checkpoint that an index was made with, or that of `-m`, and the task on it."""
+    from bertcli.engine.choices import Pooling
+    from bertcli.index.manifest import read_manifest
+
+    recorded = read_manifest(place).model
+    chosen = replace(model, model=model.model or recorded.name)
+    checkpoint = choose_checkpoint(chosen, "embed")
+    pooling, prompt = Pooling(recorded.pooling), recorded.prompt
+    embed = build_embed(checkpoint, chosen, pooling, recorded.normalize, prompt, brief)
+    return checkpoint, embed
+
+
+def identity(checkpoint: Checkpoint, embed: Embed) -> ModelIdentity:
+    """Return what an index must record of a model to recognise it."""
+    from bertcli.checkpoints.hashes import joint_sha256
+    from bertcli.index.manifest import ModelIdentity
+
+    return ModelIdentity(
+        name=checkpoint.name,
+        weights_sha256=joint_sha256(checkpoint.files),
+        pooling=embed.pooling.value,
+        normalize=embed.normalize,
+        dimension=int(embed.vectors(["a"]).shape[1]),
+        prompt=embed.prompt,
+    )
+
+
+def chunking_for(embed: Embed, tokens: int | None, overlap: int | None) -> Chunking:
+    """Return the lengths of passages: what is asked, else what the model reads at once."""
+    from bertcli.index.manifest import Chunking
+
+    prompt = len(embed.tokenizer.ids([embed.prompt])[0])
+    room = embed.window - embed.tokenizer.frame.single - prompt
+    if tokens is not None and tokens > room:
+        raise UsageError(
+            f"--chunk-tokens {tokens}: the model reads {room} tokens of a passage at most"
+        )
+    size = tokens or room
+    shared = min(OVERLAP_TOKENS, size // 4) if overlap is None else overlap
+    if shared >= size:
+        raise UsageError(f"--overlap {shared} leaves nothing of passages of {size} tokens")
+    return Chunking(size, shared)
+
+
+def cutter(embed: Embed, chunking: Chunking) -> Cut:
+    """Return what cuts documents into passages by the tokens of a model."""
+    from bertcli.index.chunks import divide
+
+    def cut(documents: Sequence[NewDocument]) -> list[list[Chunk]]:
+        tokenised = embed.tokenizer.tokenize([document.text for document in documents])
+        return [
+            divide(document.document, tokens.offsets, chunking.tokens, chunking.overlap)
+            for document, tokens in zip(documents, tokenised, strict=True)
+        ]
+
+    return cut
+
+
+def embedder(embed: Embed) -> EmbedTexts:
+    """Return what makes vectors of passages, whole ones whatever `--long` says.
+
+    A passage that was cut inside a word can have a token more when it is read by itself.
+    """
+    return replace(embed, long=Long.WINDOW).vectors

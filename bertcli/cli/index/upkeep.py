@@ -1,0 +1,302 @@
+"""Looking after indexes: remove, info, list, check, repair, compact, copy, rebuild."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertcli.cli.embed import build_embed
+from bertcli.cli.index.fill import held
+from bertcli.cli.index.open import (
+    ChunkTokens,
+    Debug,
+    Name,
+    Overlap,
+    Quiet,
+    chunking_for,
+    cutter,
+    embedder,
+    identity,
+    recorded_model,
+)
+from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.recipe import choose_checkpoint, warn
+from bertcli.errors import BertcliError, CheckpointError, IndexFolderError, UsageError
+from bertcli.index.places import named_folder, place_of, shown
+
+if TYPE_CHECKING:
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.where import Filter
+
+SAMPLE = 16
+ALIKE = 0.99
+"""Vectors of the same text by the same model are closer than this, whatever the precision."""
+
+
+@grouped
+def remove(
+    name: Name,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(help="Documents of this path or glob; repeatable.", show_default=False),
+    ] = None,
+    id: Annotated[
+        list[int] | None,
+        typer.Option(help="The document of the passage with this number; repeatable."),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Documents for whose columns this holds.")
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Remove documents from an index: by path, by a passage's number, or by their columns.
+
+    A file that is removed so stays out when the index is updated.
+
+    \b
+    bertcli index remove my-notes --path "drafts/*"
+    bertcli index remove my-notes --id 17
+    bertcli index remove my-notes --where "year < 2020 or status = 'withdrawn'"
+    """
+    from bertcli.index.folder import IndexFolder
+
+    condition = _condition(path, id, where)
+    with IndexFolder.open(place_of(name)) as index:
+        removed = index.remove(condition)
+        if not quiet:
+            warn(f"{removed} documents removed; {held(index)}")
+
+
+def _condition(path: list[str] | None, ids: list[int] | None, where: str | None) -> Filter:
+    from bertcli.index.where import any_id, any_path, compile_where
+
+    if sum((bool(path), bool(ids), where is not None)) != 1:
+        raise UsageError(
+            "say which documents: with --path GLOB, with --id NUMBER or with --where CONDITION"
+        )
+    if path:
+        return any_path(path)
+    return any_id(ids) if ids else compile_where(where or "")
+
+
+def info(name: Name, debug: Debug = False) -> None:
+    """Show what an index holds and which model made it.
+
+    \b
+    bertcli index info my-notes
+    """
+    from bertcli.index.folder import IndexFolder
+
+    with IndexFolder.open(place_of(name)) as index:
+        found = index.info()
+        sources = [one.name for one in index.sources().values()]
+    _show(
+        {
+            "path": str(found.path),
+            "documents": found.documents,
+            "passages": found.chunks,
+            "files": found.files,
+            "skipped_files": found.skipped_files,
+            "sources": sources,
+            "size_bytes": found.size_bytes,
+            "unused_vectors": found.unused_rows,
+            "complete": found.complete,
+            **asdict(found.manifest.model),
+            "chunk_tokens": found.manifest.chunking.tokens,
+            "overlap": found.manifest.chunking.overlap,
+            "created": found.manifest.created,
+        }
+    )
+
+
+def list_indexes(debug: Debug = False) -> None:
+    """List the indexes that have a name.
+
+    \b
+    bertcli index list
+    """
+    from bertcli.index.folder import IndexFolder
+
+    base = named_folder()
+    places = sorted(base.iterdir()) if base.is_dir() else []
+    for place in (one for one in places if one.is_dir()):
+        try:
+            with IndexFolder.open(place) as index:
+                found = index.info()
+        except BertcliError as error:
+            warn(str(error))
+            continue
+        facts = {
+            "name": place.name,
+            "documents": found.documents,
+            "passages": found.chunks,
+            "size_bytes": found.size_bytes,
+            "model": found.manifest.model.name,
+        }
+        if sys.stdout.isatty():
+            size = f"{found.size_bytes / 1e6:,.1f} MB"
+            typer.echo(f"{place.name:24} {found.chunks:>9,} passages  {size:>12}  {facts['model']}")
+        else:
+            typer.echo(json.dumps(facts, ensure_ascii=False))
+    if not places:
+        warn(f"no index has a name yet (in {base}): bertcli index build NAME FOLDER makes one")
+
+
+@grouped
+def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
+    """Check that an index is whole: vectors, texts, full-text table, and the model.
+
+    Some passages are embedded again and held against their vectors. Exit code 1 where something is
+    wrong.
+
+    \b
+    bertcli index check my-notes
+    """
+    from bertcli.index.check import problems
+    from bertcli.index.folder import IndexFolder
+
+    place = place_of(name)
+    with IndexFolder.open(place, whole=False) as index:
+        found = [*problems(index), *_model_problems(index, model)]
+        passages = index.info().chunks
+    _show({"path": str(place), "passages": passages, "problems": found})
+    if found:
+        raise IndexFolderError(
+            f"index {shown(place)} has {len(found)} problems: `bertcli index repair {name}` mends "
+            "what its texts can mend"
+        )
+
+
+@grouped
+def repair(name: Name, model: ModelFlags, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Mend an index from its own texts: lost or changed vectors, hashes, the full-text table.
+
+    \b
+    bertcli index repair my-notes
+    """
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.rewrite import repair as mend
+
+    place = place_of(name)
+    checkpoint, embed = recorded_model(place, model)
+    with IndexFolder.open(place, identity(checkpoint, embed), whole=False) as index:
+        done = mend(index, embedder(embed))
+        if not quiet:
+            warn(
+                f"{done.embedded} passages embedded again, {done.changed_texts} of them because "
+                f"their text had changed; {held(index)}"
+            )
+
+
+def compact(name: Name, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Give back the room of removed passages.
+
+    \b
+    bertcli index compact my-notes
+    """
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.rewrite import compact as pack
+
+    with IndexFolder.open(place_of(name)) as index:
+        before = index.info().size_bytes
+        pack(index)
+        after = index.info().size_bytes
+    if not quiet:
+        warn(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
+
+
+def copy(
+    name: Name,
+    target: Annotated[str, typer.Argument(help="Name or folder of the copy.")],
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Copy an index as it is now, also while it is being written to.
+
+    \b
+    bertcli index copy my-notes ./backup/my-notes
+    """
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.rewrite import copy as write_copy
+
+    with IndexFolder.open(place_of(name)) as index:
+        write_copy(index, place_of(target))
+        if not quiet:
+            warn(f"copied to {shown(place_of(target))}; {held(index)}")
+
+
+@grouped
+def rebuild(
+    name: Name,
+    model: ModelFlags,
+    prompt: Annotated[str | None, typer.Option(help="Text before every passage.")] = None,
+    chunk_tokens: ChunkTokens = None,
+    overlap: Overlap = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Cut and embed the stored texts anew, with another model or other lengths.
+
+    The files themselves are not needed. Searches see the old index until the new one is there.
+
+    \b
+    bertcli index rebuild my-notes -m intfloat/e5-small-v2 --prompt "passage: "
+    bertcli index rebuild my-notes --chunk-tokens 128
+    """
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.manifest import Manifest
+    from bertcli.index.rewrite import rebuild as make_anew
+
+    place = place_of(name)
+    with IndexFolder.open(place, whole=False) as index:
+        if model.model is None:
+            checkpoint, embed = recorded_model(place, model)
+            embed = (
+                embed
+                if prompt is None
+                else build_embed(checkpoint, model, embed.pooling, True, prompt)
+            )
+        else:
+            checkpoint = choose_checkpoint(model, "embed")
+            embed = build_embed(checkpoint, model, normalize=True, prompt=prompt)
+        chunking = chunking_for(embed, chunk_tokens, overlap)
+        manifest = Manifest(identity(checkpoint, embed), chunking)
+        make_anew(index, manifest, cutter(embed, chunking), embedder(embed))
+        if not quiet:
+            warn(f"made anew with {checkpoint.name}; {held(index)}")
+
+
+def _model_problems(index: IndexFolder, model: ModelFlags) -> list[str]:
+    """Return what speaks against the vectors being those of the model that the manifest names."""
+    from bertcli.index.manifest import differences
+
+    try:
+        checkpoint, embed = recorded_model(index.path, model)
+    except CheckpointError as error:
+        return [f"its model cannot be loaded: {error}"]
+    found = differences(index.manifest.model, identity(checkpoint, embed))
+    if found:
+        return [str(one) for one in found]
+    rows = index.some_rows(SAMPLE)
+    if not rows:
+        return []
+    vectors = embedder(embed)([index.text_of(row) for row in rows])
+    cosines = (vectors * index.vectors_of(rows)).sum(1)
+    wrong = int((cosines < ALIKE).sum())
+    if not wrong:
+        return []
+    return [f"{wrong} of {len(rows)} vectors are not what the model makes of their texts"]
+
+
+def _show(facts: dict[str, Any]) -> None:
+    """Write facts for a person on a terminal, as a JSON line into a pipe."""
+    if not sys.stdout.isatty():
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name:15} {', '.join(value) if isinstance(value, list) else value}")

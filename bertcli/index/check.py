@@ -1,0 +1,42 @@
+"""Whether an index is what it says it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from bertcli.index.failures import storage_failures
+from bertcli.index.folder import IndexFolder
+from bertcli.index.vectors import checksums
+
+BATCH = 4096
+
+
+def problems(index: IndexFolder) -> Iterator[str]:
+    """Yield what is wrong with an index, nothing where all is well.
+
+    Looked at are SQLite's own structure, that every passage has one vector whose bytes are those
+    that were written, that texts are those that were indexed, and the full-text table.
+    """
+    with storage_failures(index.path):
+        documents = index.documents
+        with documents.reading():
+            yield from documents.structure_problems()
+            committed = documents.committed_rows()
+            yield from documents.row_problems(committed)
+            yield from documents.text_problems()
+            yield from documents.word_problems()
+            yield from _vector_problems(index, committed)
+
+
+def _vector_problems(index: IndexFolder, committed: int) -> Iterator[str]:
+    there = index.rows_in_file()
+    if there < committed:
+        yield f"{committed - there} of {committed} vectors are missing from the vector file"
+    wrong = 0
+    rows = (row for row in index.documents.checks() if row.number < there)
+    while batch := list(islice(rows, BATCH)):
+        found = checksums(index.vectors_of([row.number for row in batch]))
+        wrong += sum(row.crc != crc for row, crc in zip(batch, found, strict=True))
+    if wrong:
+        yield f"{wrong} vectors are not those that were written"

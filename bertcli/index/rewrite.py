@@ -1,0 +1,189 @@
+"""Writing an index anew from its own content: compact, copy, repair, rebuild.
+
+Each writes a new generation of the data files and replaces the manifest last, so that a kill leaves
+the old index as it was, and readers have one or the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from bertcli.errors import IndexFolderError
+from bertcli.index.chunks import Chunk
+from bertcli.index.documents import Documents, NewDocument, Row
+from bertcli.index.failures import storage_failures
+from bertcli.index.folder import (
+    IndexFolder,
+    next_generation,
+    vectors_path,
+)
+from bertcli.index.lock import WriteLock
+from bertcli.index.manifest import Manifest, sync_folder, write_manifest
+from bertcli.index.places import shown
+from bertcli.index.update import Cut, Embed, chunk_texts
+from bertcli.index.vectors import Vectors, checked, checksums, create_vectors, read_rows
+
+BATCH = 2048
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did: how many passages got a new vector, and how many texts were not as
+    recorded."""
+
+    embedded: int
+    changed_texts: int
+
+
+def compact(index: IndexFolder) -> None:
+    """Drop the vectors that no passage has, and the room that removed documents took."""
+    index.begin_writing()
+    with storage_failures(index.path):
+        manifest = replace(index.manifest, generation=next_generation(index.path))
+        _packed(index, index.path, manifest).close()
+        index.become(manifest)
+
+
+def copy(index: IndexFolder, target: Path) -> None:
+    """Write the index into a new or empty folder."""
+    with storage_failures(target):
+        target.mkdir(parents=True, exist_ok=True)
+        if any(target.iterdir()):
+            raise IndexFolderError(f"{shown(target)} is not empty: choose a new folder")
+        lock = WriteLock.acquire(target)
+        try:
+            manifest = replace(index.manifest, generation=1)
+            _packed(index, target, manifest).close()
+            write_manifest(target, manifest)
+        finally:
+            lock.release()
+
+
+def repair(index: IndexFolder, embed: Embed) -> Repaired:
+    """Write everything anew that is not as it was recorded: vectors, hashes, full-text table."""
+    index.begin_writing()
+    with storage_failures(index.path):
+        manifest = replace(index.manifest, generation=next_generation(index.path))
+        documents = _packed(index, index.path, manifest)
+        try:
+            with documents.writing():
+                changed = documents.rehash()
+                documents.refill_words()
+                bad = _bad_rows(documents, index.path, manifest)
+                for batch in _batches(bad, 256):
+                    _embed_again(documents, index.path, manifest, batch, embed)
+        finally:
+            documents.close()
+        index.become(manifest)
+    return Repaired(len(bad), changed)
+
+
+def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> int:
+    """Cut and embed all stored texts with another model or other lengths; return the passages."""
+    index.begin_writing()
+    new = replace(manifest, generation=next_generation(index.path))
+    with storage_failures(index.path):
+        documents = index.snapshot(index.path, new)
+        create_vectors(vectors_path(index.path, new))
+    try:
+        with documents.writing():
+            count = 0
+            documents.drop_chunks()
+            for batch in _batches(documents.stored(), 64):
+                chunks = cut([one for _, one in batch])
+                count += _insert(documents, index.path, new, batch, chunks, embed, count)
+            documents.mark(count, complete=index.info().complete)
+    finally:
+        documents.close()
+    with storage_failures(index.path):
+        index.become(new)
+    return count
+
+
+def _insert(
+    documents: Documents,
+    folder: Path,
+    manifest: Manifest,
+    batch: Sequence[tuple[int, NewDocument]],
+    chunks: Sequence[Sequence[Chunk]],
+    embed: Embed,
+    first: int,
+) -> int:
+    texts = [
+        text for (_, one), its in zip(batch, chunks, strict=True) for text in chunk_texts(one, its)
+    ]
+    if not texts:
+        return 0
+    vectors = checked(embed(texts), len(texts), manifest.model.dimension)
+    _append(vectors_path(folder, manifest), vectors)
+    rows = [Row(first + i, crc) for i, crc in enumerate(checksums(vectors))]
+    at = 0
+    for (number, one), its in zip(batch, chunks, strict=True):
+        documents.insert_chunks(number, one.text, its, rows[at : at + len(its)])
+        at += len(its)
+    return len(texts)
+
+
+def _packed(index: IndexFolder, folder: Path, manifest: Manifest) -> Documents:
+    """Write both data files without unused rows, and return the documents, open."""
+    documents = index.snapshot(folder, manifest)
+    try:
+        with documents.writing():
+            rows = documents.pack_rows()
+            with vectors_path(folder, manifest).open("wb") as file:
+                for batch in _batches(rows, BATCH):
+                    file.write(index.vectors_of(batch).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+        sync_folder(folder)
+    except BaseException:
+        documents.close()
+        raise
+    return documents
+
+
+def _bad_rows(documents: Documents, folder: Path, manifest: Manifest) -> list[int]:
+    """Return the rows whose bytes are not those that were recorded."""
+    bad = list[int]()
+    with vectors_path(folder, manifest).open("rb", buffering=0) as file:
+        for batch in _batches(documents.checks(), BATCH):
+            vectors = read_rows(file, [row.number for row in batch], manifest.model.dimension)
+            found = checksums(vectors)
+            bad += [row.number for row, crc in zip(batch, found, strict=True) if row.crc != crc]
+    return bad
+
+
+def _embed_again(
+    documents: Documents, folder: Path, manifest: Manifest, rows: Sequence[int], embed: Embed
+) -> None:
+    texts = [passage.text for passage in documents.passages(rows)]
+    vectors = checked(embed(texts), len(rows), manifest.model.dimension)
+    with vectors_path(folder, manifest).open("r+b") as file:
+        for row, vector, crc in zip(rows, vectors, checksums(vectors), strict=True):
+            file.seek(row * vector.nbytes)
+            file.write(vector.tobytes())
+            documents.note_crc(Row(row, crc))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _append(path: Path, vectors: Vectors) -> None:
+    with path.open("ab") as file:
+        file.write(np.ascontiguousarray(vectors).tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch

@@ -1,0 +1,252 @@
+"""Bringing an index up to date with the files that it was made from.
+
+First `survey` tells what changed, by size and time of change, then by content. `prepare` reads and
+cuts what is new and has vectors made for the texts that have none; they are committed as they come,
+so a killed run goes on where it was, but nobody sees them. `IndexFolder.switch` then makes all
+changes count at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from bertcli.errors import DataError, IndexFolderError
+from bertcli.index.chunks import Chunk
+from bertcli.index.documents import NewDocument, text_hash
+from bertcli.index.files import REMOVED, FileState, Source
+from bertcli.index.vectors import Vectors
+
+if TYPE_CHECKING:
+    from bertcli.index.folder import IndexFolder
+
+RACY_NS = 2_000_000_000
+"""A file changed this short before it is read may change again without its time showing it."""
+READ_BYTES = 1 << 20
+STAGED_TEXTS = 512
+KEPT_BYTES = 64 << 20
+"""What is prepared stands in memory up to this size, beyond it in a temporary file."""
+
+ListFiles = Callable[[Source], Iterable[tuple[Path, str]]]
+"""Tells the files of a source, each with the name that its documents get."""
+Read = Callable[[Path, str, str], Iterable[NewDocument]]
+"""Reads a file, of a name, with the text in a field, as documents; raises DataError."""
+Cut = Callable[[Sequence[NewDocument]], Sequence[Sequence[Chunk]]]
+"""Cuts documents into chunks."""
+Embed = Callable[[Sequence[str]], Vectors]
+"""Makes the vectors (n, d) of texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file to index: its source, its state, and its number in the index if it is known there."""
+
+    source: int
+    state: FileState
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What became of the files of an index since it last saw them.
+
+    `renewed` have the same content under the same name and only another time of change; `deleted`
+    are numbers of files.
+    """
+
+    added: tuple[Found, ...] = ()
+    changed: tuple[Found, ...] = ()
+    moved: tuple[Found, ...] = ()
+    renewed: tuple[Found, ...] = ()
+    deleted: tuple[int, ...] = ()
+    unchanged: int = 0
+
+    @property
+    def to_read(self) -> tuple[Found, ...]:
+        """The files that must be read."""
+        return self.changed + self.added
+
+    def __bool__(self) -> bool:
+        """Return whether anything is to be done."""
+        return bool(self.to_read or self.moved or self.renewed or self.deleted)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A file that was read: its documents with their chunks; none where it had an error."""
+
+    found: Found
+    documents: tuple[tuple[NewDocument, tuple[Chunk, ...]], ...]
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks the file has."""
+        return sum(len(chunks) for _, chunks in self.documents)
+
+
+def survey(
+    known: Mapping[str, tuple[int, int, FileState]],
+    sources: Mapping[int, Source],
+    files_of: ListFiles,
+) -> Survey:
+    """Return what changed in the files of these sources; files of other sources stay as they are.
+
+    A file of the same size and time of change is taken to be the same; else its content decides.
+    A new file with the content and the suffix of one that is gone is that one, moved.
+    """
+    added, changed, renewed = list[Found](), list[Found](), list[Found]()
+    seen: set[str] = set()
+    unchanged = 0
+    for number, source in sources.items():
+        for path, name in files_of(source):
+            full = str(path.absolute())
+            if full in seen:
+                continue
+            seen.add(full)
+            before = known.get(full)
+            if before is None:
+                added.append(Found(number, _state(path, full, name)))
+                continue
+            file, old_source, old = before
+            other = _changed(path, full, name, old)
+            if other is None:
+                unchanged += 1
+            elif other.hash == old.hash and other.name == old.name:
+                renewed.append(Found(old_source, replace(other, error=old.error), file))
+            elif old.error == REMOVED:
+                unchanged += 1
+            elif other.hash == old.hash:
+                renewed.append(Found(number, replace(other, error=old.error), file))
+            else:
+                changed.append(Found(number, other, file))
+    gone = {
+        path: file
+        for path, (file, source_number, _) in known.items()
+        if source_number in sources and path not in seen
+    }
+    moved, added = _moves(added, gone, known)
+    left = set(gone.values()) - {one.number for one in moved}
+    return Survey(
+        tuple(added), tuple(changed), tuple(moved), tuple(renewed), tuple(sorted(left)), unchanged
+    )
+
+
+def prepare(
+    index: IndexFolder,
+    files: Iterable[Found],
+    fields: Mapping[int, str],
+    read: Read,
+    cut: Cut,
+    embed: Embed,
+    failed: Callable[[str], None],
+) -> Iterator[Prepared]:
+    """Yield each file with its chunks, all of whose texts have a vector in the index by then.
+
+    What is wrong with a file is handed to `failed`, and the file comes without documents.
+    """
+    waiting: list[Prepared] = []
+    texts: dict[bytes, str] = {}
+    for found in files:
+        one = _cut_file(found, fields[found.source], read, cut, failed)
+        waiting.append(one)
+        texts |= {
+            text_hash(text): text for document in one.documents for text in chunk_texts(*document)
+        }
+        if len(texts) >= STAGED_TEXTS:
+            index.stage(texts, embed)
+            yield from waiting
+            waiting, texts = [], {}
+    index.stage(texts, embed)
+    yield from waiting
+
+
+@contextmanager
+def kept(prepared: Iterable[Prepared], folder: Path) -> Iterator[Iterator[Prepared]]:
+    """Prepare everything, and only then give it back one by one."""
+    with tempfile.SpooledTemporaryFile(KEPT_BYTES, dir=str(folder)) as store:
+        count = 0
+        for one in prepared:
+            pickle.dump(one, store)
+            count += 1
+        store.seek(0)
+        yield _loaded(store, count)
+
+
+def chunk_texts(document: NewDocument, chunks: Iterable[Chunk]) -> list[str]:
+    """Return the texts of a document's chunks."""
+    return [document.text[chunk.start : chunk.end] for chunk in chunks]
+
+
+def _loaded(store: IO[bytes], count: int) -> Iterator[Prepared]:
+    for _ in range(count):
+        yield pickle.load(store)  # written by this very process
+
+
+def _cut_file(
+    found: Found, field: str, read: Read, cut: Cut, failed: Callable[[str], None]
+) -> Prepared:
+    state = found.state
+    try:
+        documents = list(read(Path(state.path), state.name, field))
+        if not documents:
+            raise DataError(f"{state.name}: has no text")
+    except DataError as error:
+        failed(str(error))
+        return Prepared(replace(found, state=replace(state, error=str(error))), ())
+    chunks = cut(documents)
+    both = zip(documents, chunks, strict=True)
+    return Prepared(found, tuple((document, tuple(its)) for document, its in both if its))
+
+
+def _moves(
+    added: Sequence[Found],
+    gone: Mapping[str, int],
+    known: Mapping[str, tuple[int, int, FileState]],
+) -> tuple[list[Found], list[Found]]:
+    """Return the files that only changed their place, and those that are new."""
+    by_content: dict[tuple[bytes, str], list[str]] = {}
+    for path in gone:
+        state = known[path][2]
+        if state.error is None:
+            by_content.setdefault((state.hash, Path(path).suffix), []).append(path)
+    moved, new = list[Found](), list[Found]()
+    for found in added:
+        candidates = by_content.get((found.state.hash, Path(found.state.path).suffix))
+        if candidates:
+            moved.append(replace(found, number=gone[candidates.pop()]))
+        else:
+            new.append(found)
+    return moved, new
+
+
+def _changed(path: Path, full: str, name: str, old: FileState) -> FileState | None:
+    """Return the state of a known file, or None where it is the same as before."""
+    stat = path.stat()
+    same = stat.st_size == old.size and stat.st_mtime_ns == old.mtime_ns
+    return None if same and name == old.name else _state(path, full, name)
+
+
+def _state(path: Path, full: str, name: str) -> FileState:
+    try:
+        began = time.time_ns()
+        stat = path.stat()
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(READ_BYTES):
+                digest.update(block)
+    except FileNotFoundError as error:
+        raise IndexFolderError(f"{name}: went away while it was read: try again") from error
+    except OSError as error:
+        # It is told, and recorded, when its text is asked for.
+        return FileState(full, name, 0, None, b"", error.strerror)
+    settled = stat.st_mtime_ns < began - RACY_NS
+    return FileState(
+        full, name, stat.st_size, stat.st_mtime_ns if settled else None, digest.digest()
+    )

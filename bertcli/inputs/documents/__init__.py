@@ -1,0 +1,1 @@
+"""Files of many formats as text with headings and pages. Start at `read.py`."""

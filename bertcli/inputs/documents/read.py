@@ -1,0 +1,145 @@
+"""A file as documents: the whole of it, or each of its rows."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bertcli.errors import DataError, RecordError
+from bertcli.inputs.documents import marked
+from bertcli.inputs.formats import InputFormat, compression_of, format_of, read_stream
+from bertcli.inputs.lines import HEAD_BYTES, read_whole_text
+from bertcli.inputs.records import text_of
+from bertcli.inputs.rows import BadRow, missing_column
+from bertcli.inputs.source import Source, open_source
+from bertcli.records import Document
+
+ROWS = frozenset({InputFormat.JSONL, InputFormat.CSV, InputFormat.TSV, InputFormat.PARQUET})
+FILE_BYTES = 1 << 30
+"""A file larger than this is not read as one document."""
+NEEDED = {"pypdf": "PDF", "docx": "Word", "selectolax": "HTML and EPUB"}
+
+
+def is_document(path: Path) -> bool:
+    """Return whether a file is of a known kind or looks like text, so that it can be indexed.
+
+    Text has no zero byte among its first 8,192; an empty file counts as text.
+    """
+    if path.suffix.lower() in PACKED or format_of(str(path)):
+        return True
+    try:
+        with path.open("rb") as file:
+            return b"\0" not in file.read(HEAD_BYTES)
+    except OSError:
+        return True  # what is wrong is told when it is read
+
+
+def read_documents(path: Path, name: str, field: str) -> Iterator[Document | BadRow]:
+    """Yield the document that a file is, or one for each of its rows with the text in `field`.
+
+    A row that cannot be read is a BadRow. Raises DataError, which names the file, for a file that
+    is empty, damaged, encrypted, or not what its suffix says.
+    """
+    kind = format_of(str(path))
+    if kind in ROWS:
+        yield from _rows(path, name, kind, field)
+        return
+    document = _whole(path, name)
+    if not document.text.strip():
+        raise DataError(f"{name}: has no text")
+    yield document
+
+
+def _rows(path: Path, name: str, kind: InputFormat, field: str) -> Iterator[Document | BadRow]:
+    source = Source(str(path), kind, compression_of(str(path)))
+    first = True
+    with open_source(source) as stream:
+        for number, row in enumerate(read_stream(stream, name, kind, need=(field,)), 1):
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            if first and field not in row.columns:
+                raise missing_column(field, row.columns, row.place, "--field")
+            first = False
+            line = row.place.line or number
+            try:
+                text = text_of(row, field)
+            except RecordError as error:
+                yield BadRow(str(error), row.place)
+                continue
+            others = {key: value for key, value in row.columns.items() if key != field}
+            yield Document(text, line=line, columns=others)
+
+
+def _whole(path: Path, name: str) -> Document:
+    kind = path.suffix.lower()
+    try:
+        if kind in PACKED:
+            return PACKED[kind](_bytes(path, name))
+        return TEXTS.get(kind, Document)(_text(path, name))
+    except ImportError as error:
+        what = NEEDED.get((error.name or "").partition(".")[0], "such")
+        raise DataError(
+            f'{name}: {what} files are read with pip install "bertcli[docs]"'
+        ) from error
+    except DataError as error:
+        said = str(error)
+        raise error if said.startswith(name) else DataError(f"{name}: {said}") from error
+
+
+def _bytes(path: Path, name: str) -> bytes:
+    try:
+        if path.stat().st_size > FILE_BYTES:
+            raise DataError(f"{name}: is over {FILE_BYTES >> 30} GB: split it")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+    if not data:
+        raise DataError(f"{name}: is empty")
+    return data
+
+
+def _text(path: Path, name: str) -> str:
+    compression = compression_of(str(path))
+    if compression is not None:
+        with open_source(Source(str(path), InputFormat.TXT, compression)) as stream:
+            data = stream.read(FILE_BYTES)
+    else:
+        data = _bytes(path, name)
+    (row,) = read_whole_text(io.BufferedReader(io.BytesIO(data)), name)
+    if isinstance(row, BadRow):
+        raise DataError(f"{row.place}: {row.error}")
+    return row.text or ""
+
+
+def _html(text: str) -> Document:
+    from bertcli.inputs.documents.html import html
+
+    return html(text)
+
+
+def _office(name: str) -> Callable[[bytes], Document]:
+    def read(data: bytes) -> Document:
+        from bertcli.inputs.documents import office
+
+        reader: Callable[[bytes], Document] = getattr(office, name)
+        return reader(data)
+
+    return read
+
+
+TEXTS: dict[str, Callable[[str], Document]] = {
+    ".md": marked.markdown,
+    ".markdown": marked.markdown,
+    ".rst": marked.restructured,
+    ".html": _html,
+    ".htm": _html,
+    ".xhtml": _html,
+}
+PACKED = {
+    ".pdf": _office("pdf"),
+    ".docx": _office("docx"),
+    ".epub": _office("epub"),
+    ".ipynb": _office("notebook"),
+}

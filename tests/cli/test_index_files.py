@@ -1,0 +1,225 @@
+"""Indexes over files and folders, from build to repair, with a tiny checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertcli.index.places import named_folder
+
+from .conftest import Ran, Run
+
+FILES = {
+    "readme.md": "# Home\nWelcome here.\n\n## Opening hours\nNine to five.\n",
+    "sub/prices.csv": "text,year\nA ticket costs ten.,2020\nChildren pay half.,2023\n",
+    "sub/code.py": "def opening_hours():\n    return 9, 17\n",
+    "sub/ignored.log": "noise",
+    ".gitignore": "*.log\n",
+    "broken.pdf": "%PDF-1.4 no",
+}
+
+
+@pytest.fixture
+def docs(here: Path) -> Path:
+    """A folder of mixed files, one of them broken."""
+    for name, text in FILES.items():
+        path = here / "docs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return here / "docs"
+
+
+@pytest.fixture
+def tiny(run: Run, tiny_checkpoint: Any, docs: Path) -> Callable[..., Ran]:
+    """Return a function that runs a command line with a tiny checkpoint."""
+    return lambda *arguments, **more: run(*arguments, "-m", tiny_checkpoint("bert"), **more)
+
+
+def hits(run: Run, query: str, *more: object) -> list[dict[str, Any]]:
+    """Return what a search by words finds."""
+    (record,) = run("search", query, "--index", "./i", "--mode", "keyword", *more).records
+    return list(record["hits"])
+
+
+def test_a_folder_of_mixed_files(tiny: Callable[..., Ran], run: Run) -> None:
+    """Every kind of file is found with its place; the broken one is told, and the rest goes on."""
+    ran = tiny("index", "build", "./i", "docs")
+    assert ran.code == 3
+    assert "docs/broken.pdf: is a damaged PDF" in ran.err
+    assert "files: 3 added, 1 failed; 4 documents in 5 passages now" in ran.err
+    (hit,) = hits(run, "nine")
+    assert (hit["document"], hit["line"], hit["last_line"]) == ("docs/readme.md", 4, 5)
+    assert hit["heading"] == "Home > Opening hours"
+    (hit,) = hits(run, "children")
+    assert (hit["document"], hit["line"]) == ("docs/sub/prices.csv", 3)
+    assert hit["columns"] == {"year": "2023"}
+    assert [one["line"] for one in hits(run, "ticket OR half", "--where", "year > 2021")] == [3]
+    assert hits(run, "noise") == []
+    (info,) = run("index", "info", "./i").records
+    assert (info["files"], info["skipped_files"], info["sources"]) == (4, 1, ["docs"])
+
+
+def test_an_update_follows_the_files(tiny: Callable[..., Ran], run: Run, docs: Path) -> None:
+    """Added, changed, moved and deleted files, and a failure that was told once."""
+    tiny("index", "build", "./i", "docs", "-q")
+    (docs / "new.rst").write_text("Title\n=====\n\nBrand new.\n")
+    (docs / "readme.md").write_text("# Home\nFarewell.\n")
+    (docs / "sub" / "code.py").replace(docs / "moved.py")
+    (docs / "sub" / "prices.csv").unlink()
+    ran = run("index", "update", "./i")
+    assert ran.code == 0
+    assert ran.said("1 added, 1 changed, 1 moved, 1 deleted, 1 unchanged; 3 documents")
+    assert [one["document"] for one in hits(run, "opening")] == ["docs/moved.py"]
+    assert hits(run, "children") == [] and len(hits(run, "farewell")) == 1
+    assert run("index", "update", "./i").said("files: 4 unchanged")
+    assert run("index", "check", "./i").records[0]["problems"] == []
+
+
+def test_a_folder_that_is_gone_deletes_nothing(
+    tiny: Callable[..., Ran], run: Run, docs: Path
+) -> None:
+    """A disk that is not mounted must not empty the index."""
+    tiny("index", "build", "./i", "docs", "-q")
+    docs.rename(docs.with_name("elsewhere"))
+    ran = run("index", "update", "./i")
+    assert ran.code == 1 and ran.said("docs", "is not there any more", "nothing was changed")
+    assert len(hits(run, "children")) == 1
+
+
+def test_globs_and_what_is_no_document(tiny: Callable[..., Ran], run: Run, docs: Path) -> None:
+    """Only what is asked for is read, also by the next update."""
+    (docs / "picture.bin").write_bytes(bytes(100))
+    tiny("index", "build", "./i", "docs", "--include", "*.md", "--include", "*.py", "-q")
+    (docs / "sub" / "more.csv").write_text("text\nmore\n")
+    assert run("index", "update", "./i").said("files: 2 unchanged")
+
+
+def test_an_index_within_its_own_folder(tiny: Callable[..., Ran], run: Run) -> None:
+    """An index does not index itself."""
+    tiny("index", "build", "./docs/i", "docs", "-q")
+    assert run("index", "update", "./docs/i").said("files: 4 unchanged")
+
+
+def test_an_index_has_a_name(tiny: Callable[..., Ran], run: Run, here: Path) -> None:
+    """A bare word is a name in the user's data folder; `list` shows it, a path is a folder."""
+    tiny("index", "build", "by-name", "docs/readme.md", "-q")
+    assert (named_folder() / "by-name" / "manifest.json").is_file()
+    assert not (here / "by-name").exists()
+    (record,) = run("search", "nine", "--index", "by-name", "--mode", "keyword").records
+    assert len(record["hits"]) == 1
+    assert "by-name" in [one["name"] for one in run("index", "list").records]
+
+
+def test_rebuild_with_other_lengths(
+    tiny: Callable[..., Ran], run: Run, docs: Path, tiny_checkpoint: Any
+) -> None:
+    """The texts and headings are in the index: neither files nor the old model are needed."""
+    tiny("index", "build", "./i", "docs", "-q")
+    for path in sorted(docs.rglob("*.*")):
+        path.unlink()
+    other = tiny_checkpoint("bert", seed=1)
+    assert run("search", "x", "--index", "./i", "-m", other).code == 1
+    assert run("index", "rebuild", "./i", "-m", other, "--chunk-tokens", 24).code == 0
+    assert run("search", "x", "--index", "./i").code == 0
+    assert hits(run, "nine")[0]["heading"] == "Home > Opening hours"
+    assert run("index", "check", "./i").records[0]["problems"] == []
+
+
+def test_check_finds_another_model_behind_the_name(
+    tiny: Callable[..., Ran], run: Run, here: Path, tiny_checkpoint: Any
+) -> None:
+    """Vectors that the model would not make are a problem, whatever the checksums say."""
+    tiny("index", "build", "./i", "docs", "-q")
+    other = tiny_checkpoint("bert", seed=1)
+    run("index", "rebuild", "./i", "-m", other, "-q")
+    manifest = json.loads((here / "i" / "manifest.json").read_text())
+    run("index", "build", "./honest", "docs", "-q", "-m", tiny_checkpoint("bert"))
+    manifest["model"] = json.loads((here / "honest" / "manifest.json").read_text())["model"]
+    (here / "i" / "manifest.json").write_text(json.dumps(manifest))
+    ran = run("index", "check", "./i")
+    assert ran.code == 1 and "not what the model makes" in ran.out
+    assert ran.said("problems", "bertcli index repair ./i")
+
+
+def test_compact_copy_and_remove(tiny: Callable[..., Ran], run: Run) -> None:
+    """Removed passages go, by their number too; a copy is an index of its own."""
+    tiny("index", "build", "./i", "docs", "-q")
+    (hit,) = hits(run, "children")
+    assert run("index", "remove", "./i", "--id", hit["id"]).said("1 documents removed")
+    assert run("index", "info", "./i").records[0]["unused_vectors"] == 1
+    assert run("index", "compact", "./i").code == 0
+    assert run("index", "info", "./i").records[0]["unused_vectors"] == 0
+    assert run("index", "copy", "./i", "./copy").code == 0
+    assert run("index", "check", "./copy").records[0]["passages"] == 4
+    again = run("index", "copy", "./i", "./copy")
+    assert again.code == 1 and again.said("./copy", "not empty")
+
+
+def test_chunks_are_shown_without_an_index(tiny: Callable[..., Ran]) -> None:
+    """What a file would become: headings, lines and texts."""
+    first, second = tiny("index", "chunks", "docs/readme.md").records
+    assert (first["heading"], first["lines"], first["text"]) == (
+        "Home",
+        [1, 2],
+        "# Home\nWelcome here.",
+    )
+    assert second["lines"] == [4, 5]
+
+
+def test_a_dry_run_writes_nothing(tiny: Callable[..., Ran], here: Path) -> None:
+    """It tells what building would take, and leaves no folder behind."""
+    ran = tiny("index", "build", "./i", "docs", "--dry-run")
+    (facts,) = ran.records
+    assert facts["files"] == 4 and facts["passages"] >= 5 and facts["failed_files"] == 1
+    assert facts["seconds"] > 0 and facts["disk_bytes"] > 0
+    assert not (here / "i").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("build", "./i", "none"), 1, "none: no such file or folder"),
+        (("build", "./i", "docs", "-i", "none"), 1, "none: no such file"),
+        (("build", "", "docs"), 2, "needs a name"),
+        (("build", "./i", "docs", "--chunk-tokens", "9999"), 2, "--chunk-tokens 9999"),
+        (("update", "./i"), 1, "does not exist"),
+        (("chunks", "docs"), 2, "is a folder"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    tiny: Callable[..., Ran], arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """What is wrong, before anything is made."""
+    ran = tiny("index", *arguments)
+    assert ran.code == code and ran.said(said)
+
+
+def test_records_cannot_be_updated(tiny: Callable[..., Ran], run: Run) -> None:
+    """An index of records has no files to come back to, and says so."""
+    tiny("index", "build", "./i", "-i", "docs/readme.md", "-q")
+    ran = run("index", "update", "./i")
+    assert ran.code == 2 and ran.said("was made from records", "bertcli index add ./i -i FILE")
+
+
+def test_a_file_that_may_not_be_read(
+    tiny: Callable[..., Ran], run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told like a broken one, and indexed once it may be read."""
+    (docs / "secret.txt").write_text("secret words")
+    really = Path.open
+
+    def refused(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path.name == "secret.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        ran = tiny("index", "build", "./i", "docs")
+    assert ran.code == 3 and "docs/secret.txt: cannot be read (Permission denied)" in ran.err
+    assert run("index", "update", "./i").said("1 changed")
+    assert len(hits(run, "secret")) == 1

@@ -1,0 +1,261 @@
+"""Files of many formats as documents."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bertcli.errors import DataError
+from bertcli.inputs.documents.html import html
+from bertcli.inputs.documents.marked import markdown, restructured
+from bertcli.inputs.documents.read import is_document, read_documents
+from bertcli.inputs.rows import BadRow
+from bertcli.records import Document
+
+MARKDOWN = """---
+title: of the page
+---
+# One
+
+Text.
+
+```
+# no heading
+```
+
+Two
+---
+
+### Three ###
+"""
+RST = """=====
+Title
+=====
+
+Section
+-------
+
+Text, and a list of dashes:
+
+- one
+
+Sub
+~~~
+
+Another
+-------
+"""
+HTML = (
+    "<html><head><title>x</title><style>p {}</style></head><body><h1>Big <b>news</b></h1>"
+    "<p>One <i>two</i>,\n   three.<br>Four</p><script>no()</script><ul><li>a</li><li>b</ul>"
+    "<table><tr><td>c<td>d</table></body></html>"
+)
+
+
+def titles(document: Document) -> list[tuple[int, str]]:
+    """Return level and title of each heading, and check that it stands where it says."""
+    for one in document.headings:
+        assert one.title.split()[0] in document.text[one.start : one.start + len(one.title) + 12]
+    return [(one.level, one.title) for one in document.headings]
+
+
+def test_markdown_headings() -> None:
+    """Both forms count; front matter, and code that looks like a heading, do not."""
+    document = markdown(MARKDOWN)
+    assert document.text == MARKDOWN
+    assert titles(document) == [(1, "One"), (2, "Two"), (3, "Three")]
+    assert document.text[document.headings[0].start :].startswith("# One")
+
+
+def test_restructured_headings() -> None:
+    """Levels follow the signs in the order in which they come."""
+    assert titles(restructured(RST)) == [
+        (1, "Title"),
+        (2, "Section"),
+        (3, "Sub"),
+        (2, "Another"),
+    ]
+
+
+def test_html() -> None:
+    """What a reader sees, in blocks, with the headings; nothing of the machinery."""
+    document = html(HTML)
+    assert document.text == "Big news\n\nOne two, three.\nFour\n\na\n\nb\n\nc \t d"
+    assert titles(document) == [(1, "Big news")]
+
+
+def test_html_of_any_depth() -> None:
+    """A page that nests a hundred thousand elements is read like any other."""
+    assert html("<div>" * 100_000 + "deep").text == "deep"
+
+
+def saved_docx(path: Path) -> None:
+    import docx
+
+    document = docx.Document()
+    document.add_heading("Top", 1)
+    document.add_paragraph("First words.")
+    document.add_table(1, 2).cell(0, 1).text = "cell"
+    document.add_heading("Below", 2)
+    document.add_paragraph("Last words.")
+    document.save(path)
+
+
+def saved_epub(path: Path) -> None:
+    container = '<container><rootfiles><rootfile full-path="o/p.opf"/></rootfiles></container>'
+    package = (
+        '<package><manifest><item id="b" href="b%20c.xhtml"/><item id="a" href="a.xhtml"/>'
+        '</manifest><spine><itemref idref="a"/><itemref idref="b"/></spine></package>'
+    )
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("META-INF/container.xml", container)
+        book.writestr("o/p.opf", package)
+        book.writestr("o/a.xhtml", "<h1>Top</h1><p>First words.</p>")
+        book.writestr("o/b c.xhtml", "<h2>Below</h2><p>Last words.</p>")
+
+
+def saved_notebook(path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Top\n", "First words."]},
+        {"cell_type": "code", "source": "x = 1", "outputs": []},
+        {"cell_type": "markdown", "source": "## Below\nLast words."},
+    ]
+    path.write_text(json.dumps({"cells": cells}))
+
+
+def pdf_of(*pages: str) -> bytes:
+    """Return a PDF with one line of text on each page."""
+    kids = " ".join(f"{4 + 2 * i} 0 R" for i in range(len(pages)))
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        f"<</Type/Pages/Kids[{kids}]/Count {len(pages)}>>",
+        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    for i, text in enumerate(pages):
+        stream = f"BT /F 12 Tf 9 9 Td ({text}) Tj ET"
+        objects.append(
+            f"<</Type/Page/Parent 2 0 R/Contents {5 + 2 * i} 0 R/Resources<</Font<</F 3 0 R>>>>>>"
+        )
+        objects.append(f"<</Length {len(stream)}>>stream\n{stream}\nendstream")
+    content, places = "%PDF-1.4\n", []
+    for number, one in enumerate(objects, 1):
+        places.append(len(content))
+        content += f"{number} 0 obj{one}endobj\n"
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    count = len(objects) + 1
+    return (
+        f"{content}xref\n0 {count}\n0000000000 65535 f \n{table}"
+        f"trailer<</Root 1 0 R/Size {count}>>\nstartxref\n{len(content)}\n%%EOF\n"
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [("a.docx", saved_docx), ("a.epub", saved_epub), ("a.ipynb", saved_notebook)],
+)
+def test_packed_documents(tmp_path: Path, name: str, save: Callable[[Path], None]) -> None:
+    """Word, EPUB and Jupyter give their text in its order, with the headings."""
+    save(tmp_path / name)
+    (document,) = read_documents(tmp_path / name, name, "text")
+    assert isinstance(document, Document)
+    assert titles(document) == [(1, "Top"), (2, "Below")]
+    assert document.text.index("First words.") < document.text.index("Last words.")
+
+
+def test_pdf_pages(tmp_path: Path) -> None:
+    """A PDF knows on which page each text stands."""
+    (tmp_path / "a.pdf").write_bytes(pdf_of("First words.", "Last words."))
+    (document,) = read_documents(tmp_path / "a.pdf", "a.pdf", "text")
+    assert isinstance(document, Document)
+    assert document.text == "First words.\n\nLast words."
+    assert document.pages == (0, document.text.index("Last"))
+
+
+def encrypted_pdf(path: Path) -> None:
+    import pypdf
+
+    writer = pypdf.PdfWriter()
+    writer.append(pypdf.PdfReader(io.BytesIO(pdf_of("secret"))))
+    writer.encrypt("password", algorithm="RC4-128")
+    writer.write(path)
+
+
+def scanned_pdf(path: Path) -> None:
+    import pypdf
+
+    writer = pypdf.PdfWriter()
+    writer.add_blank_page(100, 100)
+    writer.write(path)
+
+
+def bomb(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", bytes(600 << 20))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.pdf", encrypted_pdf, "is encrypted"),
+        ("a.pdf", scanned_pdf, "probably a scan"),
+        ("a.pdf", b"%PDF-1.7 nothing", "damaged PDF"),
+        ("a.pdf", b"", "is empty"),
+        ("a.docx", b"no zip", "not a zip archive"),
+        ("a.docx", b"\xd0\xcf\x11\xe0 old", "before 2007"),
+        ("a.docx", bomb, "MB unpacked"),
+        ("a.epub", b"PK\x05\x06" + bytes(18), "damaged EPUB"),
+        ("a.ipynb", b"[1]", "no Jupyter notebook"),
+        ("a.ipynb", b"{", "damaged notebook"),
+        ("a.md", b" \n", "has no text"),
+        ("a.md", b"caf\xe9", "not valid UTF-8"),
+        ("a.txt", b"\xff\xfeh\x00", "is UTF-16"),
+        ("a.html", b"<script>x</script>", "has no text"),
+        ("a.csv", b"body\nx\n", "--field"),
+        ("a.txt.gz", b"\x1f\x8bjunk", "damaged"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(
+    tmp_path: Path, name: str, content: bytes | Callable[[Path], None], said: str
+) -> None:
+    """One line with the name of the file and what is wrong with it."""
+    path = tmp_path / name
+    if callable(content):
+        content(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        list(read_documents(path, f"docs/{name}", "text"))
+    assert str(caught.value).startswith(f"docs/{name}")
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_are_documents_with_columns(tmp_path: Path) -> None:
+    """A row keeps its line and its other columns; a bad one does not end the file."""
+    (tmp_path / "a.csv").write_text("text,year\nOne.,2020\n,2021\nThree.,2022\n")
+    one, bad, three = read_documents(tmp_path / "a.csv", "a.csv", "text")
+    assert one == Document("One.", line=2, columns={"year": "2020"})
+    assert isinstance(bad, BadRow) and str(bad) == "a.csv:3: empty text"
+    assert isinstance(three, Document) and three.line == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fits"),
+    [
+        ("a.py", b"x = 1", True),
+        ("a", b"plain", True),
+        ("a.png", b"\x89PNG\x00", False),
+        ("a.pdf", b"\x00", True),
+        ("a.weird", b"", True),
+    ],
+)
+def test_what_looks_like_text_is_a_document(
+    tmp_path: Path, name: str, content: bytes, fits: bool
+) -> None:
+    """Known suffixes and text of any other; not what has zero bytes."""
+    (tmp_path / name).write_bytes(content)
+    assert is_document(tmp_path / name) is fits
