@@ -293,7 +293,10 @@ class Hit:
     """A found passage: its cosine with the query, text and place, and the document's columns.
 
     `id` is its number in the index. `start` and `end` are its characters in its document, `line` to
-    `last_line` its lines in the file, `heading` the way to it through the document's headings.
+    `last_line` its lines in the file, `heading` the way to it through the document's headings,
+    `path` the file itself. `matches` are characters of the text that the query has the words of,
+    `sentence` those of the sentence that fits it best; `before` and `after` are lines around it.
+    `rerank_score` is a cross-encoder's probability, `copies` where nearly the same stands.
     """
 
     score: float
@@ -307,14 +310,35 @@ class Hit:
     page: int | None = None
     start: int = 0
     end: int = 0
+    path: str | None = None
+    before: str = ""
+    after: str = ""
+    matches: tuple[tuple[int, int], ...] = ()
+    sentence: tuple[int, int] | None = None
+    rerank_score: float | None = None
+    copies: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The document, with the line where there is one."""
+        return self.document if self.line is None else f"{self.document}:{self.line}"
 
     def nested(self) -> dict[str, object]:
         place: dict[str, object] = {"document": self.document, "line": self.line}
+        best = None if self.sentence is None else self.text[slice(*self.sentence)]
         told = {
+            "rerank_score": None if self.rerank_score is None else rounded(self.rerank_score),
             "id": self.id,
             "last_line": None if self.last_line == self.line else self.last_line,
+            "start": None if self.id is None else self.start,
+            "end": None if self.id is None else self.end,
             "page": self.page,
             "heading": self.heading,
+            "sentence": None if best == self.text else best,
+            "matches": [list(span) for span in self.matches] or None,
+            "before": self.before or None,
+            "after": self.after or None,
+            "copies": list(self.copies) or None,
         }
         kept = {name: value for name, value in told.items() if value is not None}
         more: dict[str, object] = {"columns": dict(self.columns)} if self.columns else {}
@@ -323,13 +347,28 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The passages nearest to a query, best first."""
+    """The passages nearest to a query, best first; `grouped` by document if asked."""
 
     query: str
     hits: Sequence[Hit]
     reading: Reading
+    grouped: bool = False
+    places_only: bool = False
+
+    def groups(self) -> dict[str, list[Hit]]:
+        """Return the passages of each document, documents in the order of their best."""
+        found: dict[str, list[Hit]] = {}
+        for hit in self.hits:
+            found.setdefault(hit.document, []).append(hit)
+        return found
 
     def nested(self) -> dict[str, object]:
+        if self.grouped:
+            groups = [
+                {"document": document, "hits": [hit.nested() for hit in hits]}
+                for document, hits in self.groups().items()
+            ]
+            return {"query": self.query, "groups": groups}
         return {"query": self.query, "hits": [hit.nested() for hit in self.hits]}
 
     def rows(self) -> list[dict[str, object]]:
@@ -339,7 +378,7 @@ class SearchResult:
         return [{"query": self.query} | row for row in kept]
 
     def plain(self) -> str:
-        return "\n".join(hit.text for hit in self.hits)
+        return "\n".join(hit.place if self.places_only else hit.text for hit in self.hits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bertcli.cli.index.open import IndexOption, open_index
 from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import finish, read_items
+from bertcli.cli.recipe import Incoming, choose_checkpoint, finish, load_model, read_items
+from bertcli.errors import CheckpointError, RecordError, UsageError
 from bertcli.index.places import place_of
+from bertcli.outputs.formats import OutputFormat
 from bertcli.records import BadRecord, Item, Record
 from bertcli.results import Answer, EmbedResult, Reading, SearchResult
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bertcli.index.folder import IndexFolder
     from bertcli.index.query import Query
+    from bertcli.index.refine import Wanted
     from bertcli.index.where import Filter
+    from bertcli.results import Hit
+    from bertcli.tasks.embed import Embed
+    from bertcli.tasks.rerank import CrossEncoder
+
+RERANKED = 50
+"""How many passages a cross-encoder reads for each query, at least."""
 
 
 class Mode(StrEnum):
@@ -30,9 +43,49 @@ class Mode(StrEnum):
     KEYWORD = "keyword"
 
 
+class Group(StrEnum):
+    """What found passages are put together by."""
+
+    PATH = "path"
+
+
 ModeOption = Annotated[
     Mode, typer.Option(help="By meaning and words fused, by meaning alone, or by words alone.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class FindFlags:
+    """Which of the passages found are shown, and how much of each."""
+
+    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Passages per query.")] = 10
+    mode: ModeOption = Mode.HYBRID
+    where: Annotated[
+        str | None, typer.Option(help="Only documents for whose columns this holds.")
+    ] = None
+    min_score: Annotated[
+        float | None, typer.Option(help="Only passages of at least this cosine; by words, BM25.")
+    ] = None
+    per_file: Annotated[
+        int | None, typer.Option(min=1, help="At most so many passages of a document.")
+    ] = None
+    dedupe: Annotated[
+        bool, typer.Option("--dedupe", help="Near-duplicates once, with where else they stand.")
+    ] = False
+    group_by: Annotated[Group | None, typer.Option(help="Put passages of a file together.")] = None
+    around: Annotated[
+        int, typer.Option("-C", "--context", min=0, help="Lines around each passage.")
+    ] = 0
+    more: Annotated[
+        str | None, typer.Option(help="More like these of its results, by rank, as in 1,3.")
+    ] = None
+    less: Annotated[str | None, typer.Option(help="Less like these of its results.")] = None
+    like: Annotated[
+        Path | None, typer.Option(help="Passages like this file, beside or instead of a text.")
+    ] = None
+    rerank: Annotated[
+        str | None, typer.Option(help="Cross-encoder that reads the best passages once more.")
+    ] = None
 
 
 @grouped
@@ -41,13 +94,9 @@ def search(
     source: InputFlags,
     model: ModelFlags,
     out: OutputFlags,
+    find: FindFlags,
     index: IndexOption,
     texts: Texts = None,
-    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Passages per query.")] = 10,
-    mode: ModeOption = Mode.HYBRID,
-    where: Annotated[
-        str | None, typer.Option(help="Only documents for whose columns this holds.")
-    ] = None,
     prompt: Annotated[
         str, typer.Option(help="Text before every query; that of the passages is not used here.")
     ] = "",
@@ -55,70 +104,206 @@ def search(
     """Find the passages of an index that fit a query best, in meaning and in words.
 
     "Words in quotes" are sought together, -words are kept out. The score is the cosine of query and
-    passage; by words alone it is their BM25.
+    passage; by words alone it is their BM25. With -q only the places are written.
 
     \b
-    bertcli search "how do I reset my password" --index my-index
-    bertcli search '"town hall" opening hours -christmas' --index my-index
-    bertcli search "opening hours" --where "lang = 'en' and year >= 2023" --index my-index
-    bertcli search -i queries.txt --index my-index -k 3 -f csv
+    bertcli search "how do I reset my password" --index my-notes
+    bertcli search '"town hall" opening hours -christmas' --index my-notes -C 2
+    bertcli search "opening hours" --where "lang = 'en' and year >= 2023" --index my-notes
+    bertcli search "reset password" --more 2,3 --less 1 --index my-notes
+    bertcli search --like draft.md --per-file 1 -q --index my-notes
+    bertcli search -i queries.txt --index my-notes -k 100 -f trec
     bertcli search --prompt "query: " "password reset" --index my-e5-index
     """
     from bertcli.index.folder import IndexFolder
-    from bertcli.index.where import compile_where
-    from bertcli.tasks.run import answers
 
-    condition = None if where is None else compile_where(where)
-    items = read_items(context, texts, source)
-    if mode is Mode.KEYWORD:
+    items = _queries(context, texts, source, find)
+    if out.quiet and out.output_format is None and out.output is None:
+        out = replace(out, output_format=OutputFormat.TEXT)
+    if find.mode is Mode.KEYWORD:
+        if find.more or find.less or find.like:
+            raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
         with IndexFolder.open(place_of(index)) as folder:
-            finish(_by_words(items, folder, top_k, condition), out, items)
+            finder = _finder(folder, None, find, model, items.few, out.quiet)
+            finish(_by_words(items, finder), out, items)
         return
     folder, embed = open_index(index, model, items.few)
-    asked: dict[int, Query] = {}
     with folder:
-        meanings = items if mode is Mode.DENSE else _meanings(items, asked)
-        embedded = answers(replace(embed, prompt=prompt), meanings)
-        finish(_found(embedded, folder, top_k, asked, condition), out, items)
+        finder = _finder(folder, replace(embed, prompt=prompt), find, model, items.few, out.quiet)
+        finish(_by_meaning(items, finder), out, items)
 
 
-def _meanings(items: Iterable[Item], asked: dict[int, Query]) -> Iterator[Item]:
-    """Yield each query's meaning to be embedded, and note what it asks of the words."""
-    from bertcli.index.query import parse
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds the passages for one query after the other, as a command line wants them."""
 
-    for item in items:
-        if isinstance(item, Record):
-            asked[item.id] = parse(item.text)
-            item = replace(item, text=asked[item.id].meaning)
-        yield item
+    folder: IndexFolder
+    embed: Embed | None
+    flags: FindFlags
+    wanted: Wanted
+    condition: Filter | None
+    like: NDArray[np.float32] | None
+    more: tuple[int, ...]
+    less: tuple[int, ...]
+    cross_encoder: CrossEncoder | None
+    few: bool
+    places_only: bool
+
+    def result(
+        self, query: Query, vector: NDArray[np.float32] | None, reading: Reading
+    ) -> SearchResult:
+        """Return the passages for a query; raises RecordError where it cannot be read."""
+        if self.more or self.less:
+            vector = self._moved(query, vector)
+        hits = self._hits(query, vector, self.wanted)
+        if self.cross_encoder is not None:
+            from bertcli.tasks.rerank import reranked
+
+            hits = reranked(self.cross_encoder, query.meaning, hits)[: self.flags.top_k]
+        hits = self._marked(hits, query, vector)
+        if self.flags.around:
+            hits = self.folder.with_context(hits, self.flags.around)
+        grouped = self.flags.group_by is Group.PATH
+        return SearchResult(query.text, tuple(hits), reading, grouped, self.places_only)
+
+    def _hits(self, query: Query, vector: NDArray[np.float32] | None, wanted: Wanted) -> list[Hit]:
+        from bertcli.index.refine import refined
+
+        def fetch(count: int) -> list[Hit]:
+            if vector is not None and (self.flags.mode is Mode.DENSE or not query.wanted):
+                return self.folder.search(vector[None], count, self.condition)[0]
+            return self.folder.find(query, vector, count, self.condition)
+
+        return refined(fetch, wanted, self.folder.vectors_of_hits)
+
+    def _moved(
+        self, query: Query, vector: NDArray[np.float32] | None
+    ) -> NDArray[np.float32] | None:
+        """Return the query moved towards some of its own results, and away from others."""
+        from bertcli.index.refine import rocchio
+
+        if vector is None:
+            return None
+        ranks = max(self.more + self.less)
+        hits = self._hits(query, vector, replace(self.wanted, count=max(ranks, self.wanted.count)))
+        if ranks > len(hits):
+            raise RecordError(f"--more or --less names result {ranks}, there are {len(hits)}")
+        vectors = self.folder.vectors_of_hits(hits)
+        chosen = ([rank - 1 for rank in one] for one in (self.more, self.less))
+        return rocchio(vector, *(vectors[one] for one in chosen))
+
+    def _marked(
+        self, hits: Sequence[Hit], query: Query, vector: NDArray[np.float32] | None
+    ) -> list[Hit]:
+        """Return passages with the words that match and the sentence that fits best.
+
+        Where no word matches it is chosen by its vector, if there are few queries.
+        """
+        from bertcli.index.snippets import best_sentence, matches
+
+        found = matches([hit.text for hit in hits], query.wanted)
+        marked = [
+            replace(hit, matches=tuple(spans), sentence=best_sentence(hit.text, spans))
+            for hit, spans in zip(hits, found, strict=True)
+        ]
+        if vector is None or self.embed is None or not self.few:
+            return marked
+        return [
+            hit if hit.sentence else replace(hit, sentence=self._nearest_sentence(hit, vector))
+            for hit in marked
+        ]
+
+    def _nearest_sentence(self, hit: Hit, vector: NDArray[np.float32]) -> tuple[int, int] | None:
+        from bertcli.index.snippets import sentences
+
+        spans = sentences(hit.text)
+        if len(spans) < 2 or self.embed is None:
+            return spans[0] if spans else None
+        embed = replace(self.embed, prompt=self.folder.manifest.model.prompt)
+        cosines = embed.vectors([hit.text[slice(*span)] for span in spans]) @ vector
+        return spans[int(cosines.argmax())]
 
 
-def _found(
-    embedded: Iterable[Answer],
+def _finder(
     folder: IndexFolder,
-    count: int,
-    asked: dict[int, Query],
-    where: Filter | None,
-) -> Iterator[Answer]:
-    """Yield each embedded query with its passages in place of its vector."""
-    for answer in embedded:
+    embed: Embed | None,
+    find: FindFlags,
+    model: ModelFlags,
+    few: bool,
+    places_only: bool,
+) -> Finder:
+    """Return what finds passages as the options say."""
+    from bertcli.index.refine import SAME, Wanted
+    from bertcli.index.where import compile_where
+
+    count = max(find.top_k, RERANKED) if find.rerank else find.top_k
+    like = None
+    if find.like is not None and embed is not None:
+        like = _vector_of_file(find.like, folder, embed)
+    return Finder(
+        folder,
+        embed,
+        find,
+        Wanted(
+            count,
+            find.min_score,
+            find.per_file,
+            SAME if find.dedupe else None,
+            None if find.like is None else folder.name_of_file(find.like),
+        ),
+        None if find.where is None else compile_where(find.where),
+        like,
+        _ranks(find.more, "--more"),
+        _ranks(find.less, "--less"),
+        None if find.rerank is None else _cross_encoder(find.rerank, model, few),
+        few,
+        places_only,
+    )
+
+
+def _queries(
+    context: typer.Context, texts: list[str] | None, source: InputFlags, find: FindFlags
+) -> Incoming:
+    """Return the queries; with --like alone one that has no words."""
+    if find.like is not None and not texts and not source.inputs:
+        return Incoming(iter([Record(0, find.like.name)]), few=True)
+    items = read_items(context, texts, source)
+    if (find.more or find.less) and not (items.few and texts and len(texts) == 1):
+        raise UsageError("--more and --less go by the results of one query: give one TEXT")
+    return items
+
+
+def _by_meaning(items: Incoming, finder: Finder) -> Iterator[Answer]:
+    """Yield each query with the passages that fit it in meaning, and in words unless dense.
+
+    With --like alone there is nothing to embed: the file's vector is the query.
+    """
+    from bertcli.index.query import Query
+    from bertcli.index.refine import rocchio
+    from bertcli.tasks.run import answers
+
+    if finder.embed is None or (finder.like is not None and items.options is None):
+        for item in items:
+            if isinstance(item, Record):
+                alone = Query(item.text, (), (), item.text)
+                yield _answer(item, finder, alone, finder.like, Reading(0, 0))
+        return
+    asked: dict[int, Query] = {}
+    for answer in answers(finder.embed, _meanings(items, asked, finder.flags.mode)):
         record, result = answer.record, answer.result
         query = asked.pop(record.id, None)
         if isinstance(record, Record) and query is not None:
             record = replace(record, text=query.text)
-        if not isinstance(result, EmbedResult) or not isinstance(record, Record):
+        if not isinstance(result, EmbedResult) or query is None:
             yield replace(answer, record=record)
             continue
-        if query is None:
-            (hits,) = folder.search(result.vector[None], count, where)
-        else:
-            hits = folder.find(query, result.vector, count, where)
-        yield Answer(record, SearchResult(record.text, tuple(hits), result.reading))
+        vector = result.vector
+        if finder.like is not None:
+            vector = rocchio(vector, finder.like[None], vector[None][:0])
+        yield _answer(record, finder, query, vector, result.reading)
 
 
-def _by_words(
-    items: Iterable[Item], folder: IndexFolder, count: int, where: Filter | None
-) -> Iterator[Answer]:
+def _by_words(items: Iterable[Item], finder: Finder) -> Iterator[Answer]:
     """Yield each query with the passages that have its words; no model is loaded."""
     from bertcli.index.query import parse
 
@@ -126,5 +311,71 @@ def _by_words(
         if isinstance(item, BadRecord):
             yield Answer(item, error=item.error)
         elif isinstance(item, Record):
-            hits = folder.find(parse(item.text), None, count, where)
-            yield Answer(item, SearchResult(item.text, tuple(hits), Reading(0, 0)))
+            yield _answer(item, finder, parse(item.text), None, Reading(0, 0))
+
+
+def _answer(
+    record: Record | BadRecord,
+    finder: Finder,
+    query: Query,
+    vector: NDArray[np.float32] | None,
+    reading: Reading,
+) -> Answer:
+    try:
+        return Answer(record, finder.result(query, vector, reading))
+    except RecordError as error:
+        return Answer(record, error=str(error))
+
+
+def _meanings(items: Iterable[Item], asked: dict[int, Query], mode: Mode) -> Iterator[Item]:
+    """Yield each query's meaning to be embedded, and note what it asks of the words."""
+    from bertcli.index.query import parse, words_of
+
+    for item in items:
+        if isinstance(item, Record):
+            asked[item.id] = (words_of if mode is Mode.DENSE else parse)(item.text)
+            item = replace(item, text=asked[item.id].meaning)
+        yield item
+
+
+def _vector_of_file(path: Path, folder: IndexFolder, embed: Embed) -> NDArray[np.float32]:
+    """Return the mean of the vectors of a file's passages, length one."""
+    import numpy as np
+
+    from bertcli.cli.index.files import reader
+    from bertcli.cli.index.open import cutter
+    from bertcli.index.update import chunk_texts
+
+    documents = list(reader(lambda line: None)(path, str(path), "text"))
+    chunks = cutter(embed, folder.manifest.chunking)(documents)
+    texts = [text for one in zip(documents, chunks, strict=True) for text in chunk_texts(*one)]
+    prompted = replace(embed, prompt=folder.manifest.model.prompt)
+    mean = prompted.vectors(texts).mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+
+
+def _cross_encoder(name: str, model: ModelFlags, few: bool) -> CrossEncoder:
+    from bertcli.engine.families import Head
+    from bertcli.tasks.rerank import CrossEncoder
+
+    chosen = replace(model, model=name, revision=None)
+    checkpoint = choose_checkpoint(chosen, "classify")
+    if checkpoint.head is not Head.SEQUENCE:
+        raise CheckpointError(
+            f"--rerank {name}: is no cross-encoder: expected a checkpoint that scores pairs of "
+            "texts, such as cross-encoder/ms-marco-MiniLM-L6-v2"
+        )
+    return CrossEncoder(*load_model(checkpoint, Head.SEQUENCE, chosen, few))
+
+
+def _ranks(text: str | None, option: str) -> tuple[int, ...]:
+    """Return the ranks in a list such as `1,3`."""
+    if text is None:
+        return ()
+    try:
+        ranks = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        ranks = ()
+    if not ranks or min(ranks) < 1:
+        raise UsageError(f"{option} {text}: expected ranks of results, as in {option} 1,3")
+    return ranks

@@ -154,6 +154,7 @@ class Passage:
     page: int | None
     columns: Mapping[str, object]
     whole: str
+    path: str | None = None
 
     @property
     def text(self) -> str:
@@ -167,6 +168,7 @@ class _Stored:
     line: int | None
     columns: Mapping[str, object]
     text: str
+    path: str | None
 
 
 class Documents:
@@ -412,6 +414,7 @@ class Documents:
                     page,
                     stored.columns,
                     stored.text,
+                    stored.path,
                 )
             )
         return passages
@@ -594,13 +597,15 @@ class Documents:
 
     def _document(self, document: int) -> _Stored:
         found = self._connection.execute(
-            "SELECT name, line, metadata, text FROM documents WHERE id = ?", (document,)
+            "SELECT documents.name, line, metadata, text, path FROM documents "
+            "LEFT JOIN files ON files.id = file WHERE documents.id = ?",
+            (document,),
         ).fetchone()
         if found is None:
             raise damaged(self._path.parent, f"document {document} is missing")
-        name, line, metadata, text = found
+        name, line, metadata, text, path = found
         try:
-            return _Stored(name, line, json.loads(metadata), text)
+            return _Stored(name, line, json.loads(metadata), text, path)
         except ValueError as error:
             raise damaged(self._path.parent, f"columns of document {document}") from error
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import IndexFolderError, UsageError
-from bertcli.index.documents import Documents, Entry, NewDocument, Row, text_hash
+from bertcli.index.documents import Documents, Entry, NewDocument, Passage, Row, text_hash
 from bertcli.index.failures import storage_failures
 from bertcli.index.files import FileState, Source
 from bertcli.index.lock import LOCK_NAME, WriteLock
@@ -290,6 +290,28 @@ class IndexFolder:
         with storage_failures(self.path), self._documents.reading():
             return self._documents.passages([row])[0].text
 
+    def vectors_of_hits(self, hits: Sequence[Hit]) -> Vectors:
+        """Return the vectors of found passages `(len(hits), d)`."""
+        with storage_failures(self.path), self._documents.reading():
+            rows = self._documents.rows_of([hit.id or 0 for hit in hits])
+            return self.vectors_of([-1 if row is None else row for row in rows])
+
+    def name_of_file(self, path: Path) -> str | None:
+        """Return what the documents of a file are called; None where it is not in the index."""
+        known = self.known_files().get(str(path.absolute()))
+        return None if known is None else known[2].name
+
+    def with_context(self, hits: Sequence[Hit], lines: int) -> list[Hit]:
+        """Return found passages with so many lines of their files before and after each."""
+        with storage_failures(self.path), self._documents.reading():
+            rows = self._documents.rows_of([hit.id or 0 for hit in hits])
+            passages = self._documents.passages([row for row in rows if row is not None])
+        return [
+            replace(hit, before=before, after=after)
+            for hit, passage in zip(hits, passages, strict=True)
+            for before, after in [_around(passage, lines)]
+        ]
+
     def snapshot(self, folder: Path, manifest: Manifest) -> Documents:
         """Write the documents as they are now under the name of another generation; open them."""
         path = documents_path(folder, manifest)
@@ -495,9 +517,22 @@ class IndexFolder:
                 passage.page,
                 passage.start,
                 passage.end,
+                passage.path,
             )
             for score, passage in zip(scores, self._documents.passages(rows), strict=True)
         ]
+
+
+def _around(passage: Passage, lines: int) -> tuple[str, str]:
+    """Return so many lines of a text before and after a passage, the rest of its own included."""
+    text = passage.whole
+    first, last = passage.start, passage.end
+    for _ in range(lines + 1):
+        first = max(text.rfind("\n", 0, first), 0)
+        found = text.find("\n", last + 1)
+        last = len(text) if found < 0 else found
+    before, after = text[first : passage.start], text[passage.end : last]
+    return before.removeprefix("\n"), after
 
 
 def _dead(live: NDArray[np.bool_] | None) -> int:

@@ -20,6 +20,7 @@ class OutputFormat(StrEnum):
     PARQUET = "parquet"
     NPY = "npy"
     CONLL = "conll"
+    TREC = "trec"
 
 
 SUFFIXES = {
@@ -32,6 +33,7 @@ SUFFIXES = {
     ".parquet": OutputFormat.PARQUET,
     ".npy": OutputFormat.NPY,
     ".conll": OutputFormat.CONLL,
+    ".trec": OutputFormat.TREC,
 }
 COMPRESSIONS = (".gz", ".xz")
 BINARY = frozenset({OutputFormat.PARQUET, OutputFormat.NPY})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -16,6 +17,7 @@ from bertcli.results import (
     Entity,
     FillMaskResult,
     FoundAnswers,
+    Hit,
     NerResult,
     QaResult,
     SearchResult,
@@ -25,10 +27,40 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 FIRST_NUMBERS = 3
+SNIPPET_LINES = 3
 ENTITY_COLOURS = {"PER": "blue", "LOC": "green", "ORG": "magenta", "MISC": "cyan"}
 OTHER_COLOURS = ("blue", "green", "magenta", "cyan", "yellow", "red")
 
 Row = Sequence[str]
+
+
+class Marked(str):
+    """A cell's text with half-open characters to be marked: strongly, or all else weakly.
+
+    Where it is too long it is shown from `focus` on. `link` is the address behind it.
+    """
+
+    strong: tuple[tuple[int, int], ...] = ()
+    lit: tuple[int, int] | None = None
+    focus: int = 0
+    link: str | None = None
+
+    def seen(self) -> Marked:
+        """Return the cell safe for a terminal."""
+        return marked(visible(self), self.strong, self.lit, self.focus, self.link)
+
+
+def marked(
+    text: str,
+    strong: tuple[tuple[int, int], ...] = (),
+    lit: tuple[int, int] | None = None,
+    focus: int = 0,
+    link: str | None = None,
+) -> Marked:
+    """Return a cell's text with what is to be marked in it."""
+    cell = Marked(text)
+    cell.strong, cell.lit, cell.focus, cell.link = strong, lit, focus, link
+    return cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +152,42 @@ def _embed_rows(result: EmbedResult) -> list[Row]:
 
 
 def _search_rows(result: SearchResult) -> list[Row]:
-    """Return rank, score, place and text of every hit."""
+    """Return rank, score, place and text of every hit; those of a document together if grouped."""
+    ranked = [(rank, hit) for rank, hit in enumerate(result.hits, 1)]
+    if result.grouped:
+        order = list(result.groups())
+        ranked.sort(key=lambda one: (order.index(one[1].document), one[0]))
     return [
-        (str(rank), score_cell(hit.score), _place(hit.document, hit.line), hit.text)
-        for rank, hit in enumerate(result.hits, 1)
+        (str(rank), score_cell(_shown_score(hit)), _place_cell(hit), _passage_cell(hit))
+        for rank, hit in ranked
     ] or [("", "", "", "(nothing found)")]
+
+
+def _headed_search_rows(result: SearchResult) -> list[Row]:
+    """Return the rows with the heading before the text."""
+    headings = {_place_cell(hit): hit.heading or "" for hit in result.hits}
+    return [(*row[:3], headings.get(row[2], ""), row[3]) for row in _search_rows(result)]
+
+
+def _shown_score(hit: Hit) -> float:
+    return hit.score if hit.rerank_score is None else hit.rerank_score
+
+
+def _place_cell(hit: Hit) -> str:
+    """Return where a passage stands, with a link to its file."""
+    page = "" if hit.page is None else f" p.{hit.page}"
+    return marked(hit.place + page, link=None if hit.path is None else Path(hit.path).as_uri())
+
+
+def _passage_cell(hit: Hit) -> str:
+    """Return a passage with its context, the words that match, and its best sentence."""
+    shift = len(hit.before)
+    text = hit.before + hit.text + hit.after
+    if hit.copies:
+        text += f" (also {', '.join(hit.copies)})"
+    strong = tuple((start + shift, end + shift) for start, end in hit.matches)
+    lit = hit.sentence and (hit.sentence[0] + shift, hit.sentence[1] + shift)
+    return marked(text, strong, lit, lit[0] if lit and not hit.before else 0)
 
 
 def _place(document: str, line: int | None) -> str:
@@ -240,7 +303,7 @@ LAYOUTS: dict[type[object], Layout] = {
             Column("rank", number=True),
             SCORE,
             Column("place", keep_end=True),
-            Column("text", flexible=True, lines=3),
+            Column("text", flexible=True, lines=SNIPPET_LINES),
         ),
         _search_rows,
         heading=_query,
@@ -251,9 +314,22 @@ LAYOUTS: dict[type[object], Layout] = {
 def layout_of(answer: Answer, several: bool) -> Layout:
     """Return the layout for a good answer; one text with one mask needs no mask numbers."""
     layout, result = LAYOUTS[type(answer.result)], answer.result
+    if isinstance(result, SearchResult) and any(hit.heading for hit in result.hits):
+        text = Column("text", flexible=True, lines=_lines(result))
+        columns = (*layout.columns[:3], Column("heading", keep_end=True, style="dim"), text)
+        return replace(layout, columns=columns, rows=_headed_search_rows)
+    if isinstance(result, SearchResult):
+        text = Column("text", flexible=True, lines=_lines(result))
+        return replace(layout, columns=(*layout.columns[:3], text))
     if several or not isinstance(result, FillMaskResult) or len(result.masks) > 1:
         return layout
     return replace(layout, columns=layout.columns[1:], rows=_one_mask_rows)
+
+
+def _lines(result: SearchResult) -> int:
+    """Return how many lines a passage may take: more where lines around it were asked for."""
+    around = max((one.before.count("\n") + one.after.count("\n") for one in result.hits), default=0)
+    return SNIPPET_LINES + 2 * around
 
 
 def _one_mask_rows(result: FillMaskResult) -> list[Row]:

@@ -10,11 +10,12 @@ from itertools import islice
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from bertcli.outputs.fields import placed_error
-from bertcli.outputs.layouts import Column, Layout, Row, layout_of, subject_of
+from bertcli.outputs.layouts import Column, Layout, Marked, Row, layout_of, subject_of
 from bertcli.outputs.visible import shorten, visible
 from bertcli.results import Answer
 
@@ -22,6 +23,7 @@ PAGE = 50
 GAP = 2
 NARROWEST = 6  # a flexible column is not squeezed below this
 NUMBER = Column("#", number=True, style="dim")
+STRONG, WEAK = "bold yellow", "dim"
 HEADING_LINES = 12  # of one record alone; of one among several, three
 
 
@@ -183,10 +185,14 @@ def fitted(
 
 def _rows(answer: Answer, page: Page) -> list[Row]:
     """Return a record's cells; its number and its text stand in its first row only."""
-    rows = [tuple(map(visible, row)) for row in page.layout.rows(answer.result)]
+    rows = [tuple(map(_seen, row)) for row in page.layout.rows(answer.result)]
     lead = len(page.columns) - len(page.layout.columns)
     first = (str(answer.record.id + 1), subject_of(answer))[:lead]
     return [(*(first if i == 0 else ("",) * lead), *row) for i, row in enumerate(rows)]
+
+
+def _seen(cell: str) -> str:
+    return cell.seen() if isinstance(cell, Marked) else visible(cell)
 
 
 def _table(rows: list[Row], page: Page, titled: bool) -> Table:
@@ -213,6 +219,26 @@ def _table(rows: list[Row], page: Page, titled: bool) -> Table:
 def _cell(text: str, column: Column, width: int) -> Text:
     """Return a cell that says what is in it and nothing else: no markup, no escape codes."""
     if column.lines > 1:
-        return Text(shorten(text, width * column.lines - column.lines), overflow="fold")
+        room = width * column.lines - column.lines
+        if isinstance(text, Marked):
+            return _marked_cell(text, room)
+        return Text(shorten(text, room), overflow="fold")
     short = shorten(text, width, column.keep_end)
-    return Text(short, no_wrap=True, overflow="ellipsis")
+    link = Style(link=text.link) if isinstance(text, Marked) and text.link else ""
+    return Text(short, link, no_wrap=True, overflow="ellipsis")
+
+
+def _marked_cell(cell: Marked, room: int) -> Text:
+    """Return a text with its marks, from its focus on where it does not fit as a whole."""
+    begin = cell.focus if cell_len(cell[: 4 * room]) > room else 0
+    lead = "…" if begin else ""
+    shown = Text(lead + shorten(cell[begin:], room - len(lead)), overflow="fold")
+    shift = len(lead) - begin
+    if cell.lit is not None:
+        start, end = cell.lit[0] + shift, cell.lit[1] + shift
+        shown.stylize(WEAK, 0, max(start, 0))
+        shown.stylize(WEAK, max(end, 0))
+    for start, end in cell.strong:
+        if end + shift > 0:
+            shown.stylize(STRONG, max(start + shift, 0), end + shift)
+    return shown

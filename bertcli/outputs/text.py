@@ -1,17 +1,20 @@
-"""Bare answers: plain text for any task, CoNLL columns for ner."""
+"""Bare answers: plain text for any task, CoNLL columns for ner, TREC runs for search."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from bertcli.errors import UsageError
-from bertcli.results import Answer, NerResult
+from bertcli.results import Answer, NerResult, SearchResult
 
 
 def render_text(answers: Iterable[Answer]) -> Iterator[str]:
     """Yield the bare answer to each record; an empty line where there is none."""
     for answer in answers:
-        yield f"{answer.result.plain()}\n" if answer.result else "\n"
+        result = answer.result
+        if isinstance(result, SearchResult) and result.places_only and not result.hits:
+            continue
+        yield f"{result.plain()}\n" if result else "\n"
 
 
 def render_conll(answers: Iterable[Answer]) -> Iterator[str]:
@@ -22,6 +25,32 @@ def render_conll(answers: Iterable[Answer]) -> Iterator[str]:
     """
     for answer in answers:
         yield f"{_tagged_words(answer)}\n"
+
+
+def render_trec(answers: Iterable[Answer]) -> Iterator[str]:
+    """Yield the lines of a TREC run: query, Q0, document, rank, score and name.
+
+    A query is called by its `id` or `_id` column, else by its number from 1; a blank in a name
+    becomes `%20`. Of several passages of a document the best counts. Evaluators sort by score, and
+    fused rankings are no cosines: the score is the reciprocal of the rank.
+
+    Raises:
+        UsageError: the results are not those of search.
+    """
+    for answer in answers:
+        if answer.result is None:
+            continue
+        if not isinstance(answer.result, SearchResult):
+            raise UsageError("trec is a format for search only; choose another with -f")
+        columns = answer.record.columns
+        name = columns.get("id", columns.get("_id", answer.record.id + 1))
+        for rank, document in enumerate(answer.result.groups(), 1):
+            yield f"{_word(name)} Q0 {_word(document)} {rank} {1 / rank:.6f} bertcli\n"
+
+
+def _word(name: object) -> str:
+    """Return a name as one word."""
+    return "".join("%20" if letter.isspace() else letter for letter in str(name)) or "-"
 
 
 def _tagged_words(answer: Answer) -> str:

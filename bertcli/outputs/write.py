@@ -9,7 +9,7 @@ from bertcli.outputs.delimited import render_csv, render_tsv
 from bertcli.outputs.formats import OutputFormat, refuse_binary_on_terminal
 from bertcli.outputs.jsonl import render_json, render_jsonl
 from bertcli.outputs.sink import Destination, Sink, open_sink
-from bertcli.outputs.text import render_conll, render_text
+from bertcli.outputs.text import render_conll, render_text, render_trec
 from bertcli.outputs.vectors import write_npy
 from bertcli.results import Answer
 
@@ -118,6 +118,7 @@ WRITERS: dict[OutputFormat, Writer] = {
     OutputFormat.TSV: _lines_of(render_tsv),
     OutputFormat.TEXT: _lines_of(render_text),
     OutputFormat.CONLL: _lines_of(render_conll),
+    OutputFormat.TREC: _lines_of(render_trec),
     OutputFormat.PARQUET: _write_parquet,
     OutputFormat.NPY: _write_npy,
 }

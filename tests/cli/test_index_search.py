@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from bertcli.engine.families import Head
+
 from .conftest import Ran, Run
 
 NOTES = "The cat sleeps on the sofa.\nStock markets fell sharply.\nA recipe for bread and soup.\n"
@@ -308,3 +310,133 @@ def test_queries_and_passages_have_their_own_prompts(tiny: Callable[..., Ran], h
     assert same["hits"][0]["text"] == text
     assert same["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
     assert max(hit["score"] for hit in bare["hits"] if hit["text"] == text) < 0.999
+
+
+@pytest.fixture
+def notes(run: Run, here: Path) -> Path:
+    """A folder with an index of the built-in base over it, named ./idx."""
+    folder = here / "notes"
+    folder.mkdir()
+    (folder / "pets.md").write_text(
+        "# Cats\nThe cat sleeps on the sofa. It likes fish.\n\n# Dogs\nA dog barks at night.\n"
+    )
+    (folder / "pets-copy.md").write_text("# Cats\nThe cat sleeps on the sofa. It likes fish.\n")
+    (folder / "money.txt").write_text(
+        "First line of it here.\nStock markets fell sharply in May.\nLast line of it here.\n"
+    )
+    assert run("index", "build", "./idx", "notes", "-q").code == 0
+    return folder
+
+
+def places(ran: Ran) -> list[str]:
+    """Return the places that were written."""
+    assert ran.code == 0, ran.err
+    return ran.out.splitlines()
+
+
+def test_a_hit_says_why_it_is_there(run: Run, notes: Path) -> None:
+    """Place, heading, characters, the words that match and the best sentence."""
+    (record,) = run("search", "fish", "--index", "./idx", "-k", 1).records
+    (hit,) = record["hits"]
+    text = (notes / hit["document"].removeprefix("notes/")).read_text()
+    assert text[hit["start"] : hit["end"]] == hit["text"]
+    assert (hit["heading"], hit["line"], hit["last_line"]) == ("Cats", 1, 2)
+    assert [hit["text"][a:b] for a, b in hit["matches"]] == ["fish"]
+    assert hit["sentence"] == "It likes fish."
+
+
+def test_the_best_sentence_may_match_no_word(run: Run, notes: Path) -> None:
+    """Then it is the one whose meaning is nearest."""
+    (record,) = run("search", "a kitten is napping", "--index", "./idx", "-k", 1).records
+    assert "sleeps" in record["hits"][0]["sentence"]
+
+
+def test_only_places(run: Run, notes: Path) -> None:
+    """-q writes places, one a line; -f says otherwise."""
+    query = ("search", "pets", "--index", "./idx", "-q")
+    assert "notes/money.txt:1" in places(run(*query))
+    assert run(*query, "-f", "jsonl").records[0]["query"] == "pets"
+    assert len(places(run(*query, "--per-file", 1))) == 3
+    assert len(places(run(*query, "--dedupe"))) == 3
+    assert places(run(*query, "--min-score", 2)) == []
+
+
+def test_context_and_groups(run: Run, notes: Path) -> None:
+    """-C shows lines around; --group-by path puts the passages of a file together."""
+    assert run("index", "rebuild", "./idx", "--chunk-tokens", 8, "--overlap", 0, "-q").code == 0
+    query = ("search", "stock markets", "--index", "./idx", "-k", 1)
+    (record,) = run(*query, "-C", 1).records
+    hit = record["hits"][0]
+    assert hit["text"] == "Stock markets fell sharply in May."
+    assert (hit["before"], hit["after"]) == ("First line of it here.\n", "\nLast line of it here.")
+    (record,) = run("search", "cat dog", "--index", "./idx", "--group-by", "path").records
+    documents = [group["document"] for group in record["groups"]]
+    assert len(documents) == len(set(documents)) == 3
+
+
+def test_feedback_moves_the_results(run: Run, notes: Path) -> None:
+    """--more and --less go by the ranks that the same query showed before."""
+    query = ("search", "a story", "--index", "./idx", "-q", "--mode", "dense")
+    first = places(run(*query))
+    last = places(run(*query, "--more", len(first), "--less", 1))
+    assert last[0] == first[-1]
+    ran = run(*query[:-3], "--more", 99)
+    assert ran.code == 3 and "names result 99" in ran.err
+
+
+def test_like_a_file(run: Run, notes: Path, here: Path) -> None:
+    """A file is a query by itself, and never finds itself."""
+    ran = run("search", "--like", "notes/pets.md", "--index", "./idx", "-q")
+    assert places(ran)[0] == "notes/pets-copy.md:1"
+    assert not any(one.startswith("notes/pets.md") for one in places(ran))
+    (here / "other.txt").write_text("shares and bonds")
+    ran = run("search", "--like", "other.txt", "--index", "./idx", "-q", "-k", 1)
+    assert places(ran) == ["notes/money.txt:1"]
+
+
+def test_a_run_for_trec(run: Run, notes: Path, here: Path) -> None:
+    """Documents once each, with the queries' own ids, and scores that fall."""
+    (here / "q.jsonl").write_text('{"_id": "q 7", "text": "fish"}\n')
+    lines = run("search", "-i", "q.jsonl", "--index", "./idx", "-f", "trec").out.splitlines()
+    cells = [line.split() for line in lines]
+    assert {(one[0], one[1], one[5]) for one in cells} == {("q%207", "Q0", "bertcli")}
+    assert [int(one[3]) for one in cells] == [1, 2, 3]
+    assert len({one[2] for one in cells}) == 3
+    assert run("classify", "x", "-f", "trec").code == 2
+
+
+def test_a_cross_encoder_has_the_last_word(run: Run, notes: Path, tiny_checkpoint: Any) -> None:
+    """Its probability decides the order and is shown beside the cosine; both engines agree."""
+    cross = tiny_checkpoint("bert", Head.SEQUENCE, num_labels=1)
+    query = ("search", "pets", "--index", "./idx", "--rerank", cross)
+    (record,) = run(*query).records
+    scores = [hit["rerank_score"] for hit in record["hits"]]
+    assert len(scores) == 4 and scores == sorted(scores, reverse=True)
+    expected = cross_encoded(cross, "pets", [hit["text"] for hit in record["hits"]])
+    assert scores == pytest.approx(expected, abs=1e-4)
+    ran = run("search", "pets", "--index", "./idx", "--rerank", tiny_checkpoint("bert"))
+    assert ran.code == 1 and ran.said("is no cross-encoder")
+
+
+def cross_encoded(folder: Path, query: str, texts: list[str]) -> list[float]:
+    """Return what sentence-transformers' CrossEncoder makes of the pairs."""
+    from sentence_transformers import CrossEncoder
+
+    scores = CrossEncoder(str(folder)).predict([(query, text) for text in texts])
+    return [float(score) for score in scores]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("x", "--more", "a"), "--more a: expected ranks"),
+        (("x", "y", "--more", "1"), "give one TEXT"),
+        (("x", "--mode", "keyword", "--like", "notes.txt"), "go by meaning"),
+    ],
+)
+def test_wrong_feedback_is_one_line(
+    tiny: Callable[..., Ran], built: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """What cannot be is told before anything is searched."""
+    ran = tiny("search", *arguments, "--index", "./idx")
+    assert ran.code == 2 and ran.said(said)
