@@ -526,7 +526,7 @@ class IndexFolder:
 def _around(passage: Passage, lines: int) -> tuple[str, str]:
     """Return so many lines of a text before and after a passage, the rest of its own included."""
     text = passage.whole
-    first, last = passage.start, passage.end
+    first, last = passage.start, passage.end - 1
     for _ in range(lines + 1):
         first = max(text.rfind("\n", 0, first), 0)
         found = text.find("\n", last + 1)
