@@ -432,3 +432,100 @@ class FoundAnswers:
 
     def plain(self) -> str:
         return self.answers[0].text if self.answers else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One text of a collection and where it stands."""
+
+    text: str
+    document: str
+    line: int | None = None
+    id: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The document, with the line where there is one."""
+        return self.document if self.line is None else f"{self.document}:{self.line}"
+
+    def nested(self) -> dict[str, object]:
+        known: dict[str, object] = {} if self.id is None else {"id": self.id}
+        return {"document": self.document, "line": self.line, **known, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class PairResult:
+    """Two texts and their cosine."""
+
+    score: float
+    first: Member
+    second: Member
+    reading: Reading = Reading(0, 0)
+
+    def nested(self) -> dict[str, object]:
+        pair = {"first": self.first.nested(), "second": self.second.nested()}
+        return {"score": rounded(self.score), **pair}
+
+    def rows(self) -> list[dict[str, object]]:
+        sides: dict[str, object] = {}
+        for name, one in (("first", self.first), ("second", self.second)):
+            sides |= {name: one.text, f"{name}_document": one.document, f"{name}_line": one.line}
+        return [{"score": rounded(self.score), **sides}]
+
+    def plain(self) -> str:
+        return f"{self.first.place}\t{self.second.place}"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """Texts that belong together: near-duplicates, or a cluster with its key terms.
+
+    `number` counts from 1, None for texts that fit in no cluster; `lowest_score` is the least
+    cosine of a near-duplicate with the first.
+    """
+
+    number: int | None
+    members: tuple[Member, ...]
+    terms: tuple[str, ...] | None = None
+    lowest_score: float | None = None
+    reading: Reading = Reading(0, 0)
+
+    @property
+    def _head(self) -> dict[str, object]:
+        head: dict[str, object] = {"group": self.number, "size": len(self.members)}
+        if self.terms is not None:
+            head["terms"] = list(self.terms)
+        if self.lowest_score is not None:
+            head["lowest_score"] = rounded(self.lowest_score)
+        return head
+
+    def nested(self) -> dict[str, object]:
+        return self._head | {"members": [one.nested() for one in self.members]}
+
+    def rows(self) -> list[dict[str, object]]:
+        head = self._head
+        if self.terms is not None:
+            head["terms"] = ", ".join(self.terms)
+        names = ("document", "line", "text")
+        return [head | {name: one.nested()[name] for name in names} for one in self.members]
+
+    def plain(self) -> str:
+        return "\n".join(one.place for one in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueResult:
+    """A text that stands for itself and for its near-duplicates, `count` in all."""
+
+    text: str
+    count: int
+    reading: Reading = Reading(0, 0)
+
+    def nested(self) -> dict[str, object]:
+        return {"count": self.count}
+
+    def rows(self) -> list[dict[str, object]]:
+        return [{"count": self.count}]
+
+    def plain(self) -> str:
+        return self.text

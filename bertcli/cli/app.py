@@ -13,6 +13,7 @@ import typer
 from bertcli import __version__
 from bertcli.cli import (
     classify,
+    collection,
     doctor,
     embed,
     eval,
@@ -72,6 +73,9 @@ app.command("ner", cls=QuickCommand)(ner.ner)
 app.command("qa", cls=QuickCommand)(qa.qa)
 app.command("embed", cls=QuickCommand)(embed.embed)
 app.command("search", cls=QuickCommand)(search.search)
+app.command("similar", cls=QuickCommand)(collection.similar)
+app.command("dedupe", cls=QuickCommand)(collection.dedupe)
+app.command("cluster", cls=QuickCommand)(collection.cluster)
 app.add_typer(index.app, name="index")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")

@@ -296,6 +296,12 @@ class IndexFolder:
             rows = self._documents.rows_of([hit.id or 0 for hit in hits])
             return self.vectors_of([-1 if row is None else row for row in rows])
 
+    def everything(self) -> tuple[list[Hit], Vectors]:
+        """Return every passage with its vector `(n, d)`, in the order of the rows."""
+        with storage_failures(self.path), self._documents.reading():
+            rows = [row.number for row in self._documents.checks()]
+            return self._hits(rows, [1.0] * len(rows)), self.vectors_of(rows)
+
     def name_of_file(self, path: Path) -> str | None:
         """Return what the documents of a file are called; None where it is not in the index."""
         known = self.known_files().get(str(path.absolute()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from bertcli.records import BadRecord
-from bertcli.results import Answer, FoundAnswers, SearchResult
+from bertcli.results import Answer, FoundAnswers, GroupResult, PairResult, SearchResult
 
 Fields = dict[str, object]
 
@@ -36,6 +36,8 @@ def _repeats_text(answer: Answer) -> bool:
         return False
     if isinstance(result, FoundAnswers):
         return result.question == record.text
+    if isinstance(result, PairResult | GroupResult):
+        return True
     return isinstance(result, SearchResult) and result.query == record.text
 
 

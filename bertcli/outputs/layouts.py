@@ -17,10 +17,13 @@ from bertcli.results import (
     Entity,
     FillMaskResult,
     FoundAnswers,
+    GroupResult,
     Hit,
     NerResult,
+    PairResult,
     QaResult,
     SearchResult,
+    UniqueResult,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 FIRST_NUMBERS = 3
 SNIPPET_LINES = 3
+CLUSTER_ROWS = 3
+"""How many members of a cluster a table shows; all are in the other formats."""
 ENTITY_COLOURS = {"PER": "blue", "LOC": "green", "ORG": "magenta", "MISC": "cyan"}
 OTHER_COLOURS = ("blue", "green", "magenta", "cyan", "yellow", "red")
 
@@ -169,6 +174,27 @@ def _headed_search_rows(result: SearchResult) -> list[Row]:
     return [(*row[:3], headings.get(row[2], ""), row[3]) for row in _search_rows(result)]
 
 
+def _pair_rows(result: PairResult) -> list[Row]:
+    """Return the score, and place and text of both."""
+    one, other = result.first, result.second
+    return [(score_cell(result.score), one.place, one.text, other.place, other.text)]
+
+
+def _group_rows(result: GroupResult) -> list[Row]:
+    """Return place and text of every member, the group's number and terms in its first row."""
+    name = "–" if result.number is None else str(result.number)
+    lead = (name, str(len(result.members)), ", ".join(result.terms or ()))
+    kept = lead if result.terms is not None else lead[:2]
+    blank = ("",) * len(kept)
+    shown = result.members if result.terms is None else result.members[:CLUSTER_ROWS]
+    return [(*(blank if i else kept), one.place, one.text) for i, one in enumerate(shown)]
+
+
+def _unique_rows(result: UniqueResult) -> list[Row]:
+    """Return how many texts this one stands for."""
+    return [(str(result.count),)]
+
+
 def _shown_score(hit: Hit) -> float:
     return hit.score if hit.rerank_score is None else hit.rerank_score
 
@@ -298,6 +324,26 @@ LAYOUTS: dict[type[object], Layout] = {
         _embed_rows,
         "text",
     ),
+    PairResult: Layout(
+        (
+            SCORE,
+            Column("first place", keep_end=True),
+            Column("first", flexible=True, lines=2),
+            Column("second place", keep_end=True),
+            Column("second", flexible=True, lines=2),
+        ),
+        _pair_rows,
+    ),
+    UniqueResult: Layout((Column("count", number=True),), _unique_rows, "text"),
+    GroupResult: Layout(
+        (
+            Column("group", number=True),
+            Column("size", number=True),
+            Column("place", keep_end=True),
+            Column("text", flexible=True, lines=2),
+        ),
+        _group_rows,
+    ),
     SearchResult: Layout(
         (
             Column("rank", number=True),
@@ -314,6 +360,9 @@ LAYOUTS: dict[type[object], Layout] = {
 def layout_of(answer: Answer, several: bool) -> Layout:
     """Return the layout for a good answer; one text with one mask needs no mask numbers."""
     layout, result = LAYOUTS[type(answer.result)], answer.result
+    if isinstance(result, GroupResult) and result.terms is not None:
+        terms = Column("terms", flexible=True, lines=3, style="bold")
+        return replace(layout, columns=(*layout.columns[:2], terms, *layout.columns[2:]))
     if isinstance(result, SearchResult) and any(hit.heading for hit in result.hits):
         text = Column("text", flexible=True, lines=_lines(result))
         columns = (*layout.columns[:3], Column("heading", keep_end=True, style="dim"), text)

@@ -1,0 +1,264 @@
+"""`bertcli similar`, `dedupe` and `cluster`: what is alike in an index or in a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import isqrt
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertcli.cli.embed import build_embed
+from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
+from bertcli.cli.recipe import Incoming, choose_checkpoint, finish, read_items, warn
+from bertcli.errors import UsageError
+from bertcli.index.places import place_of
+from bertcli.records import Record
+from bertcli.results import Answer, EmbedResult, GroupResult, Member, PairResult, UniqueResult
+
+if TYPE_CHECKING:
+    from bertcli.index.vectors import Vectors
+    from bertcli.results import Result
+
+BAR = 40
+
+
+class Method(StrEnum):
+    """How texts are put into clusters."""
+
+    KMEANS = "kmeans"
+    HDBSCAN = "hdbscan"
+
+
+Index = Annotated[
+    str | None, typer.Option(help="Take the passages of this index, instead of texts.")
+]
+
+
+@grouped
+def similar(
+    context: typer.Context,
+    source: InputFlags,
+    model: ModelFlags,
+    out: OutputFlags,
+    texts: Texts = None,
+    index: Index = None,
+    threshold: Annotated[
+        float, typer.Option(min=-1, max=1, help="Only pairs of at least this cosine.")
+    ] = 0.7,
+    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Pairs, the nearest.")] = 100,
+) -> None:
+    """Find the pairs of texts that are nearest in meaning, by cosine; all pairs are looked at.
+
+    \b
+    bertcli similar -i tickets.csv --threshold 0.8
+    bertcli similar --index my-notes -k 20 -f csv -o pairs.csv
+    """
+    from bertcli.index.alike import best_pairs
+
+    these = _collection(context, texts, source, model, index)
+    found = best_pairs(these.vectors, threshold, top_k)
+    members = these.members
+    pairs = [PairResult(one.score, members[one.first], members[one.second]) for one in found]
+    _write(these, pairs, out)
+
+
+@grouped
+def dedupe(
+    context: typer.Context,
+    source: InputFlags,
+    model: ModelFlags,
+    out: OutputFlags,
+    texts: Texts = None,
+    index: Index = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=-1, max=1, help="Cosine from which two texts count as the same."),
+    ] = None,
+    unique: Annotated[
+        bool, typer.Option("--unique", help="Write the texts themselves, near-duplicates once.")
+    ] = False,
+) -> None:
+    """Group near-duplicates, or write texts without them.
+
+    Which cosine makes two texts the same depends on the texts and the model. Without --threshold
+    it is shown how their cosines lie, for you to choose.
+
+    \b
+    bertcli dedupe -i tickets.csv
+    bertcli dedupe -i tickets.csv --threshold 0.95
+    bertcli dedupe -i lines.txt --threshold 0.95 --unique -f text -o unique.txt
+    bertcli dedupe --index my-notes --threshold 0.98
+    """
+    from bertcli.index.alike import groups_above
+
+    these = _collection(context, texts, source, model, index)
+    if threshold is None:
+        _show_distribution(these.vectors)
+        raise UsageError(
+            "choose a --threshold from the distribution above: texts whose cosine reaches it count "
+            "as the same"
+        )
+    groups = groups_above(these.vectors, threshold)
+    if unique:
+        _write_unique(these, groups, out)
+        return
+    results = [_group(these, number, rows) for number, rows in enumerate(groups, 1)]
+    if not out.quiet:
+        repeated = sum(len(rows) - 1 for rows in groups)
+        warn(f"{repeated} of {len(these.members)} texts are near-duplicates of others")
+    _write(these, results, out)
+
+
+@grouped
+def cluster(
+    context: typer.Context,
+    source: InputFlags,
+    model: ModelFlags,
+    out: OutputFlags,
+    texts: Texts = None,
+    index: Index = None,
+    method: Annotated[
+        Method, typer.Option(help="A number of clusters, or as many as lie close together.")
+    ] = Method.KMEANS,
+    clusters: Annotated[
+        int | None,
+        typer.Option("-k", "--clusters", min=1, help="kmeans: how many; default √(n/2)."),
+    ] = None,
+    min_size: Annotated[
+        int, typer.Option(min=2, help="hdbscan: texts in the smallest cluster.")
+    ] = 5,
+    terms: Annotated[int, typer.Option(min=0, help="Key terms of each cluster.")] = 5,
+    seed: Annotated[int, typer.Option(help="kmeans: random seed.")] = 0,
+) -> None:
+    """Put texts into clusters by meaning, each with the terms that tell it from the others.
+
+    \b
+    bertcli cluster -i tickets.csv
+    bertcli cluster --index my-notes -k 12 -f csv -o clusters.csv
+    bertcli cluster -i tickets.csv --method hdbscan --min-size 8
+    """
+    from bertcli.index.clusters import hdbscan, key_terms, kmeans
+
+    these = _collection(context, texts, source, model, index)
+    if method is Method.KMEANS:
+        count = clusters or max(1, isqrt(len(these.members) // 2))
+        found = kmeans(these.vectors, count, seed)
+    else:
+        found = hdbscan(these.vectors, min_size)
+    its_texts = [[these.members[row].text for row in one.rows] for one in found]
+    results = [
+        GroupResult(one.number, tuple(these.members[row] for row in one.rows), tuple(its_terms))
+        for one, its_terms in zip(found, key_terms(its_texts, terms), strict=True)
+    ]
+    _write(these, results, out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    """Texts with their places and their vectors `(n, d)` of length one."""
+
+    members: list[Member]
+    vectors: Vectors
+    records: list[Record]
+    failed: int = 0
+
+
+def _collection(
+    context: typer.Context,
+    texts: list[str] | None,
+    source: InputFlags,
+    model: ModelFlags,
+    index: str | None,
+) -> _Collection:
+    """Return the passages of an index, or the texts of a command line with their vectors."""
+    if index is not None:
+        if texts or source.inputs:
+            raise UsageError("--index and texts both say what to look at: give one")
+        these = _of_index(index)
+    else:
+        these = _of_items(read_items(context, texts, source), model)
+    if len(these.members) < 2:
+        raise UsageError(f"{len(these.members)} texts: at least two can be compared")
+    return these
+
+
+def _of_index(name: str) -> _Collection:
+    import numpy as np
+
+    from bertcli.index.folder import IndexFolder
+
+    with IndexFolder.open(place_of(name)) as folder:
+        hits, vectors = folder.everything()
+    members = [Member(hit.text, hit.document, hit.line, hit.id) for hit in hits]
+    return _Collection(members, np.asarray(vectors), [])
+
+
+def _of_items(items: Incoming, model: ModelFlags) -> _Collection:
+    import numpy as np
+
+    from bertcli.tasks.run import answers
+
+    embed = build_embed(choose_checkpoint(model, "embed"), model, normalize=True)
+    members, vectors, records, failed = list[Member](), [], list[Record](), 0
+    for answer in answers(embed, items):
+        record = answer.record
+        if not isinstance(answer.result, EmbedResult) or not isinstance(record, Record):
+            warn(f"{record.place}: {answer.error}; passed over")
+            failed += 1
+            continue
+        members.append(Member(record.text, record.place.path or "TEXT", record.place.line))
+        vectors.append(answer.result.vector)
+        records.append(record)
+    rows = np.stack(vectors) if vectors else np.empty((0, 1), np.float32)
+    return _Collection(members, rows, records, failed)
+
+
+def _group(these: _Collection, number: int, rows: Sequence[int]) -> GroupResult:
+    first = these.vectors[rows[0]]
+    lowest = float(min(these.vectors[row] @ first for row in rows[1:]))
+    return GroupResult(number, tuple(these.members[row] for row in rows), None, lowest)
+
+
+def _write(these: _Collection, results: Sequence[Result], out: OutputFlags) -> None:
+    _finish(these, (Answer(Record(i, ""), one) for i, one in enumerate(results)), out)
+
+
+def _finish(these: _Collection, answers: Iterable[Answer], out: OutputFlags) -> None:
+    """Write answers; leaves with exit code 3 where a text could not be read."""
+    finish(answers, out, Incoming(iter(())))
+    if these.failed:
+        raise typer.Exit(3)
+
+
+def _write_unique(these: _Collection, groups: Sequence[Sequence[int]], out: OutputFlags) -> None:
+    """Write each text once, in the order of the input, with the columns it came with."""
+    repeated = {row: len(rows) for rows in groups for row in rows[:1]}
+    dropped = {row for rows in groups for row in rows[1:]}
+    records = these.records or [
+        Record(number, one.text) for number, one in enumerate(these.members)
+    ]
+    kept = (
+        Answer(replace(record, id=number), UniqueResult(record.text, repeated.get(row, 1)))
+        for number, (row, record) in enumerate(
+            (row, record) for row, record in enumerate(records) if row not in dropped
+        )
+    )
+    _finish(these, kept, out)
+
+
+def _show_distribution(vectors: Vectors) -> None:
+    """Write on stderr how near each text's nearest other one is."""
+    from bertcli.index.alike import distribution, nearest_cosines
+
+    counts = distribution(nearest_cosines(vectors))
+    most = max(count for _, count in counts) or 1
+    typer.echo("cosine of each text with the one nearest to it (no probability):", err=True)
+    for edge, count in counts:
+        if count:
+            bar = "#" * max(1, round(BAR * count / most))
+            typer.echo(f"{edge:.2f} … {edge + 0.05:.2f} {count:8,} {bar}", err=True)
+    sys.stderr.flush()

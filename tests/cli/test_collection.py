@@ -1,0 +1,86 @@
+"""`bertcli similar`, `dedupe` and `cluster`, with the built-in base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run
+
+LINES = [
+    "The cat sleeps on the sofa.",
+    "Stock markets fell sharply.",
+    "The cat is sleeping on the sofa.",
+    "Markets for stocks fell sharply today.",
+    "A recipe for bread and soup.",
+]
+
+
+@pytest.fixture
+def texts(here: Path) -> Path:
+    """A file with two pairs of like texts, and one alone."""
+    path = here / "texts.csv"
+    path.write_text("id,text\n" + "".join(f"{i},{line}\n" for i, line in enumerate(LINES)))
+    return path
+
+
+def test_similar_pairs(run: Run, texts: Path) -> None:
+    """The nearest first, with places; a threshold is a bound."""
+    ran = run("similar", "-i", texts)
+    pairs = {(one["first"]["line"], one["second"]["line"]) for one in ran.records}
+    assert pairs == {(2, 4), (3, 5)}
+    assert [one["score"] for one in ran.records] == sorted(
+        (one["score"] for one in ran.records), reverse=True
+    )
+    assert len(run("similar", "-i", texts, "--threshold", -1).records) == 10
+    assert len(run("similar", "-i", texts, "--threshold", -1, "-k", 3).records) == 3
+
+
+def test_dedupe_asks_for_a_threshold(run: Run, texts: Path) -> None:
+    """Without one it shows how the cosines lie, and says that they are no probabilities."""
+    ran = run("dedupe", "-i", texts)
+    assert ran.code == 2 and ran.out == ""
+    assert "no probability" in ran.err and "#" in ran.err
+    assert "choose a --threshold" in ran.err.splitlines()[-1]
+
+
+def test_near_duplicates_and_what_is_left(run: Run, texts: Path, here: Path) -> None:
+    """Groups with their lowest cosine; --unique writes each text once, with its columns."""
+    ran = run("dedupe", "-i", texts, "--threshold", 0.8)
+    lines = [[member["line"] for member in one["members"]] for one in ran.records]
+    assert lines == [[2, 4], [3, 5]]
+    assert all(0.8 <= one["lowest_score"] < 1 for one in ran.records)
+    assert ran.said("2 of 5 texts are near-duplicates")
+    ran = run("dedupe", "-i", texts, "--threshold", 0.8, "--unique")
+    assert [(one["id"], one["count"]) for one in ran.records] == [("0", 2), ("1", 2), ("4", 1)]
+    run("dedupe", "-i", texts, "--threshold", 0.8, "--unique", "-f", "text", "-o", "u.txt")
+    assert (here / "u.txt").read_text().splitlines() == [LINES[0], LINES[1], LINES[4]]
+
+
+@pytest.mark.parametrize("method", [("-k", "3"), ("--method", "hdbscan", "--min-size", "2")])
+def test_clusters_have_terms(run: Run, texts: Path, method: tuple[str, ...]) -> None:
+    """Texts that belong together are together, under words that say what they are about."""
+    ran = run("cluster", "-i", texts, *method)
+    groups = {tuple(sorted(one["line"] for one in g["members"])): g["terms"] for g in ran.records}
+    assert "cat" in groups[2, 4]
+    (markets,) = (lines for lines in groups if 3 in lines)
+    assert {3, 5} <= set(markets) and "fell" in groups[markets]
+
+
+def test_passages_of_an_index(run: Run, texts: Path) -> None:
+    """An index has the vectors already: no model is loaded for them."""
+    assert run("index", "build", "./idx", texts, "-q").code == 0
+    (best, *_) = run("similar", "--index", "./idx").records
+    assert {"document", "line", "id", "text"} <= set(best["first"])
+    assert run("dedupe", "--index", "./idx", "--threshold", 0.8).said("2 of 5")
+    assert len(run("cluster", "--index", "./idx", "-k", 2, "-f", "csv").out.splitlines()) == 6
+
+
+def test_bad_input(run: Run, texts: Path, here: Path) -> None:
+    """Too little to compare, both sources at once, and a bad record among good ones."""
+    assert run("similar", "one text").said("1 texts: at least two")
+    assert run("cluster", "x", "--index", "./idx").said("give one")
+    (here / "some.csv").write_text('text\nOne.\n""\nTwo.\n')
+    ran = run("similar", "-i", "some.csv", "--threshold", -1)
+    assert ran.code == 3 and len(ran.records) == 1 and "passed over" in ran.err
