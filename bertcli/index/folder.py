@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import IndexFolderError, UsageError
+from bertcli.index import ann
+from bertcli.index.choices import Kind
 from bertcli.index.documents import Documents, Entry, NewDocument, Passage, Row, text_hash
 from bertcli.index.failures import storage_failures
 from bertcli.index.files import FileState, Source
@@ -51,7 +53,9 @@ from bertcli.results import Hit
 COMMIT_CHUNKS = 512
 FUSED_DEPTH = 100
 """How far down the two rankings of a hybrid search are fused."""
-_DATA_FILE = re.compile(r"(?:documents|vectors)-(\d+)\.(?:sqlite(?:-wal|-shm)?|f32)")
+_DATA_FILE = re.compile(
+    r"(?:documents|vectors|ann)-(\d+)(?:-\d+)?\.(?:sqlite(?:-wal|-shm)?|f32|faiss|json|tmp|json\.tmp)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class IndexInfo:
     files: int = 0
     skipped_files: int = 0
     unused_rows: int = 0
+    ann: ann.Ann | None = None
 
 
 class IndexFolder:
@@ -87,6 +92,7 @@ class IndexFolder:
         self._vectors = vectors_path(path, manifest)
         self._vector_file = open_vectors(self._vectors)
         self._lock = lock
+        self._ann: ann.Loaded | None = None
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest, *, overwrite: bool = False) -> IndexFolder:
@@ -134,6 +140,7 @@ class IndexFolder:
             added += len(batch)
         self._commit([], complete=True)
         self._publish()
+        self.settle()
         return added
 
     def remove(self, where: Filter) -> int:
@@ -201,6 +208,7 @@ class IndexFolder:
                 append_vectors(self._vectors, first, originals)
             self._documents.mark(first + len(copies), complete=True)
         self._publish()
+        self.settle()
 
     def holds(self, document: NewDocument) -> bool:
         """Return whether this very text of this name and line is in, to go on with a killed run."""
@@ -334,6 +342,8 @@ class IndexFolder:
         self._vectors = vectors_path(self.path, manifest)
         self._documents = Documents.open(documents_path(self.path, manifest))
         self._vector_file = open_vectors(self._vectors)
+        self._ann = None
+        self.settle()
 
     @property
     def _row_bytes(self) -> int:
@@ -357,6 +367,7 @@ class IndexFolder:
             files=files,
             skipped_files=skipped,
             unused_rows=unused,
+            ann=ann.described(self.path, self.manifest.generation),
         )
 
     def close(self) -> None:
@@ -497,8 +508,51 @@ class IndexFolder:
     def _nearest(
         self, asked: Vectors, committed: int, k: int, live: NDArray[np.bool_] | None
     ) -> Nearest:
+        there = self._approximate()
+        if there is not None and there.ann.rows <= committed:
+            return there.nearest(asked, self._vector_file, committed, k, live)
         blocks = read_blocks(self._vector_file, committed, self.manifest.model.dimension)
         return nearest(asked, blocks, k, live)
+
+    def _approximate(self) -> ann.Loaded | None:
+        """Return the approximate structure, opened once, and again where it was replaced."""
+        described = ann.described(self.path, self.manifest.generation)
+        if described is None:
+            return None
+        if self._ann is None or self._ann.ann != described:
+            self._ann = ann.load(self.path, self.manifest.generation)
+        return self._ann
+
+    def settle(self) -> ann.Ann | None:
+        """Bring the approximate structure up to what is committed, where the index needs one."""
+        self.begin_writing()
+        with storage_failures(self.path), self._documents.reading():
+            committed = self._documents.committed_rows()
+            generation, dimension = self.manifest.generation, self.manifest.model.dimension
+            wanted = self.manifest.ann
+            return ann.settle(
+                self.path, generation, wanted, self._vector_file, committed, dimension
+            )
+
+    def tune(self, recall: float, kind: Kind | None = None) -> list[ann.Trial]:
+        """Make approximate search find this share of the ten nearest; return what was measured.
+
+        With a `kind` that is what the index uses from now on.
+        """
+        self.begin_writing()
+        if kind is not None and kind is not self.manifest.ann:
+            self.manifest = replace(self.manifest, ann=kind)
+            write_manifest(self.path, self.manifest)
+        self.settle()
+        there = self._approximate()
+        if there is None:
+            return []
+        with storage_failures(self.path), self._documents.reading():
+            committed = self._documents.committed_rows()
+            generation, dimension = self.manifest.generation, self.manifest.model.dimension
+            return ann.tune(
+                self.path, generation, there, self._vector_file, committed, dimension, recall
+            )
 
     def _publish(self) -> None:
         """Make this generation the one that counts, and drop the one it replaces."""

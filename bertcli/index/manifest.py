@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bertcli.errors import IndexFolderError
+from bertcli.index.choices import Kind
 from bertcli.index.failures import damaged
 from bertcli.index.places import MANIFEST_NAME, shown
 
@@ -54,12 +55,14 @@ class Manifest:
 
     `generation` is the number in the names of the two data files: an index that takes the place of
     another is written beside it under the next number, and replacing the manifest is the switch.
+    `ann` is how nearest vectors are to be found.
     """
 
     model: ModelIdentity
     chunking: Chunking
     created: str = field(default_factory=_now)
     generation: int = 1
+    ann: Kind = Kind.AUTO
     dtype: str = DTYPE
     format_version: int = FORMAT_VERSION
 
@@ -203,6 +206,7 @@ def _parsed(content: Mapping[str, object]) -> Manifest:
         format_version=_counted(content, "format_version", 1),
         created=_typed(content, "created", str),
         generation=_counted(content, "generation", 1),
+        ann=Kind(_typed(content, "ann", str)) if "ann" in content else Kind.AUTO,
         dtype=_typed(content, "dtype", str),
         model=ModelIdentity(
             name=_typed(model, "name", str),

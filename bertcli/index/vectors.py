@@ -96,15 +96,19 @@ def check_length(file: FileIO, committed: int, dimension: int) -> None:
         raise damaged(path.parent, f"{path.name} holds {rows} of {committed} vectors")
 
 
-def read_blocks(file: FileIO, committed: int, dimension: int) -> Iterator[tuple[int, Vectors]]:
+def read_blocks(
+    file: FileIO, committed: int, dimension: int, begin: int = 0
+) -> Iterator[tuple[int, Vectors]]:
     """Yield the committed rows as memory-mapped blocks, each with the number of its first row.
+
+    They start with row `begin`.
 
     Each block is mapped by itself, so the memory in use does not grow with the file.
     """
     check_length(file, committed, dimension)
     row_bytes = dimension * ROW_TYPE.itemsize
     step = max(1, BLOCK_BYTES // row_bytes)
-    for first in range(0, committed, step):
+    for first in range(begin, committed, step):
         shape = (min(step, committed - first), dimension)
         yield first, np.memmap(file, ROW_TYPE, "r", first * row_bytes, shape)
 

@@ -27,6 +27,7 @@ from bertcli.cli.index.open import (
 from bertcli.cli.options import InputFlags, ModelFlags, grouped
 from bertcli.cli.recipe import begun, choose_checkpoint, read_items, warn
 from bertcli.errors import DataError, UsageError
+from bertcli.index.choices import Kind
 from bertcli.index.places import place_of
 from bertcli.records import BadRecord
 
@@ -51,6 +52,12 @@ Include = Annotated[
 Exclude = Annotated[
     list[str] | None, typer.Option(help="No files of a folder that fit this glob; repeatable.")
 ]
+AnnOption = Annotated[
+    Kind,
+    typer.Option(
+        help="Exact or approximate search; auto is exact up to 100,000 passages, then IVF."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing; say what it would take.")]
 
 
@@ -69,6 +76,7 @@ def build(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an index that is there already.")
     ] = False,
+    ann: AnnOption = Kind.AUTO,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -97,7 +105,7 @@ def build(
     if dry_run:
         forecast(given, embed, chunking)
         return
-    manifest = Manifest(identity(checkpoint, embed), chunking)
+    manifest = Manifest(identity(checkpoint, embed), chunking, ann=ann)
     items = None if items is None else begun(items)
     with IndexFolder.create(place_of(name), manifest, overwrite=overwrite) as index:
         _fill(index, items, given, embed, source.field, quiet)
@@ -159,7 +167,9 @@ def update(
 def held(index: IndexFolder) -> str:
     """Return how much an index holds, in words."""
     found = index.info()
-    return f"{found.documents} documents in {found.chunks} passages now"
+    ann = found.ann
+    told = f"; {ann.kind} search, recall@10 {ann.recall:.3f}" if ann else ""
+    return f"{found.documents} documents in {found.chunks} passages now{told}"
 
 
 def _records(context: typer.Context, source: InputFlags, has_sources: bool) -> Incoming | None:

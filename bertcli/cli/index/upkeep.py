@@ -26,6 +26,7 @@ from bertcli.cli.index.open import (
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint, warn
 from bertcli.errors import BertcliError, CheckpointError, IndexFolderError, UsageError
+from bertcli.index.choices import Kind
 from bertcli.index.places import named_folder, place_of, shown
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def info(name: Name, debug: Debug = False) -> None:
             "size_bytes": found.size_bytes,
             "unused_vectors": found.unused_rows,
             "complete": found.complete,
+            "ann": "exact" if found.ann is None else str(found.ann.kind),
+            "ann_recall@10": None if found.ann is None else round(found.ann.recall, 4),
             **asdict(found.manifest.model),
             "chunk_tokens": found.manifest.chunking.tokens,
             "overlap": found.manifest.chunking.overlap,
@@ -230,6 +233,40 @@ def copy(
             warn(f"copied to {shown(place_of(target))}; {held(index)}")
 
 
+def tune(
+    name: Name,
+    recall: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the ten nearest to be found.")
+    ] = 0.98,
+    ann: Annotated[Kind | None, typer.Option(help="Use this kind of search from now on.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Set how thorough approximate search is, and show what each step costs.
+
+    Recall is measured against exact search, with queries made of the index's own vectors.
+
+    \b
+    bertcli index tune my-notes --recall 0.98
+    bertcli index tune my-notes --ann hnsw
+    """
+    from bertcli.index.folder import IndexFolder
+
+    with IndexFolder.open(place_of(name)) as index:
+        trials = index.tune(recall, ann)
+    if not trials:
+        warn(f"{shown(place_of(name))} is searched exactly: there is nothing to tune")
+    for trial in trials:
+        _show(
+            {
+                "effort": trial.effort,
+                "recall@10": round(trial.recall, 4),
+                "milliseconds": round(trial.milliseconds, 3),
+            }
+        )
+    if trials and trials[-1].recall < recall:
+        warn(f"recall@10 {trials[-1].recall:.3f} is the most it reaches: --ann exact has all")
+
+
 @grouped
 def rebuild(
     name: Name,
@@ -265,7 +302,7 @@ def rebuild(
             checkpoint = choose_checkpoint(model, "embed")
             embed = build_embed(checkpoint, model, normalize=True, prompt=prompt)
         chunking = chunking_for(embed, chunk_tokens, overlap)
-        manifest = Manifest(identity(checkpoint, embed), chunking)
+        manifest = Manifest(identity(checkpoint, embed), chunking, ann=index.manifest.ann)
         make_anew(index, manifest, cutter(embed, chunking), embedder(embed))
         if not quiet:
             warn(f"made anew with {checkpoint.name}; {held(index)}")
