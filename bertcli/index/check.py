@@ -7,6 +7,7 @@ from itertools import islice
 
 from bertcli.index.failures import storage_failures
 from bertcli.index.folder import IndexFolder
+from bertcli.index.upkeep import Upkeep
 from bertcli.index.vectors import checksums
 
 BATCH = 4096
@@ -21,11 +22,12 @@ def problems(index: IndexFolder) -> Iterator[str]:
     with storage_failures(index.path):
         documents = index.documents
         with documents.reading():
-            yield from documents.structure_problems()
+            upkeep = Upkeep(documents)
+            yield from upkeep.structure_problems()
             committed = documents.committed_rows()
-            yield from documents.row_problems(committed)
-            yield from documents.text_problems()
-            yield from documents.word_problems()
+            yield from upkeep.row_problems(committed)
+            yield from upkeep.text_problems()
+            yield from upkeep.word_problems()
             yield from _vector_problems(index, committed)
 
 

@@ -19,18 +19,18 @@ from bertcli.index.chunks import Chunk
 from bertcli.index.connection import connect, create, open_existing
 from bertcli.index.failures import damaged
 from bertcli.index.files import REMOVED, Files
-from bertcli.index.query import any_of
+from bertcli.index.query import all_of, any_of
 from bertcli.index.vectors import Vectors
 from bertcli.index.where import Filter
 from bertcli.index.words import TOKENIZER, full_text, storable
 from bertcli.records import Document, Heading
 
-# `text` stands last, so that reading the other columns never walks through a long text. A chunk's
-# text is a slice of its document's. The full-text table keeps no copy of the text either; an entry
-# is removed by handing in the same words again, see `words.full_text`. Its rowid is the chunk's id.
-# `row` is apart from `id`, so that rows can be packed together without touching the words. A row of
-# vectors belongs to one chunk, or it is in `unused`, from where it is taken when its text comes
-# back; `crc` is the checksum of its bytes, `hash` tells its text.
+# Texts have a table of their own, so that conditions on documents never walk through them. A
+# chunk's text is a slice of its document's. The full-text table keeps no copy of the text either; an
+# entry is removed by handing in the same words again, see `words.full_text`. Its rowid is the
+# chunk's id. `row` is apart from `id`, so that rows can be packed together without touching the
+# words. A row of vectors belongs to one chunk, or it is in `unused`, from where it is taken when its
+# text comes back; `crc` is the checksum of its bytes, `hash` tells its text.
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE sources (
@@ -58,7 +58,10 @@ CREATE TABLE documents (
     line INTEGER,
     hash BLOB NOT NULL,
     metadata TEXT NOT NULL,
-    outline TEXT,
+    outline TEXT
+);
+CREATE TABLE texts (
+    document INTEGER PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE,
     text TEXT NOT NULL
 );
 CREATE INDEX documents_by_name ON documents (name, line);
@@ -82,6 +85,10 @@ CREATE INDEX unused_by_hash ON unused (hash);
 CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize='{TOKENIZER}');
 INSERT INTO meta VALUES ('rows', 0), ('complete', 0);
 """
+
+
+MANY_CHUNKS = 100_000
+COMMON_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +170,9 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
+    """A document as it is read back, with the path of its file."""
+
     name: str
     line: int | None
     columns: Mapping[str, object]
@@ -182,7 +191,7 @@ class Documents:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.files = Files(connection)
-        self._connection = connection
+        self.connection = connection
         self._path = path
 
     @classmethod
@@ -191,7 +200,7 @@ class Documents:
         documents = cls(create(path), path)
         with documents.writing():
             for statement in SCHEMA.split(";\n"):
-                documents._connection.execute(statement)
+                documents.connection.execute(statement)
         return documents
 
     @classmethod
@@ -203,48 +212,48 @@ class Documents:
 
     def close(self) -> None:
         """Close the file; the last to close folds the log back into it."""
-        self._connection.close()
+        self.connection.close()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Within the block everything read is of one committed state."""
-        self._connection.execute("BEGIN")
+        self.connection.execute("BEGIN")
         try:
             yield
         finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Everything written within the block counts at its end, or not at all."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-            self._connection.execute("COMMIT")
+            self.connection.execute("COMMIT")
         finally:
             # Still open after a failure only; SQLite itself rolls back when the disk is full.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
 
     def committed_rows(self) -> int:
         """Return how many rows of the vector file count, dead ones among them."""
-        return self._number("SELECT value FROM meta WHERE key = 'rows'")
+        return self.number("SELECT value FROM meta WHERE key = 'rows'")
 
     def counts(self) -> Counts:
         """Return how much there is."""
         return Counts(
-            documents=self._number("SELECT count(*) FROM documents"),
-            chunks=self._number("SELECT count(*) FROM chunks"),
-            complete=self._number("SELECT value FROM meta WHERE key = 'complete'") == 1,
+            documents=self.number("SELECT count(*) FROM documents"),
+            chunks=self.number("SELECT count(*) FROM chunks"),
+            complete=self.number("SELECT value FROM meta WHERE key = 'complete'") == 1,
         )
 
     def live_rows(self, committed: int) -> NDArray[np.bool_] | None:
         """Return which vector rows belong to a chunk `(committed,)`; None when all of them do."""
-        last = self._connection.execute("SELECT max(row) FROM chunks").fetchone()[0]
+        last = self.connection.execute("SELECT max(row) FROM chunks").fetchone()[0]
         if (last or 0) >= max(committed, 1):
             raise damaged(self._path.parent, f"chunks point past the {committed} vectors")
-        dead = np.fromiter((row for (row,) in self._rows("SELECT row FROM unused")), np.int64)
+        dead = np.fromiter((row for (row,) in self.rows("SELECT row FROM unused")), np.int64)
         if not len(dead):
             return None
         live = np.ones(committed, bool)
@@ -254,7 +263,7 @@ class Documents:
     def holds(self, document: NewDocument) -> bool:
         """Return whether this very text of this name and line is in already."""
         return (
-            self._connection.execute(
+            self.connection.execute(
                 "SELECT 1 FROM documents WHERE name = ? AND line IS ? AND hash = ?",
                 (storable(document.name), document.line, text_hash(document.text)),
             ).fetchone()
@@ -265,9 +274,9 @@ class Documents:
         self, document: NewDocument, chunks: Sequence[Chunk], rows: Sequence[Row], file: int | None
     ) -> None:
         """Insert a document whose chunks have these rows of vectors."""
-        cursor = self._connection.execute(
-            "INSERT INTO documents (file, name, line, hash, metadata, outline, text) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        cursor = self.connection.execute(
+            "INSERT INTO documents (file, name, line, hash, metadata, outline) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
             (
                 file,
                 storable(document.name),
@@ -275,10 +284,13 @@ class Documents:
                 text_hash(document.text),
                 _metadata(document.columns),
                 _outline(document),
-                storable(document.text),
             ),
         )
-        self.insert_chunks(cursor.lastrowid or 0, storable(document.text), chunks, rows)
+        number = cursor.lastrowid or 0
+        self.connection.execute(
+            "INSERT INTO texts VALUES (?, ?)", (number, storable(document.text))
+        )
+        self.insert_chunks(number, document.text, chunks, rows)
 
     def remove(self, condition: Filter) -> int:
         """Remove the documents that a condition holds for, and return how many.
@@ -286,13 +298,13 @@ class Documents:
         The rows of their vectors stay in the file, unused. A file that has nothing left in the
         index is not indexed again by an update.
         """
-        found = self._connection.execute(
+        found = self.connection.execute(
             "SELECT DISTINCT documents.id, documents.file FROM documents "
             f"JOIN chunks ON document = documents.id WHERE {condition.sql}",
             condition.values,
         ).fetchall()
         self.remove_documents([document for document, _ in found])
-        self._connection.executemany(
+        self.connection.executemany(
             "UPDATE files SET error = ?2 WHERE id = ?1 AND NOT EXISTS "
             "(SELECT 1 FROM documents WHERE file = ?1)",
             [(file, REMOVED) for file in {file for _, file in found if file is not None}],
@@ -302,39 +314,39 @@ class Documents:
     def remove_documents(self, documents: Iterable[int]) -> None:
         """Remove documents, their chunks and words; the rows of their vectors become unused."""
         for document in documents:
-            text = self._document(document).text
-            chunks = self._rows('SELECT id, start, "end" FROM chunks WHERE document = ?', document)
-            self._connection.executemany(
+            text = self.stored(document).text
+            chunks = self.rows('SELECT id, start, "end" FROM chunks WHERE document = ?', document)
+            self.connection.executemany(
                 "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)",
                 [(chunk, full_text(text[start:end])) for chunk, start, end in chunks],
             )
-            self._connection.execute(
+            self.connection.execute(
                 "INSERT INTO unused SELECT row, hash, crc FROM chunks WHERE document = ?",
                 (document,),
             )
-            self._connection.execute("DELETE FROM documents WHERE id = ?", (document,))
+            self.connection.execute("DELETE FROM documents WHERE id = ?", (document,))
 
     def of_file(self, file: int) -> list[int]:
         """Return the documents of a file."""
-        return [one for (one,) in self._rows("SELECT id FROM documents WHERE file = ?", file)]
+        return [one for (one,) in self.rows("SELECT id FROM documents WHERE file = ?", file)]
 
     def embedded(self, hashes: Iterable[bytes]) -> set[bytes]:
         """Return which texts have a vector already, by their hashes."""
         query = (
             "SELECT 1 FROM chunks WHERE hash = ?1 UNION ALL SELECT 1 FROM unused WHERE hash = ?1"
         )
-        return {one for one in set(hashes) if self._connection.execute(query, (one,)).fetchone()}
+        return {one for one in set(hashes) if self.connection.execute(query, (one,)).fetchone()}
 
     def stage(self, rows: Iterable[tuple[Row, bytes]]) -> None:
         """Note rows that no chunk has yet, each with the hash of its text."""
-        self._connection.executemany(
+        self.connection.executemany(
             "INSERT INTO unused VALUES (?, ?, ?)",
             [(row.number, of_text, row.crc) for row, of_text in rows],
         )
 
     def take(self, of_text: bytes) -> Row | None:
         """Return an unused row with the vector of a text, which is no longer unused then."""
-        found = self._connection.execute(
+        found = self.connection.execute(
             "DELETE FROM unused WHERE row = (SELECT row FROM unused WHERE hash = ? LIMIT 1) "
             "RETURNING row, crc",
             (of_text,),
@@ -343,33 +355,58 @@ class Documents:
 
     def like(self, of_text: bytes) -> Row | None:
         """Return a row in use by another chunk of the same text."""
-        found = self._connection.execute(
+        found = self.connection.execute(
             "SELECT row, crc FROM chunks WHERE hash = ? LIMIT 1", (of_text,)
         ).fetchone()
         return None if found is None else Row(*found)
 
     def mark(self, rows: int, complete: bool) -> None:
         """Record how many vector rows count now, and whether the run is through."""
-        self._connection.executemany(
+        self.connection.executemany(
             "UPDATE meta SET value = ? WHERE key = ?", [(rows, "rows"), (complete, "complete")]
         )
 
     def matching(self, phrases: Sequence[str], count: int) -> list[tuple[int, float]]:
         """Return the vector rows of the best chunks with any of the phrases, each with its BM25.
 
-        Best first, the higher the better (Robertson and Zaragoza 2009, as FTS5 computes it).
+        Best first, the higher the better (Robertson and Zaragoza 2009, as FTS5 computes it). In a
+        large index phrases that very many chunks have are left out where others are rarer, since
+        they add little to a score and much to the time; where none is, chunks with all of them are
+        best.
         """
         if not phrases:
             return []
-        return self._connection.execute(
+        rare = self._telling(phrases)
+        if not rare and (found := self._ranked(all_of(phrases), count)):
+            return found
+        return self._ranked(any_of(rare or phrases), count)
+
+    def _ranked(self, expression: str, count: int) -> list[tuple[int, float]]:
+        return self.connection.execute(
             "SELECT row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ? "
             "ORDER BY rank LIMIT ?) JOIN chunks ON id = rowid ORDER BY rank, row",
-            (any_of(phrases), count),
+            (expression, count),
         ).fetchall()
+
+    def _telling(self, phrases: Sequence[str]) -> Sequence[str]:
+        """Return the phrases that few chunks have; all of them in a small index."""
+        chunks = self.number("SELECT coalesce(max(id), 0) FROM chunks")
+        if chunks <= MANY_CHUNKS or len(phrases) < 2:
+            return phrases
+        most = int(chunks * COMMON_SHARE)
+        counts = {
+            phrase: self.rows(
+                "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)",
+                any_of([phrase]),
+                most,
+            )[0][0]
+            for phrase in phrases
+        }
+        return [phrase for phrase in phrases if 0 < counts[phrase] < most]
 
     def where(self, condition: Filter) -> NDArray[np.int64]:
         """Return the vector rows of all chunks that a condition holds for."""
-        found = self._connection.execute(
+        found = self.connection.execute(
             "SELECT row FROM chunks JOIN documents ON documents.id = document "
             f"WHERE {condition.sql}",
             condition.values,
@@ -378,7 +415,7 @@ class Documents:
 
     def holding(self, phrases: Sequence[str]) -> NDArray[np.int64]:
         """Return the vector rows of all chunks with any of the phrases."""
-        found = self._connection.execute(
+        found = self.connection.execute(
             "SELECT row FROM chunks WHERE id IN (SELECT rowid FROM words WHERE words MATCH ?)",
             (any_of(phrases),),
         )
@@ -386,10 +423,10 @@ class Documents:
 
     def passages(self, rows: Sequence[int]) -> list[Passage]:
         """Return the passages that belong to these vector rows, in the given order."""
-        documents: dict[int, _Stored] = {}
+        documents: dict[int, Stored] = {}
         passages = []
         for row in rows:
-            found = self._connection.execute(
+            found = self.connection.execute(
                 'SELECT id, document, start, "end", line, heading, page FROM chunks WHERE row = ?',
                 (row,),
             ).fetchone()
@@ -397,7 +434,7 @@ class Documents:
                 raise damaged(self._path.parent, f"no passage has row {row} of the vectors")
             chunk, document, start, end, line, heading, page = found
             if document not in documents:
-                documents[document] = self._document(document)
+                documents[document] = self.stored(document)
             stored = documents[document]
             first, last = stored.line, stored.line
             if first is None:
@@ -422,7 +459,7 @@ class Documents:
     def rows_of(self, chunks: Sequence[int]) -> list[int | None]:
         """Return the vector rows of chunks by their ids; None for an id that there is not."""
         query = "SELECT row FROM chunks WHERE id = ?"
-        found = (self._connection.execute(query, (chunk,)).fetchone() for chunk in chunks)
+        found = (self.connection.execute(query, (chunk,)).fetchone() for chunk in chunks)
         return [None if one is None else one[0] for one in found]
 
     def insert_chunks(
@@ -430,9 +467,9 @@ class Documents:
     ) -> None:
         """Insert the chunks of a document that is there, each with its row of vectors."""
         text = storable(text)
-        first = self._number("SELECT coalesce(max(id), 0) + 1 FROM chunks")
+        first = self.number("SELECT coalesce(max(id), 0) + 1 FROM chunks")
         texts = [text[chunk.start : chunk.end] for chunk in chunks]
-        self._connection.executemany(
+        self.connection.executemany(
             "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
@@ -450,167 +487,48 @@ class Documents:
                 for i, (chunk, row) in enumerate(zip(chunks, rows, strict=True))
             ],
         )
-        self._connection.executemany(
+        self.connection.executemany(
             "INSERT INTO words (rowid, body) VALUES (?, ?)",
             [(first + i, full_text(one)) for i, one in enumerate(texts)],
         )
 
+    def checks(self) -> Iterator[Row]:
+        """Yield the row of every chunk with the checksum that its vector should have."""
+        return (Row(*found) for found in self.rows("SELECT row, crc FROM chunks ORDER BY row"))
+
     def write_copy(self, path: Path) -> None:
         """Write everything as it is now into a new file, packed, also while others write here."""
         path.unlink(missing_ok=True)
-        self._connection.execute("VACUUM INTO ?", (str(path),))
+        self.connection.execute("VACUUM INTO ?", (str(path),))
         connection = connect(path, "mode=rw")
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         finally:
             connection.close()
 
-    def pack_rows(self) -> list[int]:
-        """Number the rows of the chunks from 0, and return the old number of each."""
-        rows = [row for (row,) in self._rows("SELECT row FROM chunks ORDER BY row")]
-        # First below zero, so that no number is there twice on the way.
-        self._connection.executemany(
-            "UPDATE chunks SET row = ? WHERE row = ?", ((-1 - i, row) for i, row in enumerate(rows))
-        )
-        self._connection.execute("UPDATE chunks SET row = -1 - row")
-        self._connection.execute("DELETE FROM unused")
-        complete = self._number("SELECT value FROM meta WHERE key = 'complete'") == 1
-        self.mark(len(rows), complete)
-        return rows
+    def rows(self, query: str, *values: object) -> list[Any]:
+        """Return what a query finds."""
+        return self.connection.execute(query, values).fetchall()
 
-    def drop_chunks(self) -> None:
-        """Drop all chunks, words and rows; the documents stay."""
-        self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
-        self._connection.execute("DELETE FROM chunks")
-        self._connection.execute("DELETE FROM unused")
-
-    def stored(self) -> Iterator[tuple[int, NewDocument]]:
-        """Yield every document with its number; the table must not shrink meanwhile."""
-        last = 0
-        while True:
-            found = self._connection.execute(
-                "SELECT id, outline FROM documents WHERE id > ? ORDER BY id LIMIT 1", (last,)
-            ).fetchone()
-            if found is None:
-                return
-            last, outline = found
-            stored = self._document(last)
-            headings, pages = _outlined(outline)
-            yield (
-                last,
-                NewDocument(stored.name, stored.text, stored.line, stored.columns, headings, pages),
-            )
-
-    def rehash(self) -> int:
-        """Record the hashes that texts have now, and return how many had another one.
-
-        A chunk of such a text gets a checksum that no vector has, so that it is embedded again.
-        """
-        changed = 0
-        for number, document in self.stored():
-            chunks = self._rows(
-                'SELECT id, start, "end", hash FROM chunks WHERE document = ?', number
-            )
-            for chunk, start, end, before in chunks:
-                now = text_hash(document.text[start:end])
-                if now != before:
-                    changed += 1
-                    self._connection.execute(
-                        "UPDATE chunks SET hash = ?, crc = -1 WHERE id = ?", (now, chunk)
-                    )
-            self._connection.execute(
-                "UPDATE documents SET hash = ? WHERE id = ?", (text_hash(document.text), number)
-            )
-        return changed
-
-    def refill_words(self) -> None:
-        """Fill the full-text table anew from the texts."""
-        self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
-        for number, document in self.stored():
-            chunks = self._rows('SELECT id, start, "end" FROM chunks WHERE document = ?', number)
-            self._connection.executemany(
-                "INSERT INTO words (rowid, body) VALUES (?, ?)",
-                [(chunk, full_text(document.text[start:end])) for chunk, start, end in chunks],
-            )
-
-    def checks(self) -> Iterator[Row]:
-        """Yield the row of every chunk with the checksum that its vector should have."""
-        return (Row(*found) for found in self._rows("SELECT row, crc FROM chunks ORDER BY row"))
-
-    def note_crc(self, row: Row) -> None:
-        """Record the checksum of a row that was written anew."""
-        self._connection.execute("UPDATE chunks SET crc = ? WHERE row = ?", (row.crc, row.number))
-
-    def structure_problems(self) -> Iterator[str]:
-        """Yield what SQLite itself finds wrong with its file."""
-        said = [line for (line,) in self._rows("PRAGMA integrity_check(10)")]
-        if said != ["ok"]:
-            yield f"SQLite: {'; '.join(said)}"
-        for table, *_ in self._rows("PRAGMA foreign_key_check"):
-            yield f"a row of {table} belongs to nothing"
-            return
-
-    def row_problems(self, committed: int) -> Iterator[str]:
-        """Yield where chunks and rows of vectors do not fit each other."""
-        chunks = self._number("SELECT count(*) FROM chunks")
-        unused = self._number("SELECT count(*) FROM unused")
-        if chunks + unused != committed:
-            yield f"{chunks} passages and {unused} unused vectors are not {committed} vectors"
-        if strays := self._number(
-            "SELECT count(*) FROM (SELECT row FROM chunks UNION ALL SELECT row FROM unused) "
-            f"WHERE row NOT BETWEEN 0 AND {committed - 1}"
-        ):
-            yield f"{strays} passages point past the vectors"
-        if twice := self._number(
-            "SELECT count(*) FROM chunks WHERE row IN (SELECT row FROM unused)"
-        ):
-            yield f"{twice} vectors are in use and not in use"
-
-    def text_problems(self) -> Iterator[str]:
-        """Yield how many texts are not those that were indexed."""
-        wrong = passages = 0
-        recorded = dict(self._rows("SELECT id, hash FROM documents"))
-        for number, document in self.stored():
-            wrong += recorded[number] != text_hash(document.text)
-            chunks = self._rows('SELECT start, "end", hash FROM chunks WHERE document = ?', number)
-            passages += sum(
-                text_hash(document.text[start:end]) != known for start, end, known in chunks
-            )
-        if wrong:
-            yield f"the texts of {wrong} documents are not those that were indexed"
-        if passages:
-            yield f"{passages} passages are not where they were cut"
-
-    def word_problems(self) -> Iterator[str]:
-        """Yield where the full-text table does not have exactly the passages."""
-        missing = self._number(
-            "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT id FROM words_docsize)"
-        )
-        extra = self._number(
-            "SELECT count(*) FROM words_docsize WHERE id NOT IN (SELECT id FROM chunks)"
-        )
-        if missing or extra:
-            yield f"the full-text table lacks {missing} passages and has {extra} that are gone"
-
-    def _rows(self, query: str, *values: object) -> list[Any]:
-        return self._connection.execute(query, values).fetchall()
-
-    def _document(self, document: int) -> _Stored:
-        found = self._connection.execute(
+    def stored(self, document: int) -> Stored:
+        """Return a document as it stands in the tables."""
+        found = self.connection.execute(
             "SELECT documents.name, line, metadata, text, path FROM documents "
-            "LEFT JOIN files ON files.id = file WHERE documents.id = ?",
+            "JOIN texts ON texts.document = documents.id LEFT JOIN files ON files.id = file "
+            "WHERE documents.id = ?",
             (document,),
         ).fetchone()
         if found is None:
             raise damaged(self._path.parent, f"document {document} is missing")
         name, line, metadata, text, path = found
         try:
-            return _Stored(name, line, json.loads(metadata), text, path)
+            return Stored(name, line, json.loads(metadata), text, path)
         except ValueError as error:
             raise damaged(self._path.parent, f"columns of document {document}") from error
 
-    def _number(self, query: str) -> int:
-        found = self._connection.execute(query).fetchone()
+    def number(self, query: str) -> int:
+        """Return the one number that a query finds."""
+        found = self.connection.execute(query).fetchone()
         if found is None or type(found[0]) is not int:
             raise damaged(self._path.parent, f"{self._path.name} lacks its counts")
         return found[0]
@@ -627,14 +545,6 @@ def _outline(document: NewDocument) -> str | None:
         return None
     headings = [[one.start, one.level, one.title] for one in document.headings]
     return json.dumps({"headings": headings, "pages": document.pages})
-
-
-def _outlined(outline: str | None) -> tuple[tuple[Heading, ...], tuple[int, ...]]:
-    """Return headings and pages from their JSON."""
-    if outline is None:
-        return (), ()
-    content = json.loads(outline)
-    return tuple(Heading(*one) for one in content["headings"]), tuple(content["pages"])
 
 
 def _metadata(columns: Mapping[str, object]) -> str:

@@ -28,6 +28,7 @@ from bertcli.index.lock import WriteLock
 from bertcli.index.manifest import Manifest, sync_folder, write_manifest
 from bertcli.index.places import shown
 from bertcli.index.update import Cut, Embed, chunk_texts
+from bertcli.index.upkeep import Upkeep
 from bertcli.index.vectors import Vectors, checked, checksums, create_vectors, read_rows
 
 BATCH = 2048
@@ -76,8 +77,8 @@ def repair(index: IndexFolder, embed: Embed) -> Repaired:
         documents = _packed(index, index.path, manifest)
         try:
             with documents.writing():
-                changed = documents.rehash()
-                documents.refill_words()
+                changed = Upkeep(documents).rehash()
+                Upkeep(documents).refill_words()
                 bad = _bad_rows(documents, index.path, manifest)
                 for batch in _batches(bad, 256):
                     _embed_again(documents, index.path, manifest, batch, embed)
@@ -97,8 +98,8 @@ def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> i
     try:
         with documents.writing():
             count = 0
-            documents.drop_chunks()
-            for batch in _batches(documents.stored(), 64):
+            Upkeep(documents).drop_chunks()
+            for batch in _batches(Upkeep(documents).each(), 64):
                 chunks = cut([one for _, one in batch])
                 count += _insert(documents, index.path, new, batch, chunks, embed, count)
             documents.mark(count, complete=index.info().complete)
@@ -138,7 +139,7 @@ def _packed(index: IndexFolder, folder: Path, manifest: Manifest) -> Documents:
     documents = index.snapshot(folder, manifest)
     try:
         with documents.writing():
-            rows = documents.pack_rows()
+            rows = Upkeep(documents).pack_rows()
             with vectors_path(folder, manifest).open("wb") as file:
                 for batch in _batches(rows, BATCH):
                     file.write(index.vectors_of(batch).tobytes())
@@ -171,7 +172,7 @@ def _embed_again(
         for row, vector, crc in zip(rows, vectors, checksums(vectors), strict=True):
             file.seek(row * vector.nbytes)
             file.write(vector.tobytes())
-            documents.note_crc(Row(row, crc))
+            Upkeep(documents).note_crc(Row(row, crc))
         file.flush()
         os.fsync(file.fileno())
 

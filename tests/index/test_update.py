@@ -248,7 +248,7 @@ def test_damage_is_found_and_mended(folder: Path, tmp_path: Path) -> None:
             assert list(problems(index)) == [] and content(index) == fresh(folder)
     with IndexFolder.open(place) as index:
         with index.documents.writing():
-            index.documents._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+            index.documents.connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
         assert any("full-text" in one for one in problems(index))
         repair(index, embed)
         assert list(problems(index)) == []

@@ -1,0 +1,151 @@
+"""What is done to the documents of an index as a whole: packing, checking, mending."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from bertcli.index.documents import Documents, NewDocument, Row, text_hash
+from bertcli.index.words import full_text
+from bertcli.records import Heading
+
+
+class Upkeep:
+    """Looks after open documents; within their `reading()` or `writing()`."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._connection = documents.connection
+        self._rows = documents.rows
+        self._number = documents.number
+
+    def pack_rows(self) -> list[int]:
+        """Number the rows of the chunks from 0, and return the old number of each."""
+        rows = [row for (row,) in self._rows("SELECT row FROM chunks ORDER BY row")]
+        # First below zero, so that no number is there twice on the way.
+        self._connection.executemany(
+            "UPDATE chunks SET row = ? WHERE row = ?", ((-1 - i, row) for i, row in enumerate(rows))
+        )
+        self._connection.execute("UPDATE chunks SET row = -1 - row")
+        self._connection.execute("DELETE FROM unused")
+        complete = self._number("SELECT value FROM meta WHERE key = 'complete'") == 1
+        self._documents.mark(len(rows), complete)
+        return rows
+
+    def drop_chunks(self) -> None:
+        """Drop all chunks, words and rows; the documents stay."""
+        self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        self._connection.execute("DELETE FROM chunks")
+        self._connection.execute("DELETE FROM unused")
+
+    def each(self) -> Iterator[tuple[int, NewDocument]]:
+        """Yield every document with its number; the table must not shrink meanwhile."""
+        last = 0
+        while True:
+            found = self._connection.execute(
+                "SELECT id, outline FROM documents WHERE id > ? ORDER BY id LIMIT 1", (last,)
+            ).fetchone()
+            if found is None:
+                return
+            last, outline = found
+            stored = self._documents.stored(last)
+            headings, pages = _outlined(outline)
+            yield (
+                last,
+                NewDocument(stored.name, stored.text, stored.line, stored.columns, headings, pages),
+            )
+
+    def rehash(self) -> int:
+        """Record the hashes that texts have now, and return how many had another one.
+
+        A chunk of such a text gets a checksum that no vector has, so that it is embedded again.
+        """
+        changed = 0
+        for number, document in self.each():
+            chunks = self._rows(
+                'SELECT id, start, "end", hash FROM chunks WHERE document = ?', number
+            )
+            for chunk, start, end, before in chunks:
+                now = text_hash(document.text[start:end])
+                if now != before:
+                    changed += 1
+                    self._connection.execute(
+                        "UPDATE chunks SET hash = ?, crc = -1 WHERE id = ?", (now, chunk)
+                    )
+            self._connection.execute(
+                "UPDATE documents SET hash = ? WHERE id = ?", (text_hash(document.text), number)
+            )
+        return changed
+
+    def refill_words(self) -> None:
+        """Fill the full-text table anew from the texts."""
+        self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        for number, document in self.each():
+            chunks = self._rows('SELECT id, start, "end" FROM chunks WHERE document = ?', number)
+            self._connection.executemany(
+                "INSERT INTO words (rowid, body) VALUES (?, ?)",
+                [(chunk, full_text(document.text[start:end])) for chunk, start, end in chunks],
+            )
+
+    def note_crc(self, row: Row) -> None:
+        """Record the checksum of a row that was written anew."""
+        self._connection.execute("UPDATE chunks SET crc = ? WHERE row = ?", (row.crc, row.number))
+
+    def structure_problems(self) -> Iterator[str]:
+        """Yield what SQLite itself finds wrong with its file."""
+        said = [line for (line,) in self._rows("PRAGMA integrity_check(10)")]
+        if said != ["ok"]:
+            yield f"SQLite: {'; '.join(said)}"
+        for table, *_ in self._rows("PRAGMA foreign_key_check"):
+            yield f"a row of {table} belongs to nothing"
+            return
+
+    def row_problems(self, committed: int) -> Iterator[str]:
+        """Yield where chunks and rows of vectors do not fit each other."""
+        chunks = self._number("SELECT count(*) FROM chunks")
+        unused = self._number("SELECT count(*) FROM unused")
+        if chunks + unused != committed:
+            yield f"{chunks} passages and {unused} unused vectors are not {committed} vectors"
+        if strays := self._number(
+            "SELECT count(*) FROM (SELECT row FROM chunks UNION ALL SELECT row FROM unused) "
+            f"WHERE row NOT BETWEEN 0 AND {committed - 1}"
+        ):
+            yield f"{strays} passages point past the vectors"
+        if twice := self._number(
+            "SELECT count(*) FROM chunks WHERE row IN (SELECT row FROM unused)"
+        ):
+            yield f"{twice} vectors are in use and not in use"
+
+    def text_problems(self) -> Iterator[str]:
+        """Yield how many texts are not those that were indexed."""
+        wrong = passages = 0
+        recorded = dict(self._rows("SELECT id, hash FROM documents"))
+        for number, document in self.each():
+            wrong += recorded[number] != text_hash(document.text)
+            chunks = self._rows('SELECT start, "end", hash FROM chunks WHERE document = ?', number)
+            passages += sum(
+                text_hash(document.text[start:end]) != known for start, end, known in chunks
+            )
+        if wrong:
+            yield f"the texts of {wrong} documents are not those that were indexed"
+        if passages:
+            yield f"{passages} passages are not where they were cut"
+
+    def word_problems(self) -> Iterator[str]:
+        """Yield where the full-text table does not have exactly the passages."""
+        missing = self._number(
+            "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT id FROM words_docsize)"
+        )
+        extra = self._number(
+            "SELECT count(*) FROM words_docsize WHERE id NOT IN (SELECT id FROM chunks)"
+        )
+        if missing or extra:
+            yield f"the full-text table lacks {missing} passages and has {extra} that are gone"
+
+
+def _outlined(outline: str | None) -> tuple[tuple[Heading, ...], tuple[int, ...]]:
+    """Return headings and pages from their JSON."""
+    if outline is None:
+        return (), ()
+    content = json.loads(outline)
+    return tuple(Heading(*one) for one in content["headings"]), tuple(content["pages"])
