@@ -72,7 +72,7 @@ def qa(
     bertcli qa "Who wrote the report?" -i report.txt
     bertcli qa "When was it built?" --context "The bridge was built in 1932."
     bertcli qa -i squad.jsonl -f csv -o answers.csv
-    bertcli qa "How long do refunds take?" --index help-index
+    bertcli qa "How long do refunds take?" --index help
     """
     from bertcli.tasks.run import answers
 
