@@ -25,11 +25,14 @@ from bertcli.results import (
     EmbedResult,
     FillMaskResult,
     FoundAnswers,
+    GroupResult,
     Hit,
     NerResult,
+    PairResult,
     QaResult,
     Result,
     SearchResult,
+    UniqueResult,
 )
 
 GROUP = 1000
@@ -43,7 +46,26 @@ MASK = {"start": WHOLE, "end": WHOLE, "fills": pa.list_(pa.struct(FILL))}
 JOINT = {"tokens": pa.list_(TEXT), "score": SCORE, "text": TEXT}
 ENTITY = {"label": TEXT, "text": TEXT, "start": WHOLE, "end": WHOLE, "score": SCORE}
 SPAN = {"answer": TEXT, "score": SCORE, "start": WHOLE, "end": WHOLE, "line": WHOLE}
-HIT = {"score": SCORE, "document": TEXT, "line": WHOLE, "text": TEXT, "columns": TEXT}
+HIT = {
+    "score": SCORE,
+    "rerank_score": SCORE,
+    "document": TEXT,
+    "line": WHOLE,
+    "last_line": WHOLE,
+    "id": WHOLE,
+    "start": WHOLE,
+    "end": WHOLE,
+    "page": WHOLE,
+    "heading": TEXT,
+    "sentence": TEXT,
+    "matches": pa.list_(pa.list_(WHOLE)),
+    "before": TEXT,
+    "after": TEXT,
+    "copies": pa.list_(TEXT),
+    "text": TEXT,
+    "columns": TEXT,
+}
+MEMBER = {"document": TEXT, "line": WHOLE, "id": WHOLE, "text": TEXT}
 FOUND = {
     "answer": TEXT,
     "score": SCORE,
@@ -76,6 +98,15 @@ RESULT_TYPES: dict[type[object], Mapping[str, pa.DataType]] = {
     },
     EmbedResult: {"embedding": pa.list_(pa.float32()), **READING},
     SearchResult: {"query": TEXT, "hits": pa.list_(pa.struct(HIT))},
+    PairResult: {"score": SCORE, "first": pa.struct(MEMBER), "second": pa.struct(MEMBER)},
+    GroupResult: {
+        "group": WHOLE,
+        "size": WHOLE,
+        "terms": pa.list_(TEXT),
+        "lowest_score": SCORE,
+        "members": pa.list_(pa.struct(MEMBER)),
+    },
+    UniqueResult: {"count": WHOLE},
 }
 
 

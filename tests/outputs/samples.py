@@ -14,16 +14,20 @@ from bertcli.results import (
     FillMaskResult,
     FoundAnswer,
     FoundAnswers,
+    GroupResult,
     Hit,
     JointFill,
     LabelScore,
     MaskFills,
+    Member,
     NerResult,
+    PairResult,
     QaResult,
     Reading,
     Result,
     SearchResult,
     Span,
+    UniqueResult,
     Word,
 )
 
@@ -154,6 +158,63 @@ def search() -> list[Answer]:
     ]
 
 
+def searched() -> list[Answer]:
+    """A hit with everything that can be said of one, and another of its file."""
+    full = Hit(
+        0.75,
+        "Cats sleep. They eat fish.",
+        "docs/pets.pdf",
+        4,
+        {},
+        17,
+        5,
+        "Pets > Cats",
+        2,
+        100,
+        126,
+        "/docs/pets.pdf",
+        "Line before.\n",
+        "\nLine after.",
+        ((21, 25),),
+        (12, 26),
+        0.9,
+        ("copy.txt:1",),
+    )
+    plain = Hit(0.5, "Dogs bark.", "docs/pets.pdf", 9, heading="Pets", id=18, start=200, end=210)
+    result = SearchResult("fish", (full, plain), Reading(3))
+    return [answered(0, "fish", result), failed(1, "", "the query is empty")]
+
+
+def similar() -> list[Answer]:
+    """Pairs of texts."""
+    one, other = Member("A cat.", "a.csv", 2), Member("The cat.", "notes/b.md", 7, 3)
+    return [Answer(Record(i, ""), PairResult(0.875, one, other)) for i in range(2)]
+
+
+def groups() -> list[Answer]:
+    """Near-duplicates."""
+    members = (Member("A cat.", "a.csv", 2), Member("A  cat.", "a.csv", 5))
+    return [Answer(Record(0, ""), GroupResult(1, members, None, 0.97))]
+
+
+def clusters() -> list[Answer]:
+    """A cluster with its terms, and what fits nowhere."""
+    members = tuple(Member(f"Cat {number}.", "a.csv", number) for number in range(2, 7))
+    left = (Member("Something else.", "a.csv", 9),)
+    return [
+        Answer(Record(0, ""), GroupResult(1, members, ("cat", "fish"))),
+        Answer(Record(1, ""), GroupResult(None, left, ("else",))),
+    ]
+
+
+def unique() -> list[Answer]:
+    """Texts that stand for themselves and others."""
+    return [
+        answered(0, "A cat.", UniqueResult("A cat.", 3), label="pet"),
+        answered(1, "A dog.", UniqueResult("A dog.", 1), label="pet"),
+    ]
+
+
 SAMPLES = {
     "fill-mask": fill_mask,
     "classify": classify,
@@ -162,4 +223,9 @@ SAMPLES = {
     "found": found,
     "embed": embed,
     "search": search,
+    "searched": searched,
+    "similar": similar,
+    "groups": groups,
+    "clusters": clusters,
+    "unique": unique,
 }

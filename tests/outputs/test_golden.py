@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,19 @@ def test_live_records_look_like_the_golden_file(task: str) -> None:
 def test_colour_marks_entities_and_errors() -> None:
     """With colour, entities stand on a background and failures are red."""
     compare("ner-colour.table", written(SAMPLES["ner"](), "table", Destination(color=True)))
+
+
+def test_search_in_colour() -> None:
+    """Matching words and the best sentence are marked."""
+    shown = written(SAMPLES["searched"](), "table", Destination(color=True))
+    compare("searched-colour.table", re.sub(r"id=\d+", "id=", shown))
+
+
+def test_trec() -> None:
+    """A run has each document once, with falling scores; other tasks have none."""
+    compare("searched.trec", written(SAMPLES["searched"](), "trec"))
+    with pytest.raises(UsageError, match="trec is a format for search"):
+        written(SAMPLES["ner"](), "trec")
 
 
 def test_conll_is_for_ner() -> None:
