@@ -37,7 +37,7 @@ from bertcli.index.folder import IndexFolder
 from bertcli.index.manifest import Chunking, Manifest
 from bertcli.index.query import words_of
 from bertcli.index.where import compile_where
-from timing import BERTCLI, table
+from timing import BERTCLI, environment, table
 
 DIMENSION = 384
 TOPICS = 2_000
@@ -202,7 +202,7 @@ def cold_answer(path: Path, corpus: Corpus, number: int) -> tuple[float, float]:
     query = " ".join(corpus.texts(10**6 + number, 1)[0].split()[:6])
     command = [BERTCLI, "search", query, "--index", str(path), "-f", "jsonl"]
     began = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment())
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         sys.exit(f"{' '.join(command)} failed")

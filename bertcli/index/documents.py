@@ -19,18 +19,19 @@ from bertcli.index.chunks import Chunk
 from bertcli.index.connection import connect, create, open_existing
 from bertcli.index.failures import damaged
 from bertcli.index.files import REMOVED, Files
-from bertcli.index.query import all_of, any_of
+from bertcli.index.keywords import matching
+from bertcli.index.query import any_of
 from bertcli.index.vectors import Vectors
 from bertcli.index.where import Filter
 from bertcli.index.words import TOKENIZER, full_text, storable
 from bertcli.records import Document, Heading
 
 # Texts have a table of their own, so that conditions on documents never walk through them. A
-# chunk's text is a slice of its document's. The full-text table keeps no copy of the text either; an
-# entry is removed by handing in the same words again, see `words.full_text`. Its rowid is the
+# chunk's text is a slice of its document's. The full-text table keeps no copy of the text either;
+# an entry is removed by handing in the same words again, see `words.full_text`. Its rowid is the
 # chunk's id. `row` is apart from `id`, so that rows can be packed together without touching the
-# words. A row of vectors belongs to one chunk, or it is in `unused`, from where it is taken when its
-# text comes back; `crc` is the checksum of its bytes, `hash` tells its text.
+# words. A row of vectors belongs to one chunk, or it is in `unused`, from where it is taken when
+# its text comes back; `crc` is the checksum of its bytes, `hash` tells its text.
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE sources (
@@ -85,10 +86,6 @@ CREATE INDEX unused_by_hash ON unused (hash);
 CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize='{TOKENIZER}');
 INSERT INTO meta VALUES ('rows', 0), ('complete', 0);
 """
-
-
-MANY_CHUNKS = 100_000
-COMMON_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,42 +364,8 @@ class Documents:
         )
 
     def matching(self, phrases: Sequence[str], count: int) -> list[tuple[int, float]]:
-        """Return the vector rows of the best chunks with any of the phrases, each with its BM25.
-
-        Best first, the higher the better (Robertson and Zaragoza 2009, as FTS5 computes it). In a
-        large index phrases that very many chunks have are left out where others are rarer, since
-        they add little to a score and much to the time; where none is, chunks with all of them are
-        best.
-        """
-        if not phrases:
-            return []
-        rare = self._telling(phrases)
-        if not rare and (found := self._ranked(all_of(phrases), count)):
-            return found
-        return self._ranked(any_of(rare or phrases), count)
-
-    def _ranked(self, expression: str, count: int) -> list[tuple[int, float]]:
-        return self.connection.execute(
-            "SELECT row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ? "
-            "ORDER BY rank LIMIT ?) JOIN chunks ON id = rowid ORDER BY rank, row",
-            (expression, count),
-        ).fetchall()
-
-    def _telling(self, phrases: Sequence[str]) -> Sequence[str]:
-        """Return the phrases that few chunks have; all of them in a small index."""
-        chunks = self.number("SELECT coalesce(max(id), 0) FROM chunks")
-        if chunks <= MANY_CHUNKS or len(phrases) < 2:
-            return phrases
-        most = int(chunks * COMMON_SHARE)
-        counts = {
-            phrase: self.rows(
-                "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)",
-                any_of([phrase]),
-                most,
-            )[0][0]
-            for phrase in phrases
-        }
-        return [phrase for phrase in phrases if 0 < counts[phrase] < most]
+        """Return the vector rows of the best chunks with any of the phrases, each with its BM25."""
+        return matching(self.connection, phrases, count)
 
     def where(self, condition: Filter) -> NDArray[np.int64]:
         """Return the vector rows of all chunks that a condition holds for."""

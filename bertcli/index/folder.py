@@ -199,9 +199,10 @@ class IndexFolder:
             for one in changes.moved + changes.renewed:
                 self._documents.files.change(one.number or 0, one.source, one.state)
             copies: dict[int, int] = {}
+            rows_of: dict[bytes, Row] = {}
             first = self._documents.committed_rows()
             for file_read in prepared:
-                self._insert_file(file_read, first, copies)
+                self._insert_file(file_read, first, copies, rows_of)
             if copies:
                 dimension = self.manifest.model.dimension
                 originals = read_rows(self._vector_file, list(copies.values()), dimension)
@@ -477,8 +478,13 @@ class IndexFolder:
         append_vectors(self._vectors, first, vectors)
         return [Row(first + i, crc) for i, crc in enumerate(checksums(vectors))]
 
-    def _insert_file(self, one: Prepared, first: int, copies: dict[int, int]) -> None:
-        """Insert a file with its documents; `copies` gets the rows to be written from others."""
+    def _insert_file(
+        self, one: Prepared, first: int, copies: dict[int, int], rows_of: dict[bytes, Row]
+    ) -> None:
+        """Insert a file with its documents; `copies` gets the rows to be written from others.
+
+        `rows_of` has the row of each text that was inserted.
+        """
         files, found = self._documents.files, one.found
         number = found.number
         if number is None:
@@ -488,17 +494,20 @@ class IndexFolder:
         for document, chunks in one.documents:
             rows = []
             for text in chunk_texts(document, chunks):
-                rows.append(self._row_for(text_hash(text), first, copies))
+                rows.append(self._row_for(text_hash(text), first, copies, rows_of))
                 if rows[-1] is None:
                     raise IndexFolderError(f"{self.path}: a text has no vector: try again")
             self._documents.insert(document, chunks, [row for row in rows if row], number)
 
-    def _row_for(self, of_text: bytes, first: int, copies: dict[int, int]) -> Row | None:
+    def _row_for(
+        self, of_text: bytes, first: int, copies: dict[int, int], rows_of: dict[bytes, Row]
+    ) -> Row | None:
         """Return a row with the vector of a text: an unused one, else a copy of one in use."""
         row = self._documents.take(of_text)
         if row is not None:
+            rows_of.setdefault(of_text, row)
             return row
-        original = self._documents.like(of_text)
+        original = rows_of.get(of_text) or self._documents.like(of_text)
         if original is None:
             return None
         copy = Row(first + len(copies), original.crc)

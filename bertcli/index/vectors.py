@@ -23,6 +23,7 @@ from bertcli.index.failures import damaged
 Vectors = NDArray[np.float32]
 ROW_TYPE = np.dtype("<f4")
 BLOCK_BYTES = 64 << 20
+FEW_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,13 @@ def checksums(vectors: Vectors) -> list[int]:
 
 
 def read_rows(file: FileIO, rows: Sequence[int], dimension: int) -> Vectors:
-    """Return single rows of the file, `(len(rows), dimension)`, each read from the disk alone."""
+    """Return single rows of the file, `(len(rows), dimension)`.
+
+    A few are read one by one, so that no more of the file than them comes into memory.
+    """
+    if len(rows) > FEW_ROWS:
+        stored = np.memmap(file, ROW_TYPE, "r", 0, (max(rows) + 1, dimension))
+        return np.asarray(stored[np.asarray(rows)])
     row_bytes = dimension * ROW_TYPE.itemsize
     raw = b"".join(os.pread(file.fileno(), row_bytes, row * row_bytes) for row in rows)
     return np.frombuffer(raw, ROW_TYPE).reshape(-1, dimension).copy()

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from bertcli.index import documents
+from bertcli.index import keywords
 from bertcli.index.folder import IndexFolder
 from bertcli.index.query import words_of
 
 from .samples import build, entry
 
-TEXTS = [f"common words and word{number}" for number in range(200)]
+TEXTS = [f"common words and word{number}" + " third" * (number % 60 == 0) for number in range(200)]
 
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IndexFolder:
-    """An index of 200 passages that counts as large; common is what two of a hundred have."""
-    monkeypatch.setattr(documents, "MANY_CHUNKS", 100)
+    """An index of 200 passages that counts as large: rare is one in it, common is ten."""
+    monkeypatch.setattr(keywords, "MANY_CHUNKS", 100)
+    monkeypatch.setattr(keywords, "RARE", 0.01)
+    monkeypatch.setattr(keywords, "COMMON", 0.05)
     entries = [entry(text, [1, 0, 0, 0], line=i) for i, text in enumerate(TEXTS)]
     return IndexFolder.open(build(tmp_path / "i", entries))
 
@@ -28,9 +30,11 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IndexFolder:
     [
         ("common word7", "word7", 1),
         ("word7 word8", "word7", 2),
-        ("common words", "word0", 10),
-        ("common", "word0", 10),
-        ("common absent", "word0", 10),
+        ("word7 word60 third common", "word60 third", 2),
+        ("third common", "word0 third", 4),
+        ("common words", "word1", 10),
+        ("common", "word1", 10),
+        ("common absent", "word1", 10),
         ("absent missing", None, 0),
     ],
 )

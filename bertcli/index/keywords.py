@@ -1,0 +1,80 @@
+"""Keyword search over the full-text table, quick in large indexes too."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Sequence
+
+from bertcli.index.query import any_of
+
+MANY_CHUNKS = 100_000
+RARE, COMMON = 0.002, 0.02
+SPARE = 4
+
+Match = tuple[int, float]
+"""A vector row and its score."""
+
+
+def matching(connection: sqlite3.Connection, phrases: Sequence[str], count: int) -> list[Match]:
+    """Return the vector rows of the best chunks with any of the phrases, each with its BM25.
+
+    Best first, the higher the better (Robertson and Zaragoza 2009, as FTS5 computes it). Its time
+    grows with the chunks that have a phrase, so that in an index of over 100,000 chunks common
+    phrases take part only where there are no rarer: those that fewer than 1 chunk in 500 has find
+    chunks, others up to 1 in 50 add their weight to what was found.
+    """
+    if not phrases:
+        return []
+    (chunks,) = connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
+    if chunks <= MANY_CHUNKS or len(phrases) == 1:
+        return _ranked(connection, phrases, count)
+    held = {one: _holding(connection, one, int(chunks * COMMON)) for one in phrases}
+    for share in (RARE, COMMON):
+        seeking = [one for one in phrases if 0 < held[one] < share * chunks]
+        if seeking:
+            others = [one for one in phrases if one not in seeking and held[one] > 0]
+            middling = {one: held[one] for one in others if held[one] < int(COMMON * chunks)}
+            found = _ranked(connection, seeking, SPARE * count)
+            return _raised(connection, found, middling, chunks)[:count]
+    for most in (chunks // 10, chunks // 3):
+        seeking = [one for one in phrases if 0 < _holding(connection, one, most) < most]
+        if seeking:
+            return _ranked(connection, seeking, count)
+    return _ranked(connection, phrases, count)
+
+
+def _holding(connection: sqlite3.Connection, phrase: str, most: int) -> int:
+    """Return how many chunks have a phrase, counting no further than `most`."""
+    query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+    return int(connection.execute(query, (any_of([phrase]), most)).fetchone()[0])
+
+
+def _ranked(connection: sqlite3.Connection, phrases: Sequence[str], count: int) -> list[Match]:
+    return connection.execute(
+        "SELECT row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ? "
+        "ORDER BY rank LIMIT ?) JOIN chunks ON id = rowid ORDER BY rank, row",
+        (any_of(phrases), count),
+    ).fetchall()
+
+
+def _raised(
+    connection: sqlite3.Connection, found: Sequence[Match], phrases: dict[str, int], chunks: int
+) -> list[Match]:
+    """Return matches in a new order: each phrase that one has too adds its weight.
+
+    That is BM25's inverse document frequency, what a phrase adds that a chunk of mean length has
+    once.
+    """
+    scores = dict(found)
+    ids = {
+        connection.execute("SELECT id FROM chunks WHERE row = ?", (row,)).fetchone()[0]: row
+        for row in scores
+    }
+    for phrase, holding in phrases.items():
+        weight = math.log((chunks - holding + 0.5) / (holding + 0.5))
+        query = "SELECT rowid FROM words WHERE words MATCH ?"
+        for (chunk,) in connection.execute(query, (any_of([phrase]),)):
+            if chunk in ids:
+                scores[ids[chunk]] += weight
+    return sorted(scores.items(), key=lambda one: (-one[1], one[0]))
