@@ -1,7 +1,6 @@
 """Search at 1,000 to 1,000,000 passages: building, disk, memory, cold and warm answers, recall.
 
 python benchmarks/search.py --sizes 1000 10000 100000 1000000
-python benchmarks/search.py --sizes 10000 --peers
 
 The passages are made up, so that a million of them cost no day of embedding: words as frequent as
 in prose, vectors that lie around topics as those of texts do. Everything but the making of vectors
@@ -25,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from timing import BERTCLI, environment, table
 
 from bertcli.checkpoints.catalog import builtin_for
 from bertcli.checkpoints.resolve import builtin_checkpoint
@@ -37,7 +37,6 @@ from bertcli.index.folder import IndexFolder
 from bertcli.index.manifest import Chunking, Manifest
 from bertcli.index.query import words_of
 from bertcli.index.where import compile_where
-from timing import BERTCLI, environment, table
 
 DIMENSION = 384
 TOPICS = 2_000
@@ -105,12 +104,11 @@ class Corpus:
 
 
 def main() -> None:
-    """Print a table of the sizes, and of peers where they are asked for and installed."""
+    """Print a table of the sizes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=5, help="cold processes of each size")
     parser.add_argument("--keep", type=Path, help="leave the indexes here, and use those there")
-    parser.add_argument("--peers", action="store_true", help="beside other tools, on real texts")
     parser.add_argument("--build", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.build:
@@ -123,10 +121,6 @@ def main() -> None:
             found.append(measure(place / f"i{size}", size, arguments.rounds))
             print(json.dumps(asdict(found[-1])), file=sys.stderr)
     print(report(found))
-    if arguments.peers:
-        from search_peers import compare
-
-        print(compare(arguments.sizes[0], arguments.rounds))
 
 
 def build(path: Path, first: int, last: int) -> None:
@@ -216,7 +210,10 @@ def warm(index: IndexFolder, corpus: Corpus) -> tuple[float, float, float]:
     year = compile_where("year = 7")
     every = (
         [elapsed(lambda v=v: index.search(v[None], 10)) for v in vectors],
-        [elapsed(lambda q=q, v=v: index.find(q, v, 10)) for q, v in zip(queries, vectors)],
+        [
+            elapsed(lambda q=q, v=v: index.find(q, v, 10))
+            for q, v in zip(queries, vectors, strict=True)
+        ],
         [elapsed(lambda v=v: index.search(v[None], 10, year)) for v in vectors[:10]],
     )
     dense, hybrid, filtered = (statistics.median(one) for one in every)

@@ -16,8 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bertcli.checkpoints.catalog import base_folder
 from timing import BERTCLI, PEERS, alternate, environment, read_texts, table
+
+from bertcli.checkpoints.catalog import base_folder
 
 QUERY = "how to open a file for writing"
 TOOLS = {

@@ -12,7 +12,7 @@ import hashlib
 import pickle
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,11 +95,13 @@ def survey(
     known: Mapping[str, tuple[int, int, FileState]],
     sources: Mapping[int, Source],
     files_of: ListFiles,
+    unlisted: Collection[Path] = (),
 ) -> Survey:
     """Return what changed in the files of these sources; files of other sources stay as they are.
 
     A file of the same size and time of change is taken to be the same; else its content decides.
-    A new file with the content and the suffix of one that is gone is that one, moved.
+    A new file with the content and the suffix of one that is gone is that one, moved. Files in
+    folders that turn out to be `unlisted` while files are listed are not taken to be gone.
     """
     added, changed, renewed = list[Found](), list[Found](), list[Found]()
     seen: set[str] = set()
@@ -129,7 +131,9 @@ def survey(
     gone = {
         path: file
         for path, (file, source_number, _) in known.items()
-        if source_number in sources and path not in seen
+        if source_number in sources
+        and path not in seen
+        and not any(Path(path).is_relative_to(folder) for folder in unlisted)
     }
     moved, added = _moves(added, gone, known)
     left = set(gone.values()) - {one.number for one in moved}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -39,24 +39,37 @@ class Selection:
         return wanted and not any(_fits(path, glob) for glob in self.exclude)
 
 
-def files_under(source: Path, selection: Selection | None = None) -> Iterator[Path]:
+def files_under(
+    source: Path,
+    selection: Selection | None = None,
+    unlisted: Callable[[Path, str], object] | None = None,
+) -> Iterator[Path]:
     """Yield the file that `source` is, or the files below the folder that it is, in a fixed order.
 
     Within a folder hidden files and folders, and what a `.gitignore` names, also one above the
     folder in the same git repository, are left out; links to folders are not followed. A file that
-    is named itself is always taken. Raises DataError where there is nothing of that name.
+    is named itself is always taken. A folder below that cannot be listed is handed to `unlisted`
+    with the reason. Raises DataError where there is nothing of that name, or it cannot be listed.
     """
     if source.is_dir():
-        yield from _walk(source, selection or Selection())
+        yield from _walk(source, selection or Selection(), unlisted)
     elif source.is_file():
         yield source
     else:
         raise DataError(f"{source}: no such file or folder")
 
 
-def _walk(root: Path, selection: Selection) -> Iterator[Path]:
+def _walk(
+    root: Path, selection: Selection, unlisted: Callable[[Path, str], object] | None
+) -> Iterator[Path]:
     ignored = _Ignored(root)
-    for parent, folders, files in os.walk(root, onerror=_raise_unreadable):
+
+    def told(error: OSError) -> None:
+        if unlisted is None or Path(error.filename) == root:
+            raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
+        unlisted(Path(error.filename), error.strerror or str(error))
+
+    for parent, folders, files in os.walk(root, onerror=told):
         here = Path(parent)
         folders[:] = sorted(
             name
@@ -122,7 +135,3 @@ def _fits(path: PurePosixPath, glob: str) -> bool:
     if glob.endswith("/"):
         pattern += "/*"
     return fnmatchcase(str(path) if "/" in pattern else path.name, pattern)
-
-
-def _raise_unreadable(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")

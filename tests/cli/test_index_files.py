@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,26 @@ def test_a_file_that_may_not_be_read(
     assert ran.code == 3 and "docs/secret.txt: cannot be read (Permission denied)" in ran.err
     assert run("index", "update", "./i").said("1 changed")
     assert len(hits(run, "secret")) == 1
+
+
+def test_a_folder_that_cannot_be_listed(
+    tiny: Callable[..., Ran], run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, the rest goes on, and its files are not taken to be gone."""
+    assert (
+        tiny("index", "build", "./i", "docs", "--include", "*.md", "--include", "*.csv").code == 0
+    )
+    really = os.scandir
+
+    def refused(path: Any = ".") -> Any:
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path)
+
+    (docs / "readme.md").write_text("# Home\nFarewell.\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refused)
+        ran = run("index", "update", "./i")
+    assert ran.code == 3 and "sub: cannot be listed (Permission denied)" in ran.err
+    assert "files: 1 changed;" in ran.err
+    assert len(hits(run, "children")) == len(hits(run, "farewell")) == 1

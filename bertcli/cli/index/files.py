@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from bertcli.index.files import Source
 
 
-def files_of(source: Source, own: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files of a source, each with its name; no index, and nothing that is no text."""
+def files_of(
+    source: Source, own: Path, unlisted: Callable[[Path, str], object] | None = None
+) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a source, each with its name; no index, and nothing that is no text.
+
+    A folder that cannot be listed is handed to `unlisted`, with the reason.
+    """
     from bertcli.index.lock import LOCK_NAME
     from bertcli.inputs.documents.read import is_document
     from bertcli.inputs.folders import Selection, files_under
@@ -25,7 +30,7 @@ def files_of(source: Source, own: Path) -> Iterator[tuple[Path, str]]:
             f"{source.name}: {root} is not there any more: bring it back, or take its documents "
             "out with `bertcli index remove`; nothing was changed"
         )
-    for path in files_under(root, Selection(source.include, source.exclude)):
+    for path in files_under(root, Selection(source.include, source.exclude), unlisted):
         if path.is_relative_to(own) or (path.parent / LOCK_NAME).exists():
             continue
         if path == root or is_document(path):

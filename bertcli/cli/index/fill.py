@@ -23,6 +23,7 @@ from bertcli.cli.index.open import (
     embedder,
     identity,
     open_index,
+    recorded_model,
 )
 from bertcli.cli.options import InputFlags, ModelFlags, grouped
 from bertcli.cli.recipe import begun, choose_checkpoint, read_items, warn
@@ -154,14 +155,23 @@ def update(
     \b
     bertcli index update my-notes
     """
-    index, embed = open_index(name, model)
-    with index:
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.manifest import refuse_other_model
+
+    def load() -> Embed:
+        """Load the model only where there is something to embed: mostly nothing has changed."""
+        checkpoint, embed = recorded_model(place, model)
+        refuse_other_model(place, index.manifest.model, identity(checkpoint, embed))
+        return embed
+
+    place = place_of(name)
+    with IndexFolder.open(place) as index:
         if not index.sources():
             raise UsageError(
                 f"{name} was made from records, not from files that could have changed: add more "
                 f"with `bertcli index add {name} -i FILE`"
             )
-        _sync(index, index.sources(), embed, quiet)
+        _sync(index, index.sources(), load, quiet)
 
 
 def held(index: IndexFolder) -> str:
@@ -209,7 +219,7 @@ def _fill(
         if not quiet:
             warn(f"{added} documents added; {held(index)}")
     if sources:
-        _sync(index, index.note_sources(sources), embed, quiet, failed)
+        _sync(index, index.note_sources(sources), lambda: embed, quiet, failed)
     else:
         _finish(failed, "records")
 
@@ -217,20 +227,48 @@ def _fill(
 def _sync(
     index: IndexFolder,
     sources: Mapping[int, Source],
-    embed: Embed,
+    load: Callable[[], Embed],
     quiet: bool,
     failed: list[str] | None = None,
 ) -> None:
     """Make an index what its sources are, and say on stderr what was done."""
-    from bertcli.index.failures import storage_failures
-    from bertcli.index.update import kept, prepare, survey
-    from bertcli.outputs.progress import progress
+    from bertcli.index.update import survey
 
     failures = [] if failed is None else failed
     index.begin_writing()
-    changes = survey(index.known_files(), sources, lambda source: files_of(source, index.path))
+    unlisted: list[Path] = []
+
+    def note(folder: Path, reason: str) -> None:
+        unlisted.append(folder)
+        failures.append(f"{folder}: cannot be listed ({reason})")
+
+    known = index.known_files()
+    changes = survey(known, sources, lambda one: files_of(one, index.path, note), unlisted)
     fields = {number: source.field for number, source in index.sources().items()}
     shown = sys.stderr.isatty() and not quiet
+    if not changes.to_read:
+        index.switch(changes, ())
+    else:
+        _read(index, changes, fields, load(), failures, shown)
+    skipped = frozenset(path for path, (*_, one) in index.known_files().items() if one.error)
+    if not quiet:
+        warn(f"{_told(changes, skipped)}; {held(index)}")
+    _finish(failures, "files or rows")
+
+
+def _read(
+    index: IndexFolder,
+    changes: Survey,
+    fields: Mapping[int, str],
+    embed: Embed,
+    failures: list[str],
+    shown: bool,
+) -> None:
+    """Read, cut and embed what is new, and make it count."""
+    from bertcli.index.failures import storage_failures
+    from bertcli.index.update import kept, prepare
+    from bertcli.outputs.progress import progress
+
     with progress(shown, len(changes.to_read)) as advance, storage_failures(index.path):
         prepared = prepare(
             index,
@@ -243,10 +281,6 @@ def _sync(
         )
         with kept(prepared, index.path) as files:
             index.switch(changes, files)
-    skipped = frozenset(path for path, (*_, one) in index.known_files().items() if one.error)
-    if not quiet:
-        warn(f"{_told(changes, skipped)}; {held(index)}")
-    _finish(failures, "files or rows")
 
 
 def _counted(files: Iterable[Found], advance: Callable[[int], None]) -> Iterator[Found]:

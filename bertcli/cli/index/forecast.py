@@ -70,7 +70,9 @@ def forecast(sources: Sequence[Source], embed: Embed, chunking: Chunking) -> Non
     if not sources:
         raise UsageError("--dry-run is for files and folders: name them after the index")
     files = [
-        (path, name, source.field) for source in sources for path, name in files_of(source, NOWHERE)
+        (path, name, source.field)
+        for source in sources
+        for path, name in files_of(source, NOWHERE, lambda folder, reason: None)
     ]
     total = sum(path.stat().st_size for path, _, _ in files)
     probe = _probe(files, embed, chunking)
