@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -93,25 +93,32 @@ class _Ignored:
 
     @cached_property
     def _above(self) -> list[Path]:
-        """The folders from that of the repository down to the one above the root."""
+        """The folders from that of the repository down to the one above the root.
+
+        None where they ignore the root itself: who names it means it.
+        """
         full = self._root.resolve()
         chain = [full, *full.parents]
         top = next((i for i, folder in enumerate(chain) if (folder / ".git").exists()), 0)
-        return chain[top:0:-1]
+        above = chain[top:0:-1]
+        return [] if self._said(full, above, folder=True) else above
 
     def holds(self, path: Path, folder: bool = False) -> bool:
         """Return what the last rule that fits a path says."""
         inside = path.relative_to(self._root)
-        full = self._root.resolve() / inside
-        below = [self._root.joinpath(*inside.parts[:i]) for i in range(len(inside.parts))]
+        root = self._root.resolve()
+        below = [root.joinpath(*inside.parts[:i]) for i in range(len(inside.parts))]
+        return self._said(root / inside, [*self._above, *below], folder)
+
+    def _said(self, path: Path, places: Sequence[Path], folder: bool) -> bool:
+        """Return what the rules of these folders say of a path, the later ones last."""
         held = False
-        for place in (*self._above, *below):
+        for place in places:
             rules = self._of(place)
-            if rules is None:
-                continue
-            name = (path if place in below else full).relative_to(place).as_posix()
-            said = rules.check_file(name + "/" if folder else name).include
-            held = held if said is None else bool(said)
+            if rules is not None:
+                name = path.relative_to(place).as_posix()
+                said = rules.check_file(name + "/" if folder else name).include
+                held = held if said is None else bool(said)
         return held
 
     def _of(self, folder: Path) -> GitIgnoreSpec | None:

@@ -57,6 +57,8 @@ def test_it_is_what_git_itself_would_list(tree: Path) -> None:
     listed = sorted(one for one in shown.stdout.splitlines() if "/." not in f"/{one}")
     assert sorted(names(tree)) == listed
     assert names(tree / "logs") == ["keep.log"]
+    # Who names an ignored folder means it.
+    assert names(tree / "src" / "build") == ["out.o"]
 
 
 @pytest.mark.parametrize(

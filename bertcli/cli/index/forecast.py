@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PROBE_SECONDS = 2.0
 PROBE_TEXTS = 64
+PROBE_BATCH = 8
 NOWHERE = Path("/nonexistent")
 TEXT_FACTOR = 2.0
 """Bytes on disk per byte of text: the text itself, its words, hashes and places; measured."""
@@ -136,10 +137,12 @@ def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunk
         between = time.perf_counter()
         reading += between - began
         some = texts[:: max(1, len(texts) // PROBE_TEXTS)]
-        if some:
-            embedder(embed)(some)
-            embedded += len(some)
-            embedding += time.perf_counter() - between
+        for at in range(0, len(some), PROBE_BATCH):
+            embedder(embed)(some[at : at + PROBE_BATCH])
+            embedded += len(some[at : at + PROBE_BATCH])
+            if reading + embedding + time.perf_counter() - between > PROBE_SECONDS:
+                break
+        embedding += time.perf_counter() - between
     seconds = reading + (embedding / embedded * passages if embedded else 0.0)
     return _Probe(count, file_bytes, text_bytes, passages, tokens, seconds, failed)
 
