@@ -316,6 +316,8 @@ def _written(folder: Path, generation: int, ann: Ann, index: Any) -> Ann:
     """Write the structure and then the note that names it; what it replaces goes last."""
     import faiss
 
+    for left in folder.glob("ann-*.tmp"):  # by a run that was killed
+        left.unlink(missing_ok=True)
     path = folder / _name(generation, ann.rows)
     draft = path.with_suffix(".tmp")
     faiss.write_index(index, str(draft))

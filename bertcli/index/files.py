@@ -60,7 +60,17 @@ class Files:
         }
 
     def note_source(self, source: Source) -> int:
-        """Remember a source, or how it is to be read from now on, and return its id."""
+        """Remember a source, or how it is to be read from now on, and return its id.
+
+        Files of it that a person had removed, and all where another column has the text now, are
+        looked at as if they had changed.
+        """
+        self._connection.execute(
+            "UPDATE files SET size = -1, hash = x'', error = NULL WHERE "
+            "(error = ?1 AND (path = ?2 OR substr(path, 1, length(?3)) = ?3)) OR source IN "
+            "(SELECT id FROM sources WHERE path = ?2 AND field != ?4)",
+            (REMOVED, source.path, source.path.rstrip("/") + "/", source.field),
+        )
         (number,) = self._connection.execute(
             "INSERT INTO sources (path, name, include, exclude, field) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (path) DO UPDATE SET name = excluded.name, include = excluded.include, "

@@ -105,6 +105,20 @@ def test_an_index_within_its_own_folder(tiny: Callable[..., Ran], run: Run) -> N
     assert run("index", "update", "./docs/i").said("files: 4 unchanged")
 
 
+def test_what_was_removed_comes_back_when_it_is_added(
+    tiny: Callable[..., Ran], run: Run, docs: Path
+) -> None:
+    """An update leaves it out; who names it again, or another column, means it."""
+    tiny("index", "build", "./i", "docs/sub", "-q")
+    assert run("index", "remove", "./i", "--path", "docs/sub/*.csv").said("2 documents removed")
+    assert run("index", "update", "./i").said("files: 3 unchanged; 2 documents")
+    assert tiny("index", "add", "./i", "docs/sub/prices.csv").said("files: 1 changed; 4 documents")
+    assert len(hits(run, "children")) == 1
+    ran = tiny("index", "add", "./i", "docs/sub/prices.csv", "--field", "year")
+    assert ran.said("files: 1 changed; 4 documents")
+    assert hits(run, "children") == [] and len(hits(run, "2023")) == 1
+
+
 def test_an_index_has_a_name(tiny: Callable[..., Ran], run: Run, here: Path) -> None:
     """A bare word is a name in the user's data folder; `list` shows it, a path is a folder."""
     tiny("index", "build", "by-name", "docs/readme.md", "-q")
