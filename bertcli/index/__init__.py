@@ -7,5 +7,5 @@
       ann-1-N.faiss       approximate search, above a size; always made anew from the vectors
       write.lock          held by the one writer
 
-The package takes vectors and knows no model. Start at `folder.py`.
+The package takes vectors and knows no model. Start at `folder.py`, which writes, and `reader.py`.
 """

@@ -1,25 +1,23 @@
-"""An index folder: make it, add to it, search it."""
+"""An index folder: make it, add to it, bring it up to date."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bertcli.errors import IndexFolderError, UsageError
+from bertcli.errors import IndexFolderError
 from bertcli.index import ann
 from bertcli.index.choices import Kind
-from bertcli.index.documents import Documents, Entry, NewDocument, Passage, Row, text_hash
+from bertcli.index.documents import Documents, Entry, Row, text_hash
 from bertcli.index.failures import storage_failures
-from bertcli.index.files import FileState, Source
+from bertcli.index.files import Source
 from bertcli.index.lock import LOCK_NAME, WriteLock
 from bertcli.index.manifest import (
     Manifest,
@@ -30,52 +28,28 @@ from bertcli.index.manifest import (
     write_manifest,
 )
 from bertcli.index.places import MANIFEST_NAME, shown
-from bertcli.index.query import Query, fuse
+from bertcli.index.reader import IndexReader, documents_path, vectors_path
 from bertcli.index.update import Embed, Prepared, Survey, chunk_texts
 from bertcli.index.vectors import (
-    ROW_TYPE,
-    Nearest,
     Vectors,
     append_vectors,
     check_length,
     checked,
     checksums,
     create_vectors,
-    nearest,
     open_vectors,
-    read_blocks,
     read_rows,
 )
 from bertcli.index.where import Filter
-from bertcli.results import Hit
 
 # A kill loses at most this many embedded chunks, a few seconds of work; a commit costs some 10 ms.
 COMMIT_CHUNKS = 512
-FUSED_DEPTH = 100
-"""How far down the two rankings of a hybrid search are fused."""
 _DATA_FILE = re.compile(
     r"(?:documents|vectors|ann)-(\d+)(?:-\d+)?\.(?:sqlite(?:-wal|-shm)?|f32|faiss|json|tmp|json\.tmp)"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class IndexInfo:
-    """What an index holds. `complete` is False when the last build or add did not get through:
-    what it committed is there and is searched, `index add` with the same files goes on."""
-
-    path: Path
-    manifest: Manifest
-    documents: int
-    chunks: int
-    size_bytes: int
-    complete: bool
-    files: int = 0
-    skipped_files: int = 0
-    unused_rows: int = 0
-    ann: ann.Ann | None = None
-
-
-class IndexFolder:
+class IndexFolder(IndexReader):
     """An open index.
 
     A new index is a whole one, only empty, from its first moment, so a killed build leaves what it
@@ -86,13 +60,8 @@ class IndexFolder:
     def __init__(
         self, path: Path, manifest: Manifest, documents: Documents, lock: WriteLock | None = None
     ) -> None:
-        self.path = path
-        self.manifest = manifest
-        self._documents = documents
-        self._vectors = vectors_path(path, manifest)
-        self._vector_file = open_vectors(self._vectors)
+        super().__init__(path, manifest, documents)
         self._lock = lock
-        self._ann: ann.Loaded | None = None
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest, *, overwrite: bool = False) -> IndexFolder:
@@ -149,11 +118,6 @@ class IndexFolder:
         with storage_failures(self.path), self._documents.writing():
             return self._documents.remove(where)
 
-    def sources(self) -> dict[int, Source]:
-        """Return the folders and files that the index was made from, by their ids."""
-        with storage_failures(self.path):
-            return self._documents.files.sources()
-
     def note_sources(self, sources: Iterable[Source]) -> dict[int, Source]:
         """Remember folders and files to make the index from, and return them by their ids."""
         self.begin_writing()
@@ -161,11 +125,6 @@ class IndexFolder:
             noted = {self._documents.files.note_source(source): source for source in sources}
             self._documents.mark(self._documents.committed_rows(), complete=False)
             return noted
-
-    def known_files(self) -> dict[str, tuple[int, int, FileState]]:
-        """Return id, source and state of every file that was indexed, by its path."""
-        with storage_failures(self.path), self._documents.reading():
-            return self._documents.files.known()
 
     def stage(self, texts: Mapping[bytes, str], embed: Embed) -> None:
         """Have vectors made for the texts that have none, and keep them for `switch`.
@@ -211,122 +170,6 @@ class IndexFolder:
         self._publish()
         self.settle()
 
-    def holds(self, document: NewDocument) -> bool:
-        """Return whether this very text of this name and line is in, to go on with a killed run."""
-        with storage_failures(self.path):
-            return self._documents.holds(document)
-
-    def search(
-        self, queries: NDArray[np.floating], k: int, where: Filter | None = None
-    ) -> list[list[Hit]]:
-        """Return for each query `(q, d)` the `k` passages of largest inner product, best first.
-
-        Only passages that `where` holds for are looked at. With unit vectors, and so with a model
-        that normalises, the scores are cosines.
-        """
-        if k < 1:
-            raise UsageError(f"cannot return {k} passages: -k must be at least 1")
-        asked = checked(queries, len(queries), self.manifest.model.dimension)
-        with storage_failures(self.path), self._documents.reading():
-            committed = self._documents.committed_rows()
-            found = self._nearest(asked, committed, k, self._live(committed, where))
-            return [
-                self._hits(rows, scores)
-                for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True)
-            ]
-
-    def find(
-        self,
-        query: Query,
-        vector: NDArray[np.floating] | None,
-        k: int,
-        where: Filter | None = None,
-    ) -> list[Hit]:
-        """Return the `k` passages that fit a query best, none that holds what it keeps out.
-
-        Only passages that `where` holds for are looked at.
-
-        Without a `vector` (d,) by its words alone, with BM25 as score; else by words and meaning,
-        two rankings that are fused by reciprocal rank, with the inner product as score.
-        """
-        depth = max(k, FUSED_DEPTH)
-        with storage_failures(self.path), self._documents.reading():
-            committed = self._documents.committed_rows()
-            live = self._live(committed, where)
-            if query.unwanted:
-                live = np.ones(committed, bool) if live is None else live
-                live[self._documents.holding(query.unwanted)] = False
-            # Enough to spare for those that are kept out.
-            matches = self._documents.matching(query.wanted, depth + _dead(live))
-            worded = [(row, score) for row, score in matches if live is None or live[row]][:depth]
-            if vector is None:
-                best = worded[:k]
-                return self._hits([row for row, _ in best], [score for _, score in best])
-            dimension = self.manifest.model.dimension
-            asked = checked(vector[None], 1, dimension)
-            near = self._nearest(asked, committed, depth, live).rows[0].tolist()
-            rows = fuse([near, [row for row, _ in worded]])[:k]
-            cosines = read_rows(self._vector_file, rows, dimension) @ asked[0]
-            return self._hits(rows, cosines.tolist())
-
-    @property
-    def documents(self) -> Documents:
-        """The documents, for who looks after the index as a whole."""
-        return self._documents
-
-    def rows_in_file(self) -> int:
-        """Return how many whole rows the vector file has, whether they count or not."""
-        return os.fstat(self._vector_file.fileno()).st_size // self._row_bytes
-
-    def vectors_of(self, rows: Sequence[int]) -> Vectors:
-        """Return the vectors of rows `(len(rows), d)`; zeros where the file has no such row."""
-        there = self.rows_in_file()
-        vectors = np.zeros((len(rows), self.manifest.model.dimension), np.float32)
-        known = [i for i, row in enumerate(rows) if row < there]
-        if known:
-            wanted = [rows[i] for i in known]
-            vectors[known] = read_rows(self._vector_file, wanted, vectors.shape[1])
-        return vectors
-
-    def some_rows(self, count: int) -> list[int]:
-        """Return the rows of at most `count` passages from all over the index."""
-        with storage_failures(self.path), self._documents.reading():
-            rows = [row.number for row in self._documents.checks()]
-        return rows[:: max(1, len(rows) // count)][:count]
-
-    def text_of(self, row: int) -> str:
-        """Return the text of the passage with a row."""
-        with storage_failures(self.path), self._documents.reading():
-            return self._documents.passages([row])[0].text
-
-    def vectors_of_hits(self, hits: Sequence[Hit]) -> Vectors:
-        """Return the vectors of found passages `(len(hits), d)`."""
-        with storage_failures(self.path), self._documents.reading():
-            rows = self._documents.rows_of([hit.id or 0 for hit in hits])
-            return self.vectors_of([-1 if row is None else row for row in rows])
-
-    def everything(self) -> tuple[list[Hit], Vectors]:
-        """Return every passage with its vector `(n, d)`, in the order of the rows."""
-        with storage_failures(self.path), self._documents.reading():
-            rows = [row.number for row in self._documents.checks()]
-            return self._hits(rows, [1.0] * len(rows)), self.vectors_of(rows)
-
-    def name_of_file(self, path: Path) -> str | None:
-        """Return what the documents of a file are called; None where it is not in the index."""
-        known = self.known_files().get(str(path.absolute()))
-        return None if known is None else known[2].name
-
-    def with_context(self, hits: Sequence[Hit], lines: int) -> list[Hit]:
-        """Return found passages with so many lines of their files before and after each."""
-        with storage_failures(self.path), self._documents.reading():
-            rows = self._documents.rows_of([hit.id or 0 for hit in hits])
-            passages = self._documents.passages([row for row in rows if row is not None])
-        return [
-            replace(hit, before=before, after=after)
-            for hit, passage in zip(hits, passages, strict=True)
-            for before, after in [_around(passage, lines)]
-        ]
-
     def snapshot(self, folder: Path, manifest: Manifest) -> Documents:
         """Write the documents as they are now under the name of another generation; open them."""
         path = documents_path(folder, manifest)
@@ -345,31 +188,6 @@ class IndexFolder:
         self._vector_file = open_vectors(self._vectors)
         self._ann = None
         self.settle()
-
-    @property
-    def _row_bytes(self) -> int:
-        return self.manifest.model.dimension * ROW_TYPE.itemsize
-
-    def info(self) -> IndexInfo:
-        """Return what the index holds and its size on disk."""
-        with storage_failures(self.path):
-            with self._documents.reading():
-                counts = self._documents.counts()
-                files, skipped = self._documents.files.counts()
-                unused = self._documents.committed_rows() - counts.chunks
-            sizes = list(_sizes(self.path))
-        return IndexInfo(
-            path=self.path,
-            manifest=self.manifest,
-            documents=counts.documents,
-            chunks=counts.chunks,
-            size_bytes=sum(sizes),
-            complete=counts.complete,
-            files=files,
-            skipped_files=skipped,
-            unused_rows=unused,
-            ann=ann.described(self.path, self.manifest.generation),
-        )
 
     def close(self) -> None:
         """Close the files and let others write."""
@@ -444,15 +262,6 @@ class IndexFolder:
                 self._refuse_replaced()
                 _remove_others(self.path, keep=self.manifest.generation)
 
-    def _live(self, committed: int, where: Filter | None) -> NDArray[np.bool_] | None:
-        """Return which rows may be found `(committed,)`; None when all of them may."""
-        live = self._documents.live_rows(committed)
-        if where is None:
-            return live
-        fitting = np.zeros(committed, bool)
-        fitting[self._documents.where(where)] = True  # a chunk's row is never a dead one
-        return fitting
-
     def _refuse_replaced(self) -> None:
         if read_manifest(self.path).generation != self.manifest.generation:
             raise IndexFolderError(
@@ -514,24 +323,6 @@ class IndexFolder:
         copies[copy.number] = copies.get(original.number, original.number)
         return copy
 
-    def _nearest(
-        self, asked: Vectors, committed: int, k: int, live: NDArray[np.bool_] | None
-    ) -> Nearest:
-        there = self._approximate()
-        if there is not None and there.ann.rows <= committed:
-            return there.nearest(asked, self._vector_file, committed, k, live)
-        blocks = read_blocks(self._vector_file, committed, self.manifest.model.dimension)
-        return nearest(asked, blocks, k, live)
-
-    def _approximate(self) -> ann.Loaded | None:
-        """Return the approximate structure, opened once, and again where it was replaced."""
-        described = ann.described(self.path, self.manifest.generation)
-        if described is None:
-            return None
-        if self._ann is None or self._ann.ann != described:
-            self._ann = ann.load(self.path, self.manifest.generation)
-        return self._ann
-
     def settle(self) -> ann.Ann | None:
         """Bring the approximate structure up to what is committed, where the index needs one."""
         self.begin_writing()
@@ -572,41 +363,6 @@ class IndexFolder:
             write_manifest(self.path, self.manifest)
             _remove_others(self.path, keep=self.manifest.generation)
 
-    def _hits(self, rows: Sequence[int], scores: Sequence[float]) -> list[Hit]:
-        return [
-            Hit(
-                score,
-                passage.text,
-                passage.document,
-                passage.line,
-                passage.columns,
-                passage.chunk,
-                passage.last_line,
-                passage.heading,
-                passage.page,
-                passage.start,
-                passage.end,
-                passage.path,
-            )
-            for score, passage in zip(scores, self._documents.passages(rows), strict=True)
-        ]
-
-
-def _around(passage: Passage, lines: int) -> tuple[str, str]:
-    """Return so many lines of a text before and after a passage, the rest of its own included."""
-    text = passage.whole
-    first, last = passage.start, passage.end - 1
-    for _ in range(lines + 1):
-        first = max(text.rfind("\n", 0, first), 0)
-        found = text.find("\n", last + 1)
-        last = len(text) if found < 0 else found
-    before, after = text[first : passage.start], text[passage.end : last]
-    return before.removeprefix("\n"), after
-
-
-def _dead(live: NDArray[np.bool_] | None) -> int:
-    return 0 if live is None else int((~live).sum())
-
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     """Yield entries in batches that are worth a commit."""
@@ -632,22 +388,6 @@ def _refuse_foreign(path: Path) -> None:
         raise IndexFolderError(
             f"{shown(path)} holds other files and is not an index: choose a new or an empty folder"
         )
-
-
-def documents_path(path: Path, manifest: Manifest) -> Path:
-    """Return where the SQLite file of this generation is."""
-    return path / f"documents-{manifest.generation}.sqlite"
-
-
-def vectors_path(path: Path, manifest: Manifest) -> Path:
-    """Return where the vectors of this generation are."""
-    return path / f"vectors-{manifest.generation}.f32"
-
-
-def _sizes(path: Path) -> Iterator[int]:
-    for entry in path.iterdir():
-        with suppress(FileNotFoundError):  # a writer that closes removes its log
-            yield entry.stat().st_size
 
 
 def _generations(path: Path) -> dict[Path, int]:

@@ -19,14 +19,11 @@ from bertcli.errors import IndexFolderError
 from bertcli.index.chunks import Chunk
 from bertcli.index.documents import Documents, NewDocument, Row
 from bertcli.index.failures import storage_failures
-from bertcli.index.folder import (
-    IndexFolder,
-    next_generation,
-    vectors_path,
-)
+from bertcli.index.folder import IndexFolder, next_generation
 from bertcli.index.lock import WriteLock
 from bertcli.index.manifest import Manifest, sync_folder, write_manifest
 from bertcli.index.places import shown
+from bertcli.index.reader import vectors_path
 from bertcli.index.update import Cut, Embed, chunk_texts
 from bertcli.index.upkeep import Upkeep
 from bertcli.index.vectors import Vectors, checked, checksums, create_vectors, read_rows
