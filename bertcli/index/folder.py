@@ -45,7 +45,7 @@ from bertcli.index.where import Filter
 # A kill loses at most this many embedded chunks, a few seconds of work; a commit costs some 10 ms.
 COMMIT_CHUNKS = 512
 _DATA_FILE = re.compile(
-    r"(?:documents|vectors|ann)-(\d+)(?:-\d+)?\.(?:sqlite(?:-wal|-shm)?|f32|faiss|json|tmp|json\.tmp)"
+    r"(?:documents|vectors|ann)-(\d+)(?:-\d+)?\.(?:sqlite(?:-wal|-shm|-journal)?|f32|faiss|json|tmp|json\.tmp)"
 )
 
 

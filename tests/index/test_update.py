@@ -329,3 +329,31 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         assert all(name.startswith("1") for name in gone)
         assert index.info().complete
     assert len([one for one in place.iterdir() if one.suffix in (".sqlite", ".f32")]) == 2
+
+
+def test_a_build_killed_at_any_moment(tmp_path: Path) -> None:
+    """What is there after a kill is no index, or one that an update brings to its end."""
+    chance = random.Random(5)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"{number}.txt").write_text(f"file {number} of several words and the same end")
+    expected, goes_on = fresh(folder), 0
+    began = time.perf_counter()
+    build(tmp_path / "whole", folder)
+    longest = time.perf_counter() - began
+    for kill in range(30):
+        place = tmp_path / f"i{kill}"
+        killed(lambda place=place: build(place, folder), chance.uniform(0, longest))
+        try:
+            index = IndexFolder.open(place)
+        except IndexFolderError:
+            build(place, folder)
+            continue
+        with index:
+            assert list(problems(index)) == [] and content(index) in ([], expected)
+            goes_on += not index.info().complete
+            if index.sources():
+                update(index)
+                assert content(index) == expected and index.info().complete
+    assert goes_on
