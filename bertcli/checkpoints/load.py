@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bertcli.checkpoints.layout import Checkpoint
 from bertcli.engine.choices import BATCH_TOKENS, Precision
-from bertcli.engine.families import Head, runs_on_onnx
+from bertcli.engine.families import PRECISION, Head, runs_on_onnx
 from bertcli.engine.tokens import TextTokenizer
 from bertcli.errors import BertcliError, CheckpointError
 
@@ -28,8 +28,9 @@ CAN_DO = {
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """Where and how to run: device auto, cpu, cuda or mps; `auto` precision is fp32.
+    """Where and how to run: device auto, cpu, cuda or mps.
 
+    `auto` precision is fp32, or int8 for a checkpoint that `bertcli quantize` wrote.
     `brief` is for a few short texts: the engine starts sooner and computes more slowly.
     """
 
@@ -111,14 +112,20 @@ def _full_window(checkpoint: Checkpoint) -> Window:
 def _on_onnx(checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encoder:
     from bertcli.engine.onnx_encoder import OnnxEncoder
 
-    precision = Precision.FP32 if options.precision is Precision.AUTO else options.precision
     weights = load_weights(checkpoint)
+    precision = _precision(checkpoint, options)
     try:
         return OnnxEncoder(
             checkpoint.config, weights, head, precision, options.batch_tokens, options.brief
         )
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.name}: {error}") from error
+
+
+def _precision(checkpoint: Checkpoint, options: LoadOptions) -> Precision:
+    if options.precision is not Precision.AUTO:
+        return options.precision
+    return Precision.INT8 if checkpoint.config.get(PRECISION) == "int8" else Precision.FP32
 
 
 def _on_torch(checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encoder:

@@ -22,6 +22,8 @@ from bertcli.cli import (
     models,
     ner,
     qa,
+    quantize,
+    replay,
     search,
     threshold,
     train,
@@ -33,6 +35,20 @@ from bertcli.errors import BertcliError, UsageError
 INTERRUPTED = 130
 SHOWN_LETTERS = 300
 NAME = "bertcli"
+NO_MEMORY = (
+    "bertcli: out of memory: use a smaller --batch-tokens or shorter records, or raise the limit "
+    "(ulimit -v)"
+)
+MEMORY_SIGNS = (
+    "bad_alloc",
+    "annot allocate memory",
+    "ailed to allocate memory",
+    "failed to map segment",
+    "pthread_create failed",
+    "can't allocate memory",
+    "can't start new thread",
+)
+"""What libraries say, in errors of all kinds, when there is no memory left."""
 COMPLETION = "_BERTCLI_COMPLETE"  # set by the shell that asks for completions
 
 app = typer.Typer(
@@ -76,6 +92,8 @@ app.command("search", cls=QuickCommand)(search.search)
 app.command("similar", cls=QuickCommand)(collection.similar)
 app.command("dedupe", cls=QuickCommand)(collection.dedupe)
 app.command("cluster", cls=QuickCommand)(collection.cluster)
+app.command("quantize")(quantize.quantize)
+app.command("replay")(replay.replay)
 app.add_typer(index.app, name="index")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
@@ -97,15 +115,20 @@ def main(arguments: list[str]) -> int:
         _silence_stdout()
         return 0
     except MemoryError:
-        line = "bertcli: out of memory: use a smaller --batch-tokens or shorter records"
-        return _failed(line, BertcliError.exit_code, arguments)
+        return _failed(NO_MEMORY, BertcliError.exit_code, arguments)
     except OSError as error:
         said = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         return _failed(f"bertcli: {said}", BertcliError.exit_code, arguments)
     except Exception as error:  # a defect of bertcli or of a library: still one line
         said = f"{type(error).__name__}: {error}"[:SHOWN_LETTERS]
+        if any(sign in str(error) for sign in MEMORY_SIGNS):
+            return _failed(NO_MEMORY, BertcliError.exit_code, arguments)
         line = f"bertcli: unexpected {said}; --debug shows where, please report it"
         return _failed(line, BertcliError.exit_code, arguments)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of libraries in Rust, and no Exception
+            raise
+        return _failed(NO_MEMORY, BertcliError.exit_code, arguments)
 
 
 def _run(arguments: list[str]) -> int:
@@ -115,7 +138,9 @@ def _run(arguments: list[str]) -> int:
     # Typer's main() would make exit codes of its own of an interruption and of a closed pipe.
     try:
         defaults = user_defaults(command)
-        with command.make_context(NAME, list(arguments), default_map=defaults) as context:
+        with command.make_context(
+            NAME, list(arguments), default_map=defaults, obj=list(arguments)
+        ) as context:
             command.invoke(context)
     except typer.Exit as leaving:
         return leaving.exit_code

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import choose_checkpoint, finish, load_model, read_items
+from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
+from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.families import TEXT_PAIRS, Head
 from bertcli.errors import CheckpointError, UsageError
 from bertcli.records import Item, Record
@@ -29,6 +31,7 @@ def classify(
     source: InputFlags,
     model: ModelFlags,
     out: OutputFlags,
+    bulk: BulkFlags,
     texts: Texts = None,
     pair: Annotated[
         str | None, typer.Option(help="Second text, for a checkpoint that was trained on pairs.")
@@ -88,7 +91,14 @@ def classify(
     check_pairs(built, pair is not None or pair_field is not None)
     if pair is not None:
         items = replace(items, items=_paired(items, pair))
-    finish(answers(built.task, items), out, items)
+    answer_all(
+        context,
+        partial(answers, built.task),
+        items,
+        out,
+        bulk,
+        partial(weights_of, built.checkpoint),
+    )
 
 
 def check_pairs(built: Classifier, pairs: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import choose_checkpoint, finish, load_model, read_items
+from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
+from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.choices import Pooling
 from bertcli.engine.families import Head
 from bertcli.errors import UsageError
@@ -23,6 +25,7 @@ def embed(
     source: InputFlags,
     model: ModelFlags,
     out: OutputFlags,
+    bulk: BulkFlags,
     texts: Texts = None,
     pooling: Annotated[
         Pooling | None,
@@ -49,7 +52,7 @@ def embed(
     items = read_items(context, texts, source)
     checkpoint = choose_checkpoint(model, "embed")
     task = build_embed(checkpoint, model, pooling, normalize, prompt, items.few)
-    finish(answers(task, items), out, items)
+    answer_all(context, partial(answers, task), items, out, bulk, partial(weights_of, checkpoint))
 
 
 def build_embed(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import choose_checkpoint, finish, load_model, read_items
+from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
+from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.families import Head
 from bertcli.errors import UsageError
 
@@ -21,6 +23,7 @@ def fill_mask(
     source: InputFlags,
     model: ModelFlags,
     out: OutputFlags,
+    bulk: BulkFlags,
     texts: Texts = None,
     top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Words per mask.")] = 5,
     targets: Annotated[
@@ -43,7 +46,7 @@ def fill_mask(
     encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, model, items.few)
     task = FillMask(encoder, tokenizer, window, top_k, _words(targets), model.long)
     _refuse_without_mask(task, texts or [])
-    finish(answers(task, items), out, items)
+    answer_all(context, partial(answers, task), items, out, bulk, partial(weights_of, checkpoint))
 
 
 def _words(targets: str | None) -> tuple[str, ...]:

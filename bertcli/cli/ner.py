@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import choose_checkpoint, finish, load_model, read_items
+from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
+from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.choices import Aggregate
 from bertcli.engine.families import Head
 
@@ -22,6 +24,7 @@ def ner(
     source: InputFlags,
     model: ModelFlags,
     out: OutputFlags,
+    bulk: BulkFlags,
     texts: Texts = None,
     aggregate: Annotated[
         Aggregate, typer.Option(help="How the tokens of a word agree on a label.")
@@ -37,8 +40,8 @@ def ner(
     from bertcli.tasks.run import answers
 
     items = read_items(context, texts, source)
-    _, task = ner_task(model, aggregate, items.few)
-    finish(answers(task, items), out, items)
+    checkpoint, task = ner_task(model, aggregate, items.few)
+    answer_all(context, partial(answers, task), items, out, bulk, partial(weights_of, checkpoint))
 
 
 def ner_task(

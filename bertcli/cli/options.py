@@ -10,7 +10,9 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -121,6 +123,14 @@ class ModelFlags:
     ] = Long.WINDOW
 
 
+class OnError(StrEnum):
+    """What becomes of a record that cannot be answered."""
+
+    ROW = "row"
+    SKIP = "skip"
+    STOP = "stop"
+
+
 @dataclass(frozen=True, slots=True)
 class OutputFlags:
     """Where the answers go, and in which form."""
@@ -135,9 +145,32 @@ class OutputFlags:
     max_errors: Annotated[
         int | None, typer.Option(min=0, help="Stop after more than this many bad records.")
     ] = None
+    on_error: Annotated[
+        OnError, typer.Option(help="A bad record: in its row, left out, or the end of the run.")
+    ] = OnError.ROW
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notes on stderr.")] = False
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Counts and rate at the end.")
+        bool, typer.Option("-v", "--verbose", help="Counts and rate at the end; always with -o.")
     ] = False
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress line.")] = False
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class BulkFlags:
+    """What a long run over files needs beside its input and its output."""
+
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many records.")] = None
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Only so many records, drawn at random.")
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="Which random records.")] = 0
+    resume: Annotated[
+        bool, typer.Option("--resume", help="After a kill, the same command goes on; needs -o.")
+    ] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Predict the time by two seconds of work.")
+    ] = False
+    manifest: Annotated[
+        Path | None, typer.Option(help="File to say how the run was made: see bertcli replay.")
+    ] = None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, grouped
+from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, grouped
 from bertcli.cli.recipe import (
     Incoming,
     choose_checkpoint,
-    finish,
     incoming,
     input_options,
     load_model,
@@ -26,6 +27,9 @@ from bertcli.results import Answer, EmbedResult
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.index.folder import IndexFolder
+    from bertcli.index.where import Filter
+    from bertcli.tasks.embed import Embed
     from bertcli.tasks.qa import Qa
 
 NO_QUESTION = 'no question was asked: give one, as in bertcli qa "Who wrote it?" -i report.txt'
@@ -42,6 +46,7 @@ def qa(
     source: InputFlags,
     model: ModelFlags,
     out: OutputFlags,
+    bulk: BulkFlags,
     questions: Questions = None,
     context: Annotated[
         list[str] | None, typer.Option(help="Text to find the answer in; repeatable.")
@@ -74,14 +79,28 @@ def qa(
     bertcli qa -i squad.jsonl -f csv -o answers.csv
     bertcli qa "How long do refunds take?" --index help
     """
+    from bertcli.cli.index.open import open_index
+    from bertcli.index.where import compile_where
     from bertcli.tasks.run import answers
 
     if index is not None:
         if context:
             raise UsageError("--context and --index both say what to read: give one")
         items = read_items(command, questions, source)
-        found = _from_index(items, index, model, where, passages, top_k, no_answer_threshold)
-        finish(found, out, items)
+        condition = None if where is None else compile_where(where)
+        folder, embed = open_index(index, replace(model, model=None), items.few)
+        checkpoint, task = qa_task(model, top_k, no_answer_threshold, items.few)
+        with folder:
+            compute = partial(
+                _from_index,
+                folder=folder,
+                embed=replace(embed, prompt=""),
+                task=task,
+                condition=condition,
+                passages=passages,
+            )
+            made_with = lambda: weights_of(checkpoint) | folder.hashes()  # noqa: E731
+            answer_all(command, compute, items, out, bulk, made_with)
         return
     source = replace(source, whole_file=not per_line)
     if questions:
@@ -93,41 +112,33 @@ def qa(
         raise UsageError(NO_QUESTION)
     else:
         items = _read_questions(command, source, question_field, context_field)
-    _, task = qa_task(model, top_k, no_answer_threshold, items.few)
-    finish(answers(task, items), out, items)
+    checkpoint, task = qa_task(model, top_k, no_answer_threshold, items.few)
+    answer_all(command, partial(answers, task), items, out, bulk, partial(weights_of, checkpoint))
 
 
 def _from_index(
-    items: Incoming,
-    index: str,
-    model: ModelFlags,
-    where: str | None,
+    items: Iterable[Item],
+    folder: IndexFolder,
+    embed: Embed,
+    task: Qa,
+    condition: Filter | None,
     passages: int,
-    top_k: int,
-    threshold: float,
 ) -> Iterator[Answer]:
     """Yield each question with its answers from the passages that an index finds for it."""
-    from bertcli.cli.index.open import open_index
     from bertcli.index.query import words_of
-    from bertcli.index.where import compile_where
     from bertcli.tasks.passages import answer_from_passages
     from bertcli.tasks.run import answers
 
-    condition = None if where is None else compile_where(where)
-    folder, embed = open_index(index, replace(model, model=None), items.few)
-    _, task = qa_task(model, top_k, threshold, items.few)
-    with folder:
-        for asked in answers(replace(embed, prompt=""), items):
-            if not isinstance(asked.result, EmbedResult) or not isinstance(asked.record, Record):
-                yield asked
-                continue
-            question = asked.record.text
-            hits = folder.find(words_of(question), asked.result.vector, passages, condition)
-            try:
-                found = answer_from_passages(task, question, hits, top_k, threshold)
-                yield Answer(asked.record, found)
-            except RecordError as error:
-                yield Answer(asked.record, error=str(error))
+    for asked in answers(embed, items):
+        if not isinstance(asked.result, EmbedResult) or not isinstance(asked.record, Record):
+            yield asked
+            continue
+        question = asked.record.text
+        hits = folder.find(words_of(question), asked.result.vector, passages, condition)
+        try:
+            yield Answer(asked.record, answer_from_passages(task, question, hits))
+        except RecordError as error:
+            yield Answer(asked.record, error=str(error))
 
 
 def qa_task(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import typer
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bertcli.engine.families import Head
     from bertcli.engine.tokens import TextTokenizer
     from bertcli.inputs.source import InputOptions
+    from bertcli.outputs.formats import OutputFormat
     from bertcli.outputs.write import Tally
     from bertcli.results import Answer
 
@@ -164,10 +166,33 @@ def load_model(
     return encoder, tokenizer, min(checkpoint.window, tokenizer.max_length or checkpoint.window)
 
 
-def finish(answers: Iterable[Answer], flags: OutputFlags, source: Incoming) -> None:
-    """Write the answers and report on stderr; leaves with exit code 3 when a record failed.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a run wrote: counts, format, seconds, and the SHA-256 of what went to stdout."""
 
-    Answers to a live `source` are handed on one by one.
+    tally: Tally
+    format: OutputFormat
+    seconds: float
+    sha256: str | None = None
+
+    def leave(self) -> None:
+        """Leave with exit code 3 when a record failed."""
+        if self.tally.errors:
+            raise typer.Exit(3)
+
+
+def finish(answers: Iterable[Answer], flags: OutputFlags, source: Incoming) -> None:
+    """Write the answers and report on stderr; leaves with exit code 3 when a record failed."""
+    write(answers, flags, source).leave()
+
+
+def write(
+    answers: Iterable[Answer], flags: OutputFlags, source: Incoming, digest: Any = None
+) -> Written:
+    """Write the answers, report on stderr, and return what there was.
+
+    Answers to a live `source` are handed on one by one. `digest`, of hashlib, is told of the bytes
+    that go to stdout.
     """
     from bertcli.inputs.size import expected_records
     from bertcli.outputs.formats import OutputFormat, choose_format, is_stdout
@@ -182,6 +207,7 @@ def finish(answers: Iterable[Answer], flags: OutputFlags, source: Incoming) -> N
         terminal=terminal,
         width=shutil.get_terminal_size().columns,
         color=terminal and not os.environ.get("NO_COLOR"),
+        digest=digest,
     )
     shows_progress = sys.stderr.isatty() and not (flags.quiet or flags.no_progress)
     began = time.perf_counter()
@@ -189,12 +215,13 @@ def finish(answers: Iterable[Answer], flags: OutputFlags, source: Incoming) -> N
     named = not flags.quiet and not (on_screen and fmt is OutputFormat.TABLE)  # which has them
     shown = shows_progress and not on_screen
     total = expected_records(source.options) if shown and source.options else None
+    watch = _Watch(flags, named)
     with progress(shown, total) as advance:
-        watched = _watched(answers, flags, named, advance)
-        tally = write_answers(watched, fmt, destination)
-    _report(tally, flags, time.perf_counter() - began)
-    if tally.errors:
-        raise typer.Exit(3)
+        tally = write_answers(watch.over(answers, advance), fmt, destination)
+    tally = replace(tally, records=tally.records + watch.left_out, errors=watch.errors)
+    seconds = time.perf_counter() - began
+    _report(tally, flags, seconds)
+    return Written(tally, fmt, seconds, digest.hexdigest() if digest else None)
 
 
 def warn(line: str) -> None:
@@ -202,25 +229,41 @@ def warn(line: str) -> None:
     typer.echo(f"bertcli: {line}", err=True)
 
 
-def _watched(
-    answers: Iterable[Answer], flags: OutputFlags, named: bool, advance: Callable[[int], None]
-) -> Iterator[Answer]:
-    """Yield the answers; with `named` tell the first errors on stderr; stop after too many."""
-    errors = 0
-    for answer in answers:
-        if answer.error is not None:
-            errors += 1
-            if named and errors <= ERRORS_SHOWN:
-                warn(_error_line(answer))
-            if named and errors == ERRORS_SHOWN + 1:
-                warn("more bad records follow; each has its error in the output")
-            if flags.max_errors is not None and errors > flags.max_errors:
-                raise BertcliError(
-                    f"stopped after {errors} bad records (--max-errors {flags.max_errors}); "
-                    f"the last: {_error_line(answer)}"
-                )
-        yield answer
-        advance(1)
+class _Watch:
+    """Counts the bad records that pass, and does with them what the options say."""
+
+    def __init__(self, flags: OutputFlags, named: bool) -> None:
+        self.errors = self.left_out = 0
+        self._flags = flags
+        self._named = named
+
+    def over(self, answers: Iterable[Answer], advance: Callable[[int], None]) -> Iterator[Answer]:
+        """Yield the answers that are to be written."""
+        for answer in answers:
+            if answer.error is not None:
+                self._heed(answer)
+            if answer.error is None or self._flags.on_error == "row":
+                yield answer
+            else:
+                self.left_out += 1
+            advance(1)
+
+    def _heed(self, answer: Answer) -> None:
+        """Name the first errors on stderr; stop at the first, or after too many."""
+        self.errors += 1
+        if self._flags.on_error == "stop":
+            raise BertcliError(f"{_error_line(answer)} (--on-error stop: nothing was written)")
+        if self._named and self.errors <= ERRORS_SHOWN:
+            warn(_error_line(answer))
+        if self._named and self.errors == ERRORS_SHOWN + 1:
+            kept = "are left out" if self._flags.on_error == "skip" else "have it in the output"
+            warn(f"more bad records follow; they {kept}")
+        most = self._flags.max_errors
+        if most is not None and self.errors > most:
+            raise BertcliError(
+                f"stopped after {self.errors} bad records (--max-errors {most}); "
+                f"the last: {_error_line(answer)}"
+            )
 
 
 def _error_line(answer: Answer) -> str:
@@ -229,15 +272,30 @@ def _error_line(answer: Answer) -> str:
 
 
 def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
+    """Say what there was, in full where the answers went to a file."""
     if flags.quiet:
         return
     if tally.cut_texts:
         warn(f"{tally.cut_texts} texts were cut, by {tally.cut_tokens} tokens in all")
     if tally.errors:
-        warn(f"{tally.errors} of {tally.records} records failed")
-    if flags.verbose:
+        left = ", and were left out" if flags.on_error == "skip" else ""
+        warn(f"{tally.errors} of {tally.records} records failed{left}")
+    if flags.verbose or flags.output not in (None, "-"):
         rate = f"{tally.records / max(seconds, 1e-9):,.0f} records/s"
-        warn(f"{tally.records} records, {tally.tokens} tokens, {seconds:.2f} s, {rate}")
+        warn(f"{tally.records:,} records, {tally.tokens:,} tokens, {seconds:.2f} s, {rate}")
+
+
+def show_facts(facts: Mapping[str, object]) -> None:
+    """Write facts for a person on a terminal, as a JSON line into a pipe."""
+    if not sys.stdout.isatty():
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    from bertcli.outputs.visible import visible
+
+    for name, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, int | float) else visible(str(value))
+        typer.echo(f"{name:15} {shown}")
+    typer.echo("")
 
 
 def _hint_at_file(text: str) -> None:

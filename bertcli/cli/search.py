@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.cli.bulk import answer_all
 from bertcli.cli.index.open import IndexOption, open_index
-from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import Incoming, choose_checkpoint, finish, load_model, read_items
+from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
+from bertcli.cli.recipe import Incoming, choose_checkpoint, load_model, read_items
 from bertcli.errors import CheckpointError, RecordError, UsageError
 from bertcli.index.places import place_of
 from bertcli.outputs.formats import OutputFormat
@@ -94,6 +96,7 @@ def search(
     source: InputFlags,
     model: ModelFlags,
     out: OutputFlags,
+    bulk: BulkFlags,
     find: FindFlags,
     index: IndexOption,
     texts: Texts = None,
@@ -125,12 +128,13 @@ def search(
             raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
         with IndexFolder.open(place_of(index)) as folder:
             finder = _finder(folder, None, find, model, items.few, out.quiet)
-            finish(_by_words(items, finder), out, items)
+            answer_all(context, partial(_by_words, finder=finder), items, out, bulk, folder.hashes)
         return
     folder, embed = open_index(index, model, items.few)
     with folder:
         finder = _finder(folder, replace(embed, prompt=prompt), find, model, items.few, out.quiet)
-        finish(_by_meaning(items, finder), out, items)
+        compute = partial(_by_meaning, finder=finder, embeds=items.options is not None)
+        answer_all(context, compute, items, out, bulk, folder.hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,16 +277,16 @@ def _queries(
     return items
 
 
-def _by_meaning(items: Incoming, finder: Finder) -> Iterator[Answer]:
+def _by_meaning(items: Iterable[Item], finder: Finder, embeds: bool) -> Iterator[Answer]:
     """Yield each query with the passages that fit it in meaning, and in words unless dense.
 
-    With --like alone there is nothing to embed: the file's vector is the query.
+    With --like alone nothing `embeds`: the file's vector is the query.
     """
     from bertcli.index.query import Query
     from bertcli.index.refine import rocchio
     from bertcli.tasks.run import answers
 
-    if finder.embed is None or (finder.like is not None and items.options is None):
+    if finder.embed is None or (finder.like is not None and not embeds):
         for item in items:
             if isinstance(item, Record):
                 alone = Query(item.text, (), (), item.text)

@@ -51,14 +51,24 @@ def encode_in_batches(
 ) -> list[Logits]:
     """Return each window's array, reduced, computed in batches within the token budget.
 
-    Without a token for `padding` a batch has windows of one length only.
+    Without a token for `padding` a batch has windows of one length only. Windows that are the same
+    are computed once and share an array.
     """
-    found: dict[int, Logits] = {}
-    for indices in plan([len(window) for window in windows], budget, mixed=padding is not None):
-        members = [windows[i] for i in indices]
+    keys = [_key(window) for window in windows]
+    distinct = dict(zip(keys, windows, strict=True))
+    names, lengths = list(distinct), [len(window) for window in distinct.values()]
+    found: dict[bytes, Logits] = {}
+    for indices in plan(lengths, budget, mixed=padding is not None):
+        batch = [names[i] for i in indices]
+        members = [distinct[name] for name in batch]
         outputs = _split(run(pad(members, padding or 0)), members, head)
-        found.update(zip(indices, map(reduce, outputs), strict=True))
-    return [found[i] for i in range(len(windows))]
+        found.update(zip(batch, map(reduce, outputs), strict=True))
+    return [found[key] for key in keys]
+
+
+def _key(window: Window) -> bytes:
+    """Return all of a window that the model sees."""
+    return b"|".join((window.ids.tobytes(), window.types.tobytes(), repr(window.masks).encode()))
 
 
 def _split(output: Logits, windows: Sequence[Window], head: Head) -> list[Logits]:

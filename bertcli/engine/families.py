@@ -14,6 +14,8 @@ Config = Mapping[str, object]
 
 TOKEN_TYPES, CAPITALS = "token_types", "capitals"
 """A setting of our own in config.json: what the token types of a single text stand for."""
+PRECISION = "bertcli_precision"
+"""A setting of our own: the precision in which the checkpoint runs where none is asked for."""
 TEXT_PAIRS = "text_pairs"
 """A setting of our own: the classifier was trained on pairs of texts."""
 

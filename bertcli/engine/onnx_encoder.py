@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ def _usable(array: NDArray[Any]) -> NDArray[Any]:
 
 def _session(model: bytes, initializers: Mapping[str, NDArray[Any]]) -> InferenceSession:
     """Return a session without graph optimisation, since the graph is written fused."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it would send data about each session elsewhere
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -72,4 +74,5 @@ def _session(model: bytes, initializers: Mapping[str, NDArray[Any]]) -> Inferenc
     options.log_severity_level = 3
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(one) for one in initializers.values()]
     options.add_external_initializers(list(initializers), values)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    providers = ["CPUExecutionProvider"]  # there is none to fall back to
+    return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)

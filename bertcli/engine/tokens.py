@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import CheckpointError
 
-if TYPE_CHECKING:
-    from tokenizers import Encoding
-
-
+PIECE = 200_000
+LONGEST_PIECE = 1_000_000
+BETWEEN_WORDS = re.compile(r"(?<=\S) (?=\S)")
 SPACE_MARKS = ("Ġ", "▁")
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff]")
 """Scripts written without spaces: Thai, Lao, Burmese, Khmer, Chinese and Japanese."""
@@ -87,13 +85,30 @@ class TextTokenizer:
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Return every text's tokens, without special tokens."""
+        if any(len(text) > PIECE for text in texts):
+            return [self._tokenize_long(text) for text in texts]
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [_tokens(encoding, text) for encoding, text in zip(encodings, texts, strict=True)]
+        return [
+            _tokens(np.array(encoding.ids, np.int64), encoding.offsets, text)
+            for encoding, text in zip(encodings, texts, strict=True)
+        ]
 
     def ids(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Return every text's ids alone; quicker where nobody asks for offsets."""
+        if any(len(text) > PIECE for text in texts):
+            return [self._tokenize_long(text).ids for text in texts]
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+
+    def _tokenize_long(self, text: str) -> Tokens:
+        """Return a text's tokens piece by piece: the library takes 60 bytes for a character."""
+        ids: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+        offsets: list[tuple[int, int]] = []
+        for start, end in stretches(text):
+            encoding = self._tokenizer.encode(text[start:end], add_special_tokens=False)
+            ids.append(np.array(encoding.ids, np.int64))
+            offsets += [(start + first, start + last) for first, last in encoding.offsets]
+        return _tokens(np.concatenate(ids), offsets, text)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Return the vocabulary's own spelling of ids, `##ing` or `▁the` and all."""
@@ -191,10 +206,27 @@ def capitals(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array([piece != piece.lower() for piece in pieces], np.int64)
 
 
-def _tokens(encoding: Encoding, text: str) -> Tokens:
-    offsets = [_trimmed(text, start, end) for start, end in encoding.offsets]
+def stretches(text: str) -> Iterator[tuple[int, int]]:
+    """Yield half-open ranges of characters that make up a text, cut before a space between words.
+
+    Tokenised by themselves they have the tokens of the whole text, as no token reaches over a space
+    to the left. Where no space comes for long the cut is anywhere.
+    """
+    start = 0
+    while len(text) - start > PIECE:
+        latest = start + LONGEST_PIECE
+        space = BETWEEN_WORDS.search(text, start + PIECE, latest)
+        end = space.start() if space else min(latest, len(text))
+        yield start, end
+        start = end
+    if start < len(text):
+        yield start, len(text)
+
+
+def _tokens(ids: NDArray[np.int64], offsets: Sequence[tuple[int, int]], text: str) -> Tokens:
+    offsets = [_trimmed(text, start, end) for start, end in offsets]
     return Tokens(
-        ids=np.array(encoding.ids, dtype=np.int64),
+        ids=ids,
         offsets=np.array(offsets, dtype=np.int64).reshape(-1, 2),
         words=np.array(_word_numbers(offsets, text), dtype=np.int64),
     )

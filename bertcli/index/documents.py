@@ -245,6 +245,13 @@ class Documents:
             complete=self.number("SELECT value FROM meta WHERE key = 'complete'") == 1,
         )
 
+    def sha256(self) -> str:
+        """Return one hash for the names and the contents of all documents, in their order."""
+        digest = hashlib.sha256()
+        for row in self.connection.execute("SELECT name, line, hash FROM documents ORDER BY id"):
+            digest.update(repr(row).encode())
+        return digest.hexdigest()
+
     def live_rows(self, committed: int) -> NDArray[np.bool_] | None:
         """Return which vector rows belong to a chunk `(committed,)`; None when all of them do."""
         last = self.connection.execute("SELECT max(row) FROM chunks").fetchone()[0]

@@ -196,6 +196,14 @@ class IndexReader:
     def _row_bytes(self) -> int:
         return self.manifest.model.dimension * ROW_TYPE.itemsize
 
+    def hashes(self) -> dict[str, str]:
+        """Return what tells this index from another: the hash of its model and its documents."""
+        model = self.manifest.model
+        return {
+            f"checkpoint {model.name}": model.weights_sha256,
+            "index": self.documents.sha256(),
+        }
+
     def info(self) -> IndexInfo:
         """Return what the index holds and its size on disk."""
         with storage_failures(self.path):

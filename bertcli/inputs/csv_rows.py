@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
 
 from bertcli.errors import DataError
-from bertcli.inputs.lines import empty, not_utf8, start_text
+from bertcli.inputs.lines import LINE_BYTES, empty, not_utf8, start_text
 from bertcli.inputs.rows import BadRow, Row, check_columns
 from bertcli.records import Place
 
@@ -77,7 +77,9 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        raw = self._stream.readline()
+        raw = self._stream.readline(LINE_BYTES + 1)
+        if len(raw) > LINE_BYTES:
+            raise csv.Error(f"a line has more than {LINE_BYTES >> 20} MB")
         if not raw:
             self.ended = True
             raise StopIteration

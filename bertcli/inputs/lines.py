@@ -11,6 +11,8 @@ from bertcli.inputs.rows import BadRow, Row
 from bertcli.records import Place
 
 HEAD_BYTES = 8192
+LINE_BYTES = 32 << 20
+"""The longest line that is read: some six million tokens, hours of work."""
 WIDE_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -29,6 +31,9 @@ def start_text(stream: io.BufferedReader, name: str) -> None:
     head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
     check_not_empty(head, name)
     check_not_wide(head, name)
+    if wide := unmarked(head):
+        convert = f"iconv -f {wide} -t UTF-8"
+        raise DataError(f"{name}: looks like {wide}, expected UTF-8; convert it with `{convert}`")
     if b"\0" in head:
         raise DataError(f"{name}: is a binary file, expected UTF-8 text; {FORMATS_HINT}")
     if head.startswith(codecs.BOM_UTF8):
@@ -47,6 +52,21 @@ def check_not_wide(head: bytes, name: str) -> None:
         if head.startswith(mark):
             convert = f"iconv -f {encoding} -t UTF-8"
             raise DataError(f"{name}: is {encoding}, expected UTF-8; convert it with `{convert}`")
+
+
+def unmarked(head: bytes) -> str | None:
+    """Return UTF-16LE or UTF-16BE where bytes look like it without a mark, else None.
+
+    In text of the Latin script every other byte is zero; in binary files zeros stand anywhere.
+
+    >>> unmarked("text".encode("utf-16-le"))
+    'UTF-16LE'
+    """
+    low, high = head[::2], head[1::2]
+    for name, zeros, others in (("UTF-16LE", high, low), ("UTF-16BE", low, high)):
+        if zeros.count(0) > 0.6 * len(zeros) and others.count(0) == 0:
+            return name
+    return None
 
 
 def empty(name: str) -> DataError:
@@ -72,11 +92,11 @@ def read_lines(stream: io.BufferedReader, name: str) -> Iterator[Row | BadRow]:
     """Yield every line that is not blank, without its line end, as soon as it is there.
 
     Only a line feed, or carriage return and line feed, ends a line. Blank lines count in the line
-    numbers. Raises `DataError` where there is no other line.
+    numbers; one of more than 32 MB is a bad row. Raises `DataError` where there is no other line.
     """
     start_text(stream, name)
     found = False
-    for number, raw in enumerate(stream, 1):
+    for number, raw in enumerate(raw_lines(stream), 1):
         row = _line(raw, Place(name, number))
         if isinstance(row, BadRow) or (row.text and not row.text.isspace()):
             found = True
@@ -88,7 +108,10 @@ def read_lines(stream: io.BufferedReader, name: str) -> Iterator[Row | BadRow]:
 def read_whole_text(stream: io.BufferedReader, name: str) -> Iterator[Row | BadRow]:
     """Yield one row with the whole text exactly as it stands in the file, line ends included."""
     start_text(stream, name)
-    raw = stream.read()
+    raw = stream.read(LINE_BYTES + 1)
+    if len(raw) > LINE_BYTES:
+        yield BadRow(f"the file has more than {LINE_BYTES >> 20} MB; divide it", Place(name))
+        return
     try:
         yield Row({}, Place(name), raw.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -96,7 +119,17 @@ def read_whole_text(stream: io.BufferedReader, name: str) -> Iterator[Row | BadR
         yield BadRow(not_utf8(error), Place(name, line))
 
 
+def raw_lines(stream: io.BufferedReader) -> Iterator[bytes]:
+    """Yield the lines with their ends; of one that is too long as much as shows that it is."""
+    while raw := stream.readline(LINE_BYTES + 1):
+        yield raw
+        while len(raw) > LINE_BYTES and not raw.endswith(b"\n"):
+            raw = stream.readline(LINE_BYTES + 1)
+
+
 def _line(raw: bytes, place: Place) -> Row | BadRow:
+    if len(raw) > LINE_BYTES:
+        return BadRow(f"the line has more than {LINE_BYTES >> 20} MB; divide it", place)
     try:
         return Row({}, place, raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8"))
     except UnicodeDecodeError as error:

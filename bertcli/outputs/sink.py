@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -15,13 +17,17 @@ from typing import IO, Protocol, cast
 from bertcli.errors import OutputError
 from bertcli.outputs.formats import compression_of, is_stdout
 
+ABANDONED_SECONDS = 2.0
+"""How old an unlocked temporary file must be: one that was just opened is about to be locked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where the answers go and how they should look there.
 
     `live` flushes after every record and shows a table record by record. `terminal`, `width` and
-    `color` describe stdout; a table uses the latter two wherever it goes.
+    `color` describe stdout; a table uses the latter two wherever it goes. `digest` is told of all
+    bytes that go to stdout.
     """
 
     path: str | None = None
@@ -29,11 +35,20 @@ class Destination:
     terminal: bool = False
     width: int = 80
     color: bool = False
+    digest: Digest | None = None
 
     @property
     def name(self) -> str:
         """The words for it in a message."""
         return "stdout" if self.path is None or is_stdout(self.path) else self.path
+
+
+class Digest(Protocol):
+    """What counts or hashes bytes that pass."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Take some bytes."""
+        ...
 
 
 class Sink(Protocol):
@@ -54,8 +69,15 @@ class GuardedStream:
     A closed pipe stays a BrokenPipeError. Failures of whoever produces the bytes are not touched.
     """
 
-    def __init__(self, stream: IO[bytes], name: str, rewindable: bool = False) -> None:
+    def __init__(
+        self,
+        stream: IO[bytes],
+        name: str,
+        rewindable: bool = False,
+        digest: Digest | None = None,
+    ) -> None:
         self.rewindable = rewindable
+        self._digest = digest
         self._stream = stream
         self._name = name
 
@@ -67,6 +89,8 @@ class GuardedStream:
     def write(self, data: bytes, /) -> int:
         """Write all of the data, also where the stream takes it in pieces."""
         rest = memoryview(data).cast("B")
+        if self._digest is not None:
+            self._digest.update(rest)
         with explained(self._name):
             while rest:
                 rest = rest[self._stream.write(rest) or 0 :]
@@ -99,7 +123,7 @@ def open_sink(destination: Destination) -> Iterator[Sink]:
         OutputError: it cannot be opened, or, while writing, the disk is full.
     """
     if destination.path is None or is_stdout(destination.path):
-        with _open_stdout() as guarded:
+        with _open_stdout(destination.digest) as guarded:
             yield guarded
         return
     with _open_file(destination.path) as guarded, _compressed(guarded, destination.path) as sink:
@@ -107,10 +131,10 @@ def open_sink(destination: Destination) -> Iterator[Sink]:
 
 
 @contextmanager
-def _open_stdout() -> Iterator[GuardedStream]:
+def _open_stdout(digest: Digest | None) -> Iterator[GuardedStream]:
     """Open stdout for bytes, whatever the locale."""
     sys.stdout.flush()
-    guarded = GuardedStream(sys.stdout.buffer, "stdout")
+    guarded = GuardedStream(sys.stdout.buffer, "stdout", digest=digest)
     yield guarded
     guarded.flush()
 
@@ -148,10 +172,16 @@ def _open_device(target: Path, path: str) -> Iterator[GuardedStream]:
 
 @contextmanager
 def _open_atomically(target: Path, path: str) -> Iterator[GuardedStream]:
-    """Open a temporary file beside the target; rename it at the end or remove it."""
+    """Open a temporary file beside the target; rename it at the end or remove it.
+
+    It is locked while it is written: what is not was left by a run that was killed, and is removed.
+    """
+    _remove_abandoned(target.parent)
     temporary = target.with_name(f".bertcli-{os.urandom(6).hex()}.tmp")
     with explained(path):
         stream = temporary.open("xb")
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         guarded = GuardedStream(stream, path, rewindable=True)
         yield guarded
@@ -163,6 +193,15 @@ def _open_atomically(target: Path, path: str) -> Iterator[GuardedStream]:
             stream.close()
         with suppress(OSError):
             temporary.unlink()
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files that no process has locked, after a while."""
+    for path in folder.glob(".bertcli-*.tmp"):
+        with suppress(OSError), path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink()
 
 
 def _put_in_place(stream: IO[bytes], temporary: Path, target: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ from bertcli.tasks.run import Plan, count_read
 
 PLACEHOLDER = "[MASK]"
 BEAM = 10
+MANY_MASKS = 50
+AROUND = 200
+"""In a text with more than 50 masks a word is told with 200 characters on either side, not with the
+whole text, and no words are sought for all masks together: both would grow with the square."""
 NO_MASK = (
     'no [MASK] in the text: put one where a word is missing, as in "Paris is the [MASK] of France."'
 )
@@ -89,22 +94,35 @@ class FillMask:
         return [self._plan_one(tokens) for tokens in self.tokenizer.tokenize(texts)]
 
     def reduce(self, output: Logits) -> Logits:
-        """Return a window's logits as they are."""
-        return output
+        """Return of logits (masks, vocabulary) ids and probabilities (masks, k, 2): the best ones.
+
+        With targets those of the targets that are one token.
+        """
+        rows = np.zeros((len(output), 0, 2))
+        for row, logits in enumerate(output):
+            probabilities = softmax(logits)
+            ids = self._single_ids if self.targets else self._best(probabilities, self.top_k)
+            if not row:
+                rows = np.zeros((len(output), len(ids), 2))
+            rows[row, :, 0], rows[row, :, 1] = ids, probabilities[ids]
+        return cast(Logits, rows)
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> FillMaskResult:
-        """Return the words from logits (masks, vocabulary) per window."""
+        """Return the words from the best ids and their probabilities (masks, k, 2) per window."""
         places = self._places(record.text)
         numbered = [
-            (window, row, logits)
+            (window, row, dict(zip(best[:, 0].astype(int).tolist(), best[:, 1], strict=True)))
             for window, output in zip(plan.windows, outputs, strict=True)
-            for row, logits in enumerate(output)
+            for row, best in enumerate(output)
         ]
         masks = []
-        for place, (window, row, logits) in zip(places, numbered, strict=False):
-            fills = self._fills(record.text, place, window, row, logits)
-            masks.append(MaskFills(*place, tuple(fills)))
-        together = len(plan.windows) == 1 and len(masks) > 1 and not self.targets
+        for place, (window, row, best) in zip(places, numbered, strict=False):
+            shown = (
+                excerpt(record.text, place) if len(places) > MANY_MASKS else (record.text, place)
+            )
+            masks.append(MaskFills(*place, tuple(self._fills(*shown, window, row, best))))
+        few = 1 < len(masks) <= MANY_MASKS
+        together = len(plan.windows) == 1 and few and not self.targets
         joint = self._joint(record.text, places, plan.windows[0]) if together else []
         return FillMaskResult(tuple(masks), plan.reading, tuple(joint))
 
@@ -143,23 +161,32 @@ class FillMask:
         return [found.span() for found in re.finditer(either, text)]
 
     def _fills(
-        self, text: str, place: tuple[int, int], window: Window, row: int, logits: Logits
+        self,
+        text: str,
+        place: tuple[int, int],
+        window: Window,
+        row: int,
+        best: Mapping[int, float],
     ) -> list[Fill]:
-        probabilities = softmax(logits)
         if not self.targets:
-            best = self._best(probabilities, self.top_k)
             return [
                 Fill(
                     self.tokenizer.decode([i]),
-                    float(probabilities[i]),
+                    float(probability),
                     fill_in(text, [place], [self._to_fill_in(i)]),
                 )
-                for i in best
+                for i, probability in best.items()
             ]
         after_space = text[: place[0]][-1:].isspace()
         spelled = self.target_ids if after_space else self.glued_target_ids
-        scored = self._score_targets(spelled, window, row, probabilities)
+        scored = self._score_targets(spelled, window, row, best)
         return [Fill(word, score, fill_in(text, [place], [word])) for word, score in scored]
+
+    @cached_property
+    def _single_ids(self) -> list[int]:
+        """The ids of the targets that are one token, in either spelling."""
+        spelled = [*self.target_ids, *self.glued_target_ids]
+        return sorted({int(ids[0]) for ids in spelled if len(ids) == 1})
 
     def _to_fill_in(self, chosen: int) -> str:
         """Return a token's word, with ## in front where it goes on with the word before it."""
@@ -168,7 +195,10 @@ class FillMask:
 
     def _best(self, probabilities: NDArray[np.float64], count: int) -> list[int]:
         """Return the most probable ids, special tokens left out."""
-        order = np.argsort(-probabilities, kind="stable")[: count + len(self.tokenizer.special_ids)]
+        most = min(count + len(self.tokenizer.special_ids), len(probabilities))
+        least = np.partition(probabilities, -most)[-most]
+        likely = np.flatnonzero(probabilities >= least)
+        order = likely[np.argsort(-probabilities[likely], kind="stable")]
         return [int(i) for i in order if int(i) not in self.tokenizer.special_ids][:count]
 
     def _score_targets(
@@ -176,7 +206,7 @@ class FillMask:
         spelled: Sequence[NDArray[np.int64]],
         window: Window,
         row: int,
-        probabilities: NDArray[np.float64],
+        best: Mapping[int, float],
     ) -> list[tuple[str, float]]:
         """Return each target with its probability, best first.
 
@@ -186,7 +216,7 @@ class FillMask:
         scores = []
         for ids in spelled:
             if len(ids) == 1:
-                scores.append(float(probabilities[ids[0]]))
+                scores.append(float(best[int(ids[0])]))
             else:
                 scores.append(self._chain(_widened(window, row, len(ids), self.mask_id), row, ids))
         ranked = sorted(zip(self.targets, scores, strict=True), key=lambda pair: -pair[1])
@@ -265,6 +295,18 @@ def mask_windows(at: Sequence[int], tokens: int, capacity: int) -> list[MaskGrou
         start = min(max(0, centred), tokens - capacity)
         found.append(MaskGroup(tuple(group), start, start + capacity))
     return found
+
+
+def excerpt(text: str, place: tuple[int, int]) -> tuple[str, tuple[int, int]]:
+    """Return the text around half-open characters, … where it is cut, and where they are now.
+
+    >>> excerpt("a [MASK].", (2, 8))
+    ('a [MASK].', (2, 8))
+    """
+    start, end = max(0, place[0] - AROUND), min(len(text), place[1] + AROUND)
+    before, after = "…" * (start > 0), "…" * (end < len(text))
+    shift = start - len(before)
+    return f"{before}{text[start:end]}{after}", (place[0] - shift, place[1] - shift)
 
 
 def fill_in(text: str, places: Sequence[tuple[int, int]], words: Sequence[str]) -> str:

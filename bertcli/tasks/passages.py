@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from bertcli.errors import RecordError
 from bertcli.records import Record
@@ -12,20 +11,17 @@ from bertcli.tasks.qa import Qa
 from bertcli.tasks.run import answers
 
 
-def answer_from_passages(
-    task: Qa, question: str, hits: Sequence[Hit], count: int, threshold: float
-) -> FoundAnswers:
-    """Read every passage and return the `count` most probable answers over all of them.
+def answer_from_passages(task: Qa, question: str, hits: Sequence[Hit]) -> FoundAnswers:
+    """Read every passage and return the most probable answers over all of them, at most `top_k`.
 
     The same answer from several passages is told once, from where it is most probable. A passage
-    whose probability of no answer exceeds `threshold` gives none. Raises RecordError where the
-    question cannot be read at all.
+    whose probability of no answer exceeds the task's threshold gives none. Raises RecordError where
+    the question cannot be read at all.
     """
-    reader = replace(task, top_k=count, threshold=threshold)
     records = (Record(i, hit.text, question=question) for i, hit in enumerate(hits))
     best: dict[str, FoundAnswer] = {}
     none, tokens, windows, cut = 1.0, 0, 0, 0
-    for hit, answer in zip(hits, answers(reader, records), strict=True):
+    for hit, answer in zip(hits, answers(task, records), strict=True):
         result = answer.result
         if not isinstance(result, QaResult):
             raise RecordError(answer.error or "the question cannot be read")
@@ -38,5 +34,5 @@ def answer_from_passages(
             key = " ".join(span.text.lower().split())
             if key not in best or best[key].score < span.score:
                 best[key] = found
-    ranked = sorted(best.values(), key=lambda one: -one.score)[:count]
+    ranked = sorted(best.values(), key=lambda one: -one.score)[: task.top_k]
     return FoundAnswers(question, tuple(ranked), none, Reading(tokens, windows, cut))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,3 +74,19 @@ def test_results_come_back_in_order(head: Head, lengths: list[int], budget: int)
         Head.MASKED_LM: [[rows[0], rows[-1]] for rows in every],
     }[head]
     assert [one.tolist() for one in found] == expected
+
+
+def test_the_same_window_is_computed_once() -> None:
+    """What the model sees decides: ids, types and masks."""
+    asked: list[int] = []
+
+    def run(batch: object) -> np.ndarray:
+        """Count the windows, and answer each token with its id."""
+        asked.append(len(batch.ids))  # type: ignore[attr-defined]
+        return batch.ids[:, :, None].astype(np.float32)  # type: ignore[attr-defined]
+
+    one, other = window(1, 2, 3), window(4, 5)
+    typed = replace(one, types=np.array([0, 1, 0]))
+    found = encode_in_batches(run, [one, other, one, typed, other], Head.TOKEN, 0, 100)
+    assert sum(asked) == 3
+    assert [array[0, 0] for array in found] == [1, 4, 1, 1, 4]

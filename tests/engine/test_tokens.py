@@ -16,7 +16,7 @@ from tokenizers import pre_tokenizers
 
 from bertcli.checkpoints.load import load_tokenizer
 from bertcli.checkpoints.resolve import ModelChoice, resolve
-from bertcli.engine.tokens import Frame, TextTokenizer, capitals
+from bertcli.engine.tokens import Frame, TextTokenizer, capitals, stretches
 from bertcli.errors import CheckpointError
 from tiny import make_tokenizer
 
@@ -256,3 +256,29 @@ def test_capitals_are_told_where_they_are_lost(
     for (start, end), one in zip(tokens.offsets, told, strict=True):
         assert one == any(c.isupper() for c in text[start:end])
     assert capitals("", np.zeros((0, 2), np.int64)).shape == (0,)
+
+
+@pytest.mark.parametrize("text", [*TEXTS, " ".join(TEXTS) * 3])
+def test_long_texts_are_tokenised_in_stretches(
+    tokenizer: TextTokenizer, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the length of the stretches, the tokens are those of the whole text."""
+    (whole,) = tokenizer.tokenize([text])
+    for piece in (1, 5, 20):
+        monkeypatch.setattr("bertcli.engine.tokens.PIECE", piece)
+        (found,) = tokenizer.tokenize([text])
+        assert found.ids.tolist() == whole.ids.tolist()
+        assert found.offsets.tolist() == whole.offsets.tolist()
+        assert found.words.tolist() == whole.words.tolist()
+        assert tokenizer.ids([text])[0].tolist() == whole.ids.tolist()
+
+
+@given(st.text("ab .😀中", max_size=80), st.integers(1, 9), st.integers(1, 9))
+def test_stretches_are_the_whole_text(text: str, piece: int, more: int) -> None:
+    """In order, without a gap, and none longer than what is allowed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertcli.engine.tokens.PIECE", piece)
+        patch.setattr("bertcli.engine.tokens.LONGEST_PIECE", piece + more)
+        found = list(stretches(text))
+    assert "".join(text[start:end] for start, end in found) == text
+    assert all(end - start <= piece + more for start, end in found)

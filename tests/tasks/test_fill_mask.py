@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertcli.engine.choices import Long
+from bertcli.engine.encoder import unreduced
 from bertcli.engine.families import Head
 from bertcli.errors import UsageError
 from bertcli.records import Record
-from bertcli.tasks.fill_mask import FillMask, MaskGroup, fill_in, mask_windows
+from bertcli.tasks.fill_mask import FillMask, MaskGroup, excerpt, fill_in, mask_windows
 from bertcli.tasks.probabilities import softmax
 from bertcli.tasks.run import answers
 from tiny import SENTENCES
@@ -158,12 +159,12 @@ def small_vocabulary(task: FillMask, keep: int) -> FillMask:
     class Narrow:
         head = task.encoder.head
 
-        def encode(self, windows: Any, reduce: Any = None) -> Any:
+        def encode(self, windows: Any, reduce: Any = unreduced) -> Any:
             """Leave the last `keep` tokens their logits."""
             found = [one.copy() for one in task.encoder.encode(windows)]
             for one in found:
                 one[:, :-keep] = -1e4
-            return found
+            return [reduce(one) for one in found]
 
     return replace(task, encoder=Narrow())
 
@@ -303,3 +304,26 @@ def test_offsets_and_text_around_emoji(bert: FillMask) -> None:
     assert text[mask.start : mask.end] == "[MASK]"
     assert mask.fills[0].text.startswith("😀 cafe\u0301")
     assert mask.fills[0].text.endswith(" 巴黎")
+
+
+def test_many_masks_stay_small(bert: FillMask) -> None:
+    """With more than fifty masks each word is told with its surroundings, and none together."""
+    text = "the cat sat [MASK] " * 200
+    (found,) = results(bert, records([text]))
+    assert len(found.masks) == 200
+    assert found.joint == ()
+    middle = found.masks[100].fills[0]
+    assert len(middle.text) < 500
+    assert middle.text.startswith("…")
+    assert middle.text.endswith("…")
+    assert middle.text.count("[MASK]") > 10  # its neighbours stay
+    assert found.masks[0].fills[0].text.startswith("the cat sat ")
+
+
+@pytest.mark.parametrize("place", [(2, 8), (500, 506), (0, 3), (997, 1000)])
+def test_an_excerpt_keeps_its_place(place: tuple[int, int]) -> None:
+    """The characters at the new place are those of the old one."""
+    text = "".join(chr(97 + n % 26) for n in range(1000))
+    shown, at = excerpt(text, place)
+    assert shown[slice(*at)] == text[slice(*place)]
+    assert len(shown) <= 2 * 200 + 2 + place[1] - place[0]

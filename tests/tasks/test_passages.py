@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def task(tiny_checkpoint: Any) -> Qa:
 def test_answers_are_those_of_the_passages(task: Qa) -> None:
     """The best over all of them, each with its own passage, place and cosine."""
     hits = [Hit(0.9 - i / 10, text, f"{i}.txt", 10 * i) for i, text in enumerate(SENTENCES)]
-    found = answer_from_passages(task, QUESTION, hits, 3, 1.0)
+    found = answer_from_passages(replace(task, top_k=3), QUESTION, hits)
     alone = results(task, records(SENTENCES, question=QUESTION))
     best = sorted(((one.answers[0].score, i) for i, one in enumerate(alone)), reverse=True)
     assert [one.score for one in found.answers[:1]] == pytest.approx([best[0][0]])
@@ -45,14 +46,14 @@ def test_answers_are_those_of_the_passages(task: Qa) -> None:
 def test_the_same_answer_is_told_once(task: Qa) -> None:
     """From where it is most probable."""
     hits = [Hit(0.5, SENTENCES[1], "a.txt"), Hit(0.4, SENTENCES[1], "b.txt")]
-    found = answer_from_passages(task, QUESTION, hits, 5, 1.0)
+    found = answer_from_passages(replace(task, top_k=5), QUESTION, hits)
     assert len({one.text for one in found.answers}) == len(found.answers)
     assert {one.line for one in found.answers} == {None}
 
 
 def test_no_passages_and_no_question(task: Qa) -> None:
     """Nothing found is no answer; what cannot be asked is an error."""
-    assert answer_from_passages(task, QUESTION, [], 3, 1.0).answers == ()
-    assert answer_from_passages(task, QUESTION, [], 3, 1.0).no_answer == 1
+    assert answer_from_passages(task, QUESTION, []).answers == ()
+    assert answer_from_passages(task, QUESTION, []).no_answer == 1
     with pytest.raises(RecordError, match="too long"):
-        answer_from_passages(task, "who " * 90, [Hit(0.5, SENTENCES[1], "a.txt")], 3, 1.0)
+        answer_from_passages(task, "who " * 90, [Hit(0.5, SENTENCES[1], "a.txt")])

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import resource
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.cli.bulk import PROBE_SECONDS, spread
 from bertcli.cli.embed import build_embed
 from bertcli.cli.index.files import files_of, reader
 from bertcli.cli.index.open import ChunkTokens, Debug, Overlap, chunking_for, cutter, embedder
 from bertcli.cli.options import ModelFlags, grouped
-from bertcli.cli.recipe import choose_checkpoint, warn
+from bertcli.cli.recipe import choose_checkpoint, show_facts, warn
 from bertcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from bertcli.index.manifest import Chunking
     from bertcli.tasks.embed import Embed
 
-PROBE_SECONDS = 2.0
 PROBE_TEXTS = 64
 PROBE_BATCH = 8
 NOWHERE = Path("/nonexistent")
@@ -59,7 +57,7 @@ def chunks(
     failed: list[str] = []
     for document, its in _cut(reader(failed.append)(file, str(file), field), embed, chunking):
         for chunk in its:
-            _show(_told(document, chunk))
+            show_facts(_told(document, chunk))
     for line in failed:
         warn(line)
     if failed:
@@ -91,7 +89,7 @@ def forecast(sources: Sequence[Source], embed: Embed, chunking: Chunking) -> Non
         "probed_files": probe.files,
         "failed_files": len(probe.failed),
     }
-    _show(facts)
+    show_facts(facts)
     for line in probe.failed[:10]:
         warn(line)
 
@@ -121,7 +119,7 @@ def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunk
     read = reader(failed.append)
     count = file_bytes = text_bytes = passages = tokens = embedded = 0
     reading = embedding = 0.0
-    for path, name, field in _spread(files):
+    for path, name, field in spread(files):
         if reading + embedding > PROBE_SECONDS:
             break
         began = time.perf_counter()
@@ -147,18 +145,6 @@ def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunk
     return _Probe(count, file_bytes, text_bytes, passages, tokens, seconds, failed)
 
 
-def _spread(items: Sequence[Any]) -> Iterator[Any]:
-    """Yield items from all over a sequence, each once: first far apart, then between those."""
-    step = 1 << max(0, (len(items) - 1).bit_length())
-    seen = set[int]()
-    while step:
-        for at in range(0, len(items), step):
-            if at not in seen:
-                seen.add(at)
-                yield items[at]
-        step //= 2
-
-
 def _cut(
     documents: Iterable[NewDocument], embed: Embed, chunking: Chunking
 ) -> Iterator[tuple[NewDocument, Sequence[Chunk]]]:
@@ -181,16 +167,3 @@ def _told(document: NewDocument, chunk: Chunk) -> dict[str, object]:
         "text": text,
     }
     return {name: value for name, value in facts.items() if value is not None}
-
-
-def _show(facts: dict[str, object]) -> None:
-    """Write facts for a person on a terminal, as a JSON line into a pipe."""
-    if not sys.stdout.isatty():
-        typer.echo(json.dumps(facts, ensure_ascii=False))
-        return
-    from bertcli.outputs.visible import visible
-
-    for name, value in facts.items():
-        shown = f"{value:,}" if isinstance(value, int | float) else visible(str(value))
-        typer.echo(f"{name:15} {shown}")
-    typer.echo("")

@@ -1,0 +1,224 @@
+"""Long runs over files: a part of the records, a forecast, going on after a kill, a manifest."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from bertcli.cli.recipe import Incoming, show_facts, write
+from bertcli.errors import UsageError
+from bertcli.records import BadRecord, Item, Pause, Record
+
+if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.cli.options import BulkFlags, OutputFlags
+    from bertcli.cli.replay import Recorder
+    from bertcli.outputs.journal import Journal
+    from bertcli.results import Answer
+
+PROBE_SECONDS = 2.0
+PROBE_READ = 20_000
+PROBE_GROUP = 64
+NOT_THE_RUN = frozenset(
+    {
+        "debug",
+        "dry_run",
+        "manifest",
+        "no_progress",
+        "offline",
+        "output",
+        "output_format",
+        "quiet",
+        "resume",
+        "verbose",
+    }
+)
+"""Parameters that do not change what a run computes."""
+
+Compute = Callable[[Iterable[Item]], Iterator["Answer"]]
+MadeWith = Callable[[], dict[str, str]]
+
+
+def answer_all(
+    context: typer.Context,
+    compute: Compute,
+    items: Incoming,
+    out: OutputFlags,
+    bulk: BulkFlags,
+    made_with: MadeWith,
+) -> None:
+    """Answer the records of a command line, write the answers, and leave with the exit code.
+
+    `compute` must give one answer per record, in their order, and treat groups of records as
+    `look_ahead` makes them apart from each other. `made_with` tells the hashes of the checkpoints
+    and of the index behind the answers; it is asked only where they are wanted.
+    """
+    items = replace(items, items=_chosen(items, bulk))
+    if bulk.dry_run:
+        show_facts(_forecast(compute, items, bulk))
+        return
+    recorder = _recorder(context, bulk, items, made_with)
+    if recorder is not None:
+        items = replace(items, items=recorder.watch(items))
+    with _journal(context, items, out, bulk, made_with) as journal:
+        digest = recorder.digest(out) if recorder else None
+        written = write(_answers(compute, items, journal), out, items, digest)
+        if recorder is not None:
+            recorder.record(written, out)
+    written.leave()
+
+
+def weights_of(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the name of a checkpoint with the SHA-256 of its weights."""
+    from bertcli.checkpoints.hashes import joint_sha256
+
+    return {f"checkpoint {checkpoint.name}": joint_sha256(checkpoint.files)}
+
+
+def spread(items: Sequence[Any]) -> Iterator[Any]:
+    """Yield items from all over a sequence, each once: first far apart, then between those.
+
+    >>> list(spread("abcde"))
+    ['a', 'e', 'c', 'b', 'd']
+    """
+    step = 1 << max(0, (len(items) - 1).bit_length())
+    seen = set[int]()
+    while step:
+        for at in range(0, len(items), step):
+            if at not in seen:
+                seen.add(at)
+                yield items[at]
+        step //= 2
+
+
+def _answers(compute: Compute, items: Incoming, journal: Journal | None) -> Iterator[Answer]:
+    """Yield the answers; those that a journal has are not computed again."""
+    if journal is None:
+        yield from compute(items)
+        return
+    from bertcli.tasks.run import look_ahead
+
+    for number, group in enumerate(look_ahead(items)):
+        found = journal.find(number, group)
+        if found is None:
+            found = list(compute(group))
+            journal.keep(number, group, found)
+        yield from found
+
+
+def _journal(
+    context: typer.Context,
+    items: Incoming,
+    out: OutputFlags,
+    bulk: BulkFlags,
+    made_with: MadeWith,
+) -> AbstractContextManager[Journal | None]:
+    """Return the journal that --resume wants, opened; none without it."""
+    if not bulk.resume:
+        return nullcontext()
+    if out.output in (None, "-"):
+        raise UsageError("--resume needs a file to write: name one with -o")
+    if items.live:
+        raise UsageError("--resume needs input that can be read again: name files with -i")
+    from bertcli import __version__
+    from bertcli.outputs.journal import open_journal
+
+    run = {"bertcli": __version__} | {
+        f"--{name.replace('_', '-')}": value for name, value in run_flags(context).items()
+    }
+    return open_journal(str(out.output), run | made_with())
+
+
+def _recorder(
+    context: typer.Context, bulk: BulkFlags, items: Incoming, made_with: MadeWith
+) -> Recorder | None:
+    """Return what writes the manifest, where one is wanted."""
+    if bulk.manifest is None:
+        return None
+    from bertcli.cli.replay import Recorder
+
+    return Recorder(bulk.manifest, context, run_flags(context), items.options, made_with())
+
+
+def run_flags(context: typer.Context) -> dict[str, str]:
+    """Return the parameters of a command that decide what it computes, as text."""
+    return {
+        name: "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in sorted(context.params.items())
+        if name not in NOT_THE_RUN and value is not None
+    }
+
+
+def _chosen(items: Incoming, bulk: BulkFlags) -> Iterator[Item]:
+    """Return the records that --limit and --sample leave."""
+    chosen: Iterator[Item] = iter(items)
+    if bulk.limit is not None:
+        chosen = _first(chosen, bulk.limit)
+    if bulk.sample is not None:
+        chosen = _sampled(chosen, bulk.sample, bulk.seed)
+    return chosen
+
+
+def _first(items: Iterator[Item], count: int) -> Iterator[Item]:
+    left = count
+    while left and (item := next(items, None)) is not None:
+        left -= not isinstance(item, Pause)
+        yield item
+
+
+def _sampled(items: Iterator[Item], count: int, seed: int) -> Iterator[Item]:
+    """Yield `count` records in the order of the input, each set of them equally likely.
+
+    Algorithm R (Vitter 1985, "Random sampling with a reservoir"): memory holds the sample alone.
+    """
+    rng = random.Random(seed)
+    kept: list[Record | BadRecord] = []
+    records = (item for item in items if not isinstance(item, Pause))
+    for number, item in enumerate(records):
+        if number < count:
+            kept.append(item)
+        elif (place := rng.randrange(number + 1)) < count:
+            kept[place] = item
+    yield from sorted(kept, key=lambda one: one.id)
+
+
+def _forecast(compute: Compute, items: Incoming, bulk: BulkFlags) -> dict[str, object]:
+    """Return what a run would take, by answering records from all over its first part."""
+    from bertcli.inputs.size import expected_records
+
+    records = (item for item in items if not isinstance(item, Pause))
+    head = list(islice(records, PROBE_READ))
+    whole = len(head) < PROBE_READ or bulk.limit or bulk.sample
+    total = None if whole or items.options is None else expected_records(items.options)
+    if total is None:
+        total = len(head) + sum(1 for _ in records)
+    count = tokens = errors = 0
+    probes = spread(head)
+    list(compute(list(islice(probes, 1))))  # what is done once only
+    began = time.perf_counter()
+    while (group := list(islice(probes, PROBE_GROUP))) and _since(began) < PROBE_SECONDS:
+        for answer in compute(group):
+            count += 1
+            errors += answer.error is not None
+            tokens += answer.result.reading.tokens if answer.result else 0
+    seconds = _since(began)
+    scale = total / count if count else 0.0
+    return {
+        "records": total,
+        "tokens": round(tokens * scale),
+        "seconds": round(seconds * scale, 1),
+        "records_per_second": round(count / seconds, 1) if count else 0.0,
+        "bad_records": round(errors * scale),
+        "probed_records": count,
+    }
+
+
+def _since(began: float) -> float:
+    return time.perf_counter() - began

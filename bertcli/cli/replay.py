@@ -1,0 +1,218 @@
+"""`--manifest` and `bertcli replay`: how a run was made, and whether it can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bertcli import __version__
+from bertcli.cli.recipe import Written, warn
+from bertcli.errors import DataError
+from bertcli.records import Item, Pause
+
+if TYPE_CHECKING:
+    from bertcli.cli.options import OutputFlags
+    from bertcli.inputs.source import InputOptions
+
+PACKAGES = ("onnxruntime", "tokenizers", "numpy", "pyarrow", "torch", "transformers")
+SHAPE: dict[str, Any] = {
+    "command": list,
+    "bertcli": str,
+    "flags": dict,
+    "packages": dict,
+    "made_with": dict,
+    "records": dict,
+    "output": dict,
+}
+
+
+class Recorder:
+    """Watches a run and writes its manifest."""
+
+    def __init__(
+        self,
+        path: Path,
+        context: typer.Context,
+        flags: Mapping[str, str],
+        options: InputOptions | None,
+        made_with: Mapping[str, str],
+    ) -> None:
+        self._path = path
+        self._command: list[str] = context.find_root().obj or []
+        self._flags = flags
+        self._options = options
+        self._made_with = made_with
+        self._records = hashlib.sha256()
+        self._output: Any = None
+
+    def watch(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the records, and remember what they are."""
+        from bertcli.outputs.journal import record_bytes
+
+        for item in items:
+            if not isinstance(item, Pause):
+                self._records.update(record_bytes(item))
+            yield item
+
+    def digest(self, out: OutputFlags) -> Any:
+        """Return what is to be told of the bytes that go to stdout; None for a file."""
+        self._output = hashlib.sha256() if out.output in (None, "-") else None
+        return self._output
+
+    def record(self, written: Written, out: OutputFlags) -> None:
+        """Write the manifest of a run that has ended."""
+        from bertcli.checkpoints.hashes import fresh_sha256
+        from bertcli.outputs.sink import Destination, open_sink
+
+        target = None if written.sha256 else Path(str(out.output))
+        manifest = {
+            "bertcli": __version__,
+            "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "seconds": round(written.seconds, 3),
+            "command": self._command,
+            "flags": self._flags,
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+            "packages": packages(),
+            "made_with": self._made_with,
+            "inputs": self._inputs(),
+            "records": {"sha256": self._records.hexdigest(), **asdict(written.tally)},
+            "output": {
+                "path": out.output,
+                "format": written.format.value,
+                "sha256": fresh_sha256(target) if target else written.sha256,
+            },
+        }
+        with open_sink(Destination(str(self._path))) as sink:
+            sink.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def _inputs(self) -> list[dict[str, object]]:
+        """Return the files that were read."""
+        from bertcli.checkpoints.hashes import fresh_sha256
+        from bertcli.inputs.source import find_sources
+
+        sources = find_sources(self._options.inputs) if self._options else []
+        return [
+            {"path": one.name, "bytes": path.stat().st_size, "sha256": fresh_sha256(path)}
+            for one in sources
+            if one.path is not None and (path := Path(one.path)).is_file()
+        ]
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of what computes the answers, and Python's."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not what it was in the first run."""
+
+    what: str
+    then: str
+    now: str
+
+
+def replay(
+    manifest: Annotated[Path, typer.Argument(help="What --manifest wrote.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False,
+) -> None:
+    """Run a command again as its manifest says, and tell whether the output is the same.
+
+    Files are sought as they were named, from the present folder. The exit code is 1 where the
+    output differs; everything else that differs is named beside it.
+
+    \b
+    bertcli embed -i docs.jsonl -o vectors.npy --manifest run.json
+    bertcli replay run.json
+    """
+    then = read_manifest(manifest)
+    now = _run_again(then)
+    for one in differences(then, now):
+        warn(f"{one.what} was {one.then}, is {one.now}")
+    first, second = then["output"]["sha256"], now["output"]["sha256"]
+    count = now["records"]["records"]
+    if first == second:
+        typer.echo(f"reproduced: {count:,} records, output sha256 {second}")
+        return
+    typer.echo(f"not reproduced: {count:,} records, output sha256 {second}, was {first}")
+    raise typer.Exit(1)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return a manifest; raises DataError where the file is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON ({error}); expected what --manifest wrote") from error
+    if not (isinstance(found, dict) and all(_fits(found.get(name), name) for name in SHAPE)):
+        raise DataError(f"{path}: not the manifest of a run; expected what --manifest wrote")
+    manifest: dict[str, Any] = found
+    if manifest["command"][0].startswith("-") or manifest["command"][0] == "replay":
+        raise DataError(f"{path}: it names no command that could be run again")
+    return manifest
+
+
+def _fits(value: object, name: str) -> bool:
+    """Tell whether a part of a manifest is of the kind that it should be."""
+    if name == "command":
+        return isinstance(value, list) and value != [] and all(isinstance(x, str) for x in value)
+    return isinstance(value, SHAPE[name]) and (name != "output" or {"sha256", "format"} <= {*value})
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+    """Return what two manifests have different, apart from the output, times and places."""
+    found = []
+    for part in ("packages", "made_with", "flags", "records"):
+        old, new = then[part], now[part]
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                what = f"{part}: {name}"
+                found.append(Difference(what, str(old.get(name)), str(new.get(name))))
+    if then["bertcli"] != now["bertcli"]:
+        found.insert(0, Difference("bertcli", then["bertcli"], now["bertcli"]))
+    return found
+
+
+def _run_again(then: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a manifest's command into a folder of its own, and return the manifest of that run."""
+    with tempfile.TemporaryDirectory(prefix="bertcli-replay-") as folder:
+        suffix = "".join(Path(then["output"].get("path") or "").suffixes[-2:])
+        output, again = Path(folder, f"output{suffix}"), Path(folder, "run.json")
+        places = ["-o", str(output), "-f", then["output"]["format"], "--manifest", str(again)]
+        line = with_options(then["command"], places)
+        done = subprocess.run([sys.executable, "-m", "bertcli", *line], capture_output=True)
+        if not again.is_file():
+            said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise DataError(f"the command failed, exit code {done.returncode}: {said}")
+        return read_manifest(again)
+
+
+def with_options(command: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return a command line with more options, which win over those that it has.
+
+    >>> with_options(["classify", "-o", "a.csv", "--", "-good"], ["-o", "b.csv"])
+    ['classify', '-o', 'a.csv', '-o', 'b.csv', '--', '-good']
+    """
+    end = list(command).index("--") if "--" in command else len(command)
+    return [*command[:end], *options, *command[end:]]

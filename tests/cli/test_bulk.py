@@ -1,0 +1,327 @@
+"""Long runs over files: parts of the input, forecasts, going on after a kill, manifests."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertcli.cli.bulk import spread
+from bertcli.engine.families import Head
+from bertcli.outputs.journal import journal_of
+
+from .conftest import Run
+
+BERTCLI = (sys.executable, "-m", "bertcli")
+ROWS = 1_400  # three groups of records
+
+
+@pytest.fixture
+def rows(here: Path) -> Path:
+    """Rows of several lengths, one of them bad."""
+    path = here / "rows.jsonl"
+    lines = [json.dumps({"text": "a cat sat " * (1 + n % 7), "n": n}) for n in range(ROWS)]
+    lines[700] = '{"n": 700}'
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+# --- parts of the input ------------------------------------------------------------------------
+
+
+def test_limit_reads_the_first_records(classify: Run, rows: Path) -> None:
+    """So many records, bad ones among them, and no more of the file than that."""
+    assert [one["n"] for one in classify("-i", rows, "--limit", 5).records] == [0, 1, 2, 3, 4]
+    assert len(classify("-i", rows, "--limit", 9_999).records) == ROWS
+    with rows.open("ab") as file:
+        file.write(b"\xff broken\n")
+    assert classify("-i", rows, "--limit", 3).code == 0
+
+
+def test_a_sample_is_random_in_order_and_repeatable(classify: Run, rows: Path) -> None:
+    """The same seed draws the same records; another one draws others."""
+    drawn = [[one["n"] for one in _sample(classify, rows, seed)] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert all(one == sorted(set(one)) and len(one) == 40 for one in drawn)
+    assert max(drawn[0]) > ROWS / 2  # not only the beginning
+    assert [one["n"] for one in classify("a", "--sample", 9).records if "n" in one] == []
+
+
+def _sample(classify: Run, rows: Path, seed: int) -> list[dict[str, Any]]:
+    return classify("-i", rows, "--sample", 40, "--seed", seed).records
+
+
+def test_every_record_is_as_likely_to_be_drawn(classify: Run, here: Path) -> None:
+    """Over many seeds each of ten rows is drawn about as often."""
+    from bertcli.cli.bulk import _sampled
+    from bertcli.records import Record
+
+    records = [Record(number, "text") for number in range(10)]
+    counts = [0] * 10
+    for seed in range(2_000):
+        for one in _sampled(iter(records), 3, seed):
+            assert isinstance(one, Record)
+            counts[one.id] += 1
+    assert all(500 < count < 700 for count in counts)  # 600 expected, deviation 20
+
+
+# --- bad records -------------------------------------------------------------------------------
+
+
+def test_bad_records_are_written_left_out_or_the_end(classify: Run, rows: Path) -> None:
+    """--on-error row is the default; skip leaves the row out but counts it; stop writes nothing."""
+    kept = classify("-i", rows, "-o", "kept.jsonl")
+    left = classify("-i", rows, "-o", "left.jsonl", "--on-error", "skip")
+    stopped = classify("-i", rows, "-o", "none.jsonl", "--on-error", "stop")
+    assert [kept.code, left.code, stopped.code] == [3, 3, 1]
+    lines = [json.loads(line) for line in Path("kept.jsonl").read_text().splitlines()]
+    good = [json.loads(line) for line in Path("left.jsonl").read_text().splitlines()]
+    assert "error" in lines[700]
+    assert good == [line for line in lines if "error" not in line]
+    assert f"1 of {ROWS} records failed, and were left out" in left.err
+    assert stopped.said("rows.jsonl:701", 'no column "text"', "--on-error stop")
+    assert not Path("none.jsonl").exists()
+
+
+def test_a_file_gets_a_summary(classify: Run, rows: Path) -> None:
+    """Records, tokens, seconds and rate on stderr, unless quiet."""
+    said = classify("-i", rows, "-o", "a.csv").err
+    assert f"bertcli: {ROWS:,} records, " in said
+    assert "records/s" in said
+    assert "tokens" in said
+    assert classify("-i", rows, "-o", "a.csv", "-q").err == ""
+
+
+# --- forecasts ---------------------------------------------------------------------------------
+
+
+def test_a_dry_run_predicts_and_writes_nothing(classify: Run, rows: Path) -> None:
+    """Counts are those of the whole input; nothing is written."""
+    ran = classify("-i", rows, "-o", "a.csv", "--dry-run")
+    (facts,) = ran.records
+    assert ran.code == 0
+    assert facts["records"] == ROWS
+    assert 0 < facts["probed_records"] <= ROWS
+    assert facts["seconds"] > 0
+    assert facts["tokens"] == pytest.approx(12 * ROWS, rel=0.5)
+    assert classify("-i", rows, "--dry-run", "--limit", 10).records[0]["records"] == 10
+    assert sorted(path.name for path in rows.parent.iterdir()) == ["rows.jsonl"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9])
+def test_spread_yields_everything_once(count: int) -> None:
+    """Whatever the number of items."""
+    assert sorted(spread(range(count))) == list(range(count))
+
+
+# --- going on after a kill ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.parquet", "a.csv.gz"])
+def test_a_killed_run_goes_on(classifier: Path, rows: Path, name: str) -> None:
+    """After kill -9 the same command answers the rest; the bytes are those of an unbroken run."""
+    line = [*BERTCLI, "classify", "-m", str(classifier), "-i", str(rows), "-q"]
+    assert subprocess.run([*line, "-o", f"whole-{name}"]).returncode == 3
+    with subprocess.Popen([*line, "-o", name, "--resume"]) as running:
+        _wait_for_journal(name)
+        running.send_signal(signal.SIGKILL)
+    assert not Path(name).exists()
+    assert subprocess.run([*line, "-o", name, "--resume"]).returncode == 3
+    assert Path(name).read_bytes() == Path(f"whole-{name}").read_bytes()
+    assert not journal_of(name).exists()
+
+
+def _wait_for_journal(name: str) -> None:
+    end = time.monotonic() + 30
+    while not _groups(name) and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def _groups(name: str) -> bool:
+    path = journal_of(name)
+    return path.exists() and path.stat().st_size > 20_000
+
+
+def test_what_was_answered_is_not_computed_again(
+    classify: Run, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second run asks the model for the groups that are missing, and for no other."""
+    import bertcli.tasks.run as run
+
+    answered: list[int] = []
+    group = run._answer_group
+
+    def counting(task: Any, records: Any) -> Any:
+        answered.append(len(records))
+        if len(answered) == 2:
+            raise KeyboardInterrupt
+        return group(task, records)
+
+    monkeypatch.setattr(run, "_answer_group", counting)
+    options = ["-i", rows, "-o", "a.jsonl", "--resume", "-q"]
+    assert classify(*options).code == 130
+    assert classify(*options).code == 3
+    assert answered == [512, 512, 512, ROWS - 1024]
+
+
+def test_another_command_does_not_go_on(
+    classify: Run, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another option, another input or another checkpoint are told; the journal stays."""
+    import bertcli.cli.bulk as bulk
+
+    real = bulk._answers
+
+    def interrupted(*arguments: Any) -> Any:
+        for number, answer in enumerate(real(*arguments)):
+            if number == 600:
+                raise KeyboardInterrupt
+            yield answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "_answers", interrupted)
+        assert classify("-i", rows, "-o", "a.csv", "--resume").code == 130
+    assert classify("-i", rows, "-o", "a.csv", "--resume", "-k", 2).said("--top-k", "delete")
+    old = rows.read_text()
+    rows.write_text(old.replace("cat", "dog", 1))
+    assert classify("-i", rows, "-o", "a.csv", "--resume").said("rows.jsonl:1", "--resume")
+    rows.write_text(old)
+    assert classify("-i", rows, "-o", "a.csv", "--resume", "-q").code == 3
+
+
+def test_resume_needs_files(classify: Run, rows: Path) -> None:
+    """Without -o there is nothing to go on with."""
+    ran = classify("-i", rows, "--resume")
+    assert ran.code == 2
+    assert ran.said("--resume", "-o")
+
+
+# --- manifests ---------------------------------------------------------------------------------
+
+
+def test_a_manifest_says_how_a_run_was_made(classify: Run, rows: Path, classifier: Path) -> None:
+    """Versions, hashes, flags and counts, and replay makes the same bytes of it."""
+    assert classify("-i", rows, "-o", "a.csv", "-k", 2, "--manifest", "run.json").code == 3
+    told = json.loads(Path("run.json").read_text())
+    assert told["flags"]["top_k"] == "2"
+    assert told["records"]["records"] == ROWS
+    assert told["records"]["errors"] == 1
+    assert told["inputs"][0]["bytes"] == rows.stat().st_size
+    assert list(told["made_with"]) == [f"checkpoint {classifier}"]
+    assert told["output"]["sha256"] == _sha256("a.csv")
+
+
+def test_replay_tells_whether_it_is_the_same(
+    classify: Run, run: Run, rows: Path, classifier: Path, own_copy: Any, monkeypatch: Any
+) -> None:
+    """The same files give the same bytes; a changed input or checkpoint is named."""
+    classify("-i", rows, "-o", "a.csv", "--manifest", "run.json", "-q")
+    same = run("replay", "run.json")
+    assert same.code == 0
+    assert same.out.startswith(f"reproduced: {ROWS:,} records")
+    assert same.err == ""
+    rows.write_text(rows.read_text().replace("cat", "dog", 1))
+    other = run("replay", "run.json")
+    assert other.code == 1
+    assert other.out.startswith("not reproduced")
+    assert "records: sha256 was" in other.err
+    rows.unlink()
+    assert run("replay", "run.json").said("the command failed", "no such file")
+
+
+def test_replay_of_what_went_to_stdout(classify: Run, run: Run, here: Path) -> None:
+    """Texts of the command line, and JSON lines on stdout."""
+    for arguments in (["a cat", "--manifest", "m.json"], ["--manifest", "m.json", "--", "-cat"]):
+        assert classify(*arguments).code == 0
+        assert run("replay", "m.json").out.startswith("reproduced: 1 records")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"command": ["replay", "x"]}', "\x00", '{"command": [1], "bertcli": ""}'],
+)
+def test_what_is_no_manifest_is_told(run: Run, here: Path, content: str) -> None:
+    """One line, exit code 1."""
+    Path("m.json").write_text(content)
+    ran = run("replay", "m.json")
+    assert ran.code == 1
+    assert ran.said("m.json", "manifest")
+
+
+def test_a_manifest_never_runs_a_replay(classify: Run, run: Run, here: Path) -> None:
+    """A manifest that names itself would go round for ever."""
+    classify("a cat", "--manifest", "m.json")
+    told = json.loads(Path("m.json").read_text())
+    Path("m.json").write_text(json.dumps(told | {"command": ["replay", "m.json"]}))
+    assert run("replay", "m.json").said("no command")
+
+
+# --- what other runs leave behind --------------------------------------------------------------
+
+
+def test_what_a_killed_run_left_is_removed(
+    classifier: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run clears the temporary file of a killed one, but not of one that still writes."""
+    monkeypatch.setattr("bertcli.outputs.sink.ABANDONED_SECONDS", 0.0)
+    from bertcli.outputs.sink import Destination, open_sink
+
+    abandoned = Path(".bertcli-0123456789ab.tmp")
+    abandoned.write_bytes(b"half")
+    with open_sink(Destination("one.txt")) as first:
+        first.write(b"1")
+        assert not abandoned.exists()
+        with open_sink(Destination("two.txt")) as second:
+            second.write(b"2")
+    assert (Path("one.txt").read_bytes(), Path("two.txt").read_bytes()) == (b"1", b"2")
+
+
+def test_all_tasks_go_on(tiny_checkpoint: Any, run: Run, here: Path) -> None:
+    """Each task's results survive the journal: twice the same bytes, from it and without it."""
+    Path("t.txt").write_text("a cat sat on the mat\nthe dog sat\n" * 300)
+    Path("m.txt").write_text("a [MASK] sat\n" * 600)
+    answerer = tiny_checkpoint("bert", Head.QA)
+    lines = {
+        "ner": ["ner", "-m", tiny_checkpoint("bert", Head.TOKEN), "-i", "t.txt"],
+        "fill": ["fill-mask", "-m", tiny_checkpoint("bert", Head.MASKED_LM), "-i", "m.txt"],
+        "embed": ["embed", "-m", tiny_checkpoint("bert", Head.BASE), "-i", "t.txt"],
+        "qa": ["qa", "who sat", "--per-line", "-m", answerer, "-i", "t.txt"],
+    }
+    assert run("index", "build", "./docs", "-i", "t.txt").code == 0
+    lines["search"] = ["search", "-i", "t.txt", "--index", "./docs", "-k", 3]
+    for name, line in lines.items():
+        for form in ("jsonl", "csv"):
+            plain, kept = f"{name}-plain.{form}", f"{name}.{form}"
+            assert run(*line, "-o", plain, "-q").code == 0
+            assert _interrupted_then_resumed(run, [*line, "-o", kept, "-q", "--resume"])
+            assert Path(kept).read_bytes() == Path(plain).read_bytes()
+
+
+def _interrupted_then_resumed(run: Run, line: list[Any]) -> bool:
+    import bertcli.cli.bulk as bulk
+
+    real = bulk._answers
+
+    def interrupted(*arguments: Any) -> Any:
+        for number, answer in enumerate(real(*arguments)):
+            if number == 520:
+                raise KeyboardInterrupt
+            yield answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bulk, "_answers", interrupted)
+        assert run(*line).code == 130
+    assert journal_of(str(line[line.index("-o") + 1])).exists()
+    return bool(run(*line).code == 0)
+
+
+def _sha256(path: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

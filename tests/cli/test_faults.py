@@ -1,0 +1,119 @@
+"""What the machine and strangers may do to a run: one clear line, bounded time and memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run
+
+BERTCLI = (sys.executable, "-m", "bertcli")
+MB = 1 << 20
+
+
+@pytest.mark.parametrize("megabytes", [150, 200, 250, 290, 310, 330, 350, 400])
+def test_a_memory_limit_is_told(classifier: Path, megabytes: int) -> None:
+    """Whichever library meets the limit first, the run answers or ends with a line, not a core."""
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes * MB, megabytes * MB))
+
+    line = [*BERTCLI, "classify", "-m", str(classifier), "some words here"]
+    ran = subprocess.run(line, capture_output=True, text=True, preexec_fn=limited)
+    assert ran.returncode in (0, 1)
+    if ran.returncode:
+        last = ran.stderr.splitlines()[-1].lower()
+        assert "memory" in last
+        assert "Traceback" not in ran.stderr
+    else:
+        assert json.loads(ran.stdout)["label"]
+
+
+def test_nothing_is_sent_anywhere(classifier: Path, tmp_path: Path) -> None:
+    """ONNX Runtime keeps no telemetry of a run: neither its files nor its device id appear."""
+    homes = {name: str(tmp_path / name) for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
+    line = [*BERTCLI, "classify", "-m", str(classifier), "some words here"]
+    kept = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
+    subprocess.run(line, env=kept | homes, check=True, capture_output=True)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if path.parent.name != "bertcli"] == []
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"HOME": "/nonexistent"},
+        {"HOME": None},
+        {"HF_HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none"},
+        {"LC_ALL": "C", "LANG": "C"},
+        {"PYTHONIOENCODING": "ascii"},
+    ],
+)
+def test_a_strange_environment_does_not_matter(
+    classifier: Path, environment: dict[str, str | None]
+) -> None:
+    """No home, caches that cannot be written, a locale that knows ASCII alone."""
+    kept = {**os.environ, **environment}
+    line = [*BERTCLI, "classify", "-m", str(classifier), "Zoë 中文"]
+    ran = subprocess.run(
+        line,
+        capture_output=True,
+        env={name: value for name, value in kept.items() if value is not None},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["text"] == "Zoë 中文"
+
+
+def test_a_line_of_200_mb_is_a_bad_record(classify: Run, here: Path) -> None:
+    """It is passed over without being held, and the rest is answered."""
+    with Path("big.txt").open("wb") as file:
+        file.write(b"first\n")
+        for _ in range(200):
+            file.write(b"word " * (MB // 5))
+        file.write(b"\nlast\n")
+    classify("a cat")  # what every run takes
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ran = classify("-i", "big.txt")
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert ran.code == 3
+    first, big, last = ran.records
+    assert (first["text"], last["text"]) == ("first", "last")
+    assert "more than 32 MB" in big["error"]
+    assert grown < 150_000  # KB
+    assert "more than 32 MB" in classify("-i", "big.txt", "--whole-file").err
+
+
+def test_a_csv_line_of_40_mb_is_told(classify: Run, here: Path) -> None:
+    """A row that cannot be held is bad; what follows it is answered."""
+    Path("big.csv").write_bytes(b"text\nfirst\n" + b"x" * (40 * MB) + b"\nlast\n")
+    ran = classify("-i", "big.csv")
+    assert ran.code == 3
+    assert "more than 32 MB" in ran.err
+
+
+def test_a_million_empty_lines_are_no_records(classify: Run, here: Path) -> None:
+    """They are passed over, and the one text behind them keeps its line number."""
+    Path("empty.txt").write_text("\n" * 1_000_000 + "a cat\n\xff")
+    ran = classify("-i", "empty.txt", "--limit", 1)
+    assert [one["text"] for one in ran.records] == ["a cat"]
+
+
+def test_a_million_combining_characters(classify: Run, here: Path) -> None:
+    """One letter with a million accents is one text of few tokens."""
+    Path("a.txt").write_text("e" + "\u0301" * 1_000_000 + " cat\n")
+    (found,) = classify("-i", "a.txt").records
+    assert found["tokens"] < 10
+
+
+def test_utf16_without_a_mark_is_told(classify: Run, here: Path) -> None:
+    """With the command that converts it."""
+    for name in ("utf-16-le", "utf-16-be"):
+        Path("a.txt").write_bytes("a cat sat here\n".encode(name))
+        spelled = name.upper().replace("16-", "16")
+        assert classify("-i", "a.txt").said("a.txt", spelled, f"iconv -f {spelled} -t UTF-8")

@@ -1,0 +1,84 @@
+"""`bertcli quantize`: the drift of int8, and checkpoints that run in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertcli.engine.families import Head
+from bertcli.evaluate import drift
+
+from .conftest import Run
+
+TEXTS = [f"the cat sat on mat {n} and it was fine" for n in range(30)]
+
+
+@pytest.fixture
+def texts(here: Path) -> Path:
+    """A file of texts."""
+    path = here / "texts.txt"
+    path.write_text("\n".join(TEXTS))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("head", "measure"),
+    [
+        (Head.SEQUENCE, "label agreement"),
+        (Head.TOKEN, "entity F1"),
+        (Head.BASE, "cosine, mean"),
+        (Head.MASKED_LM, "first word"),
+    ],
+)
+def test_each_task_has_its_measure(
+    tiny_checkpoint: Any, run: Run, texts: Path, head: Head, measure: str
+) -> None:
+    """The task is the checkpoint's own."""
+    ran = run("quantize", tiny_checkpoint("bert", head), "--check", texts)
+    first = ran.records[0]
+    assert first["measure"] == measure
+    assert 0 <= first["value"] <= 1
+    assert first["count"] > 0
+    assert ran.code == (0 if all(one["passes"] for one in ran.records) else 1)
+
+
+def test_questions_are_checked(tiny_checkpoint: Any, run: Run, here: Path) -> None:
+    """Rows with a question and a context."""
+    rows = [{"question": "who sat?", "context": text} for text in TEXTS[:6]]
+    Path("q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    ran = run("quantize", tiny_checkpoint("bert", Head.QA), "--check", "q.jsonl")
+    assert ran.records[0]["measure"] == "answer F1"
+
+
+def test_what_is_written_runs_in_int8(run: Run, texts: Path, classifier: Path) -> None:
+    """The new checkpoint answers as --precision int8 does, and fp32 can still be asked for."""
+    assert run("quantize", classifier, "--check", texts, "-o", "small", "--force").code == 0
+    line = ["classify", "-i", texts, "-m"]
+    small, int8 = run(*line, "small"), run(*line, classifier, "--precision", "int8")
+    full = run(*line, classifier)
+    assert small.out == int8.out
+    assert small.out != full.out
+    assert run(*line, "small", "--precision", "fp32").out == full.out
+    assert run("quantize", classifier, "--check", texts, "-o", "small").said("exists already")
+
+
+def test_too_much_drift_is_refused(
+    run: Run, texts: Path, classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1, nothing written, and the measure named; --force writes all the same."""
+    monkeypatch.setattr(drift.Drift, "passes", property(lambda self: False))
+    ran = run("quantize", classifier, "--check", texts, "-o", "small")
+    assert ran.code == 1
+    assert ran.said("label agreement", "stay with fp32", "small was not written")
+    assert not Path("small").exists()
+    assert run("quantize", classifier, "--check", texts, "-o", "small", "--force").code == 0
+    assert Path("small").is_dir()
+
+
+def test_too_few_records_are_told(run: Run, here: Path, classifier: Path) -> None:
+    """One record agrees with itself too easily."""
+    Path("one.txt").write_text("alone\n")
+    assert run("quantize", classifier, "--check", "one.txt").said("one.txt", "at least 2")

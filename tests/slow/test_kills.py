@@ -1,0 +1,57 @@
+"""Runs that are killed again and again: what must come of it is what an unbroken run writes.
+
+pytest tests/slow
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bertcli.outputs.journal import journal_of
+
+BERTCLI = (sys.executable, "-m", "bertcli")
+KILLS = 50
+SECONDS = 6.0
+COMMANDS = {
+    "classify": ["classify", "-o", "answers.csv.gz"],
+    "embed": ["embed", "-o", "answers.npy"],
+    "ner": ["ner", "-o", "answers.parquet"],
+    "fill-mask": ["fill-mask", "-o", "answers.jsonl", "--field", "masked"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_killed_at_random_moments(name: str, tmp_path: Path) -> None:
+    """Fifty kills of each task, 200 in all; then one run to the end, and nothing else is left."""
+    rng = random.Random(name)
+    words = ["the", "cat", "sat", "on", "a", "mat", "and", "read", "old", "news", "paris"]
+    rows = (" ".join(rng.choices(words, k=rng.randint(3, 40))) for _ in range(60_000))
+    lines = (json.dumps({"text": row, "masked": f"{row} [MASK]"}) for row in rows)
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    task, o, output, *more = COMMANDS[name]
+    line = [*BERTCLI, task, "-i", "rows.jsonl", "-q", *more, "--limit"]
+    target, whole = tmp_path / output, tmp_path / f"whole-{output}"
+    kills = 0
+    for count in (3_000, 4_000, 5_000):
+        resumed = [*line, str(count), o, output, "--resume"]
+        while kills < KILLS:
+            with subprocess.Popen(resumed, cwd=tmp_path) as running:
+                time.sleep(rng.uniform(0.0, SECONDS))
+                if running.poll() is not None:
+                    break
+                running.kill()
+                kills += 1
+            assert not target.exists()
+        subprocess.run(resumed, cwd=tmp_path, check=True)
+        subprocess.run([*line, str(count), o, whole.name], cwd=tmp_path, check=True)
+        assert target.read_bytes() == whole.read_bytes()
+        assert not journal_of(str(target)).exists()
+        target.unlink()
+    assert kills >= KILLS
