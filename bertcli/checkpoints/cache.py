@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bertcli.errors import CheckpointError
 
+PICKLED = "pytorch_model.bin"
 PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "README.md"]
 
 
@@ -104,7 +105,7 @@ def is_offline(flag: bool) -> bool:
     return flag or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def download(name: str, revision: str | None = None) -> Path:
+def download(name: str, revision: str | None = None, allow_pickle: bool = False) -> Path:
     """Fetch a checkpoint from the hub into the cache and return its snapshot folder.
 
     Raises CheckpointError when the hub cannot be reached or does not have it.
@@ -120,7 +121,8 @@ def download(name: str, revision: str | None = None) -> Path:
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS))
+        patterns = [*PATTERNS, PICKLED] if allow_pickle else list(PATTERNS)
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except GatedRepoError as error:
         raise CheckpointError(
             f"{name}: the hub asks for its terms to be accepted first: "

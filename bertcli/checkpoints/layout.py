@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bertcli.checkpoints.cache import PICKLED
 from bertcli.engine.families import CAPITALS, FAMILIES, TOKEN_TYPES, Head, head_of
 from bertcli.errors import CheckpointError
 
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
+PICKLES = (PICKLED, "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
 HEAD_CONFIG = "head_config.json"
 THRESHOLDS = "thresholds"
 HEAD_SETTINGS: Mapping[str, type] = {
@@ -143,17 +144,25 @@ class Checkpoint:
         return positions
 
     @property
+    def pickled(self) -> bool:
+        """Whether its weights are a pickle."""
+        return any(path.name == PICKLED for path in self.weights)
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All files whose bytes decide its answers."""
         adapter = (self.adapter.weights,) if self.adapter else ()
         return (*self.weights, *adapter, *((self.linear.weights,) if self.linear else ()))
 
 
-def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    folder: Path, name: str | None = None, allow_pickle: bool = False
+) -> Checkpoint:
     """Return the checkpoint in a folder that holds a whole model, not an adapter.
 
-    Raises CheckpointError for a folder without config.json, without safetensors weights, or one
-    that needs code of its own.
+    With `allow_pickle` pytorch_model.bin will do where there are no safetensors. Raises
+    CheckpointError for a folder without config.json, without weights, or one that needs code of
+    its own.
     """
     label = name or str(folder)
     config = read_json(folder / "config.json", f"{label}: not a checkpoint folder, no config.json")
@@ -169,7 +178,7 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
         name=label,
         folder=folder,
         config=config,
-        weights=_weight_files(folder, label),
+        weights=_weight_files(folder, label, allow_pickle),
         tokenizer=folder / "tokenizer.json",
         sentence=_sentence_settings(folder),
     )
@@ -253,10 +262,12 @@ def _config_from_task(base: Checkpoint, settings: Mapping[str, Any]) -> Mapping[
     return {**base.config, "architectures": [kind + suffix]}
 
 
-def _weight_files(folder: Path, label: str) -> tuple[Path, ...]:
+def _weight_files(folder: Path, label: str, allow_pickle: bool) -> tuple[Path, ...]:
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():
         return (single,)
+    if allow_pickle and not index.is_file() and (folder / PICKLED).is_file():
+        return (folder / PICKLED,)
     if not index.is_file():
         raise _no_safetensors(folder, label, "model.safetensors")
     shards = read_json(index, "").get("weight_map")
@@ -275,8 +286,8 @@ def _no_safetensors(folder: Path, label: str, expected: str) -> CheckpointError:
         return CheckpointError(f"{label}: no {expected}; the checkpoint is incomplete")
     return CheckpointError(
         f"{label}: only pickled weights ({pickle}), which can run code when opened; "
-        "convert them on a machine you trust: "
-        "AutoModel.from_pretrained(DIR).save_pretrained(NEW_DIR)"
+        "give one with safetensors"
+        + (", or read nothing but its tensors with --allow-pickle" if pickle == PICKLED else "")
     )
 
 

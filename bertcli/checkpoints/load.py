@@ -134,7 +134,7 @@ def _on_torch(checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encod
     source = TorchSource(
         checkpoint.folder,
         dict(checkpoint.config),
-        load_weights(checkpoint) if checkpoint.adapter else None,
+        load_weights(checkpoint) if checkpoint.adapter or checkpoint.pickled else None,
     )
     precision = Precision.FP32 if options.precision is Precision.AUTO else options.precision
     return TorchEncoder(source, head, options.device, precision, options.batch_tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertcli.checkpoints.cache import download, find_cached, is_offline
@@ -32,6 +32,11 @@ class ModelChoice:
     name: str
     revision: str | None = None
     offline: bool = False
+    allow_pickle: bool = False
+
+    def of(self, name: str) -> ModelChoice:
+        """Return the same choice of another model, as of the base of an adapter."""
+        return replace(self, name=name, revision=None)
 
 
 def resolve(choice: ModelChoice) -> Checkpoint:
@@ -65,16 +70,16 @@ def read_folder(folder: Path, choice: ModelChoice) -> Checkpoint:
     it names."""
     name = choice.name
     if is_linear_head(folder):
-        base = ModelChoice(head_config(folder)["base_model_name_or_path"], None, choice.offline)
+        base = choice.of(head_config(folder)["base_model_name_or_path"])
         if locate(base) == folder:
             raise CheckpointError(f"{name}: its head_config.json names itself as its base")
         return with_linear_head(resolve(base), folder, name)
     if not is_adapter(folder):
-        return read_checkpoint(folder, name)
+        return read_checkpoint(folder, name, choice.allow_pickle)
     named = adapter_config(folder).get("base_model_name_or_path")
     if not isinstance(named, str) or named == name:
         raise CheckpointError(f"{name}: adapter_config.json names no base_model_name_or_path")
-    below = ModelChoice(named, None, choice.offline)
+    below = choice.of(named)
     below_folder = locate(below)
     if below_folder and is_adapter(below_folder):
         raise CheckpointError(
@@ -128,4 +133,4 @@ def _fetched(choice: ModelChoice) -> Path:
             f"{choice.name}: not a folder, not built in, not in the cache, and the network is off; "
             f"fetch it once with: bertcli models pull {choice.name}"
         )
-    return download(choice.name, choice.revision)
+    return download(choice.name, choice.revision, choice.allow_pickle)

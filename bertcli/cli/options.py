@@ -112,6 +112,9 @@ class ModelFlags:
     ] = None
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Read pytorch_model.bin too, its tensors alone.")
+    ] = False
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
     precision: Annotated[
         Precision,

@@ -133,7 +133,7 @@ def choose_checkpoint(flags: ModelFlags, task: str) -> Checkpoint:
     from bertcli.checkpoints.resolve import ModelChoice, builtin_checkpoint, resolve
 
     if flags.model is not None:
-        return resolve(ModelChoice(flags.model, flags.revision, flags.offline))
+        return resolve(ModelChoice(flags.model, flags.revision, flags.offline, flags.allow_pickle))
     return builtin_checkpoint(builtin_for(task))
 
 

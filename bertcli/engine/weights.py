@@ -98,13 +98,13 @@ class Weights(Mapping[str, NDArray[Any]]):
 
 
 def read_weights(files: list[Path]) -> Weights:
-    """Return the tensors of one or several safetensors files.
+    """Return the tensors of one or several safetensors files, or of a pickle that has no more.
 
     Raises CheckpointError when a file is truncated, or its header contradicts its size.
     """
     tensors: dict[str, NDArray[Any]] = {}
     for file in files:
-        tensors.update(_read_file(file))
+        tensors.update(_read_pickle(file) if file.suffix == ".bin" else _read_file(file))
     return Weights(tensors)
 
 
@@ -191,6 +191,24 @@ def _tensor(path: Path, data: mmap.mmap | bytes, start: int, name: str, entry: A
     if start + end > len(data):
         raise _damaged(path, f"{name} ends past the end of the file")
     return np.frombuffer(data, dtype, count, start + begin).reshape(shape)
+
+
+def _read_pickle(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a pickle, by torch's loader that builds nothing else."""
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = {str(name): tensor for name, tensor in dict(found).items()}
+        if not all(isinstance(one, torch.Tensor) for one in tensors.values()):
+            raise TypeError("it holds more than tensors")
+    except Exception as error:  # of pickle, zipfile and torch
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: refused, not a pickle of tensors alone ({line})") from error
+    return {
+        name: (one.float() if one.dtype is torch.bfloat16 else one).numpy()
+        for name, one in tensors.items()
+    }
 
 
 def _widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:

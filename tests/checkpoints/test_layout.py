@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bertcli.checkpoints.layout import read_checkpoint, with_adapter
 from bertcli.checkpoints.load import LoadOptions, load_encoder, load_tokenizer
+from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.engine.choices import Precision
 from bertcli.engine.families import Head
+from bertcli.engine.windows import Window
 from bertcli.errors import CheckpointError, UsageError
 from tiny import change_config, change_json, make_checkpoint
 
@@ -93,11 +96,12 @@ def test_remote_code_is_refused(folder: Path) -> None:
 
 
 def test_pickled_weights_are_refused(folder: Path) -> None:
-    """Pickles can run code; the message says how to convert them."""
+    """Pickles can run code; the message says what there is instead."""
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     message = refusal(folder)
     assert "pickled weights (pytorch_model.bin)" in message
-    assert "save_pretrained" in message
+    assert "safetensors" in message
+    assert "--allow-pickle" in message
 
 
 def test_no_weights(folder: Path) -> None:
@@ -297,3 +301,42 @@ def test_every_tiny_type_is_complete(tmp_path: Path) -> None:
     make_checkpoint(tmp_path, "electra", Head.MASKED_LM)
     names = {path.name for path in tmp_path.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
+
+
+def test_pickled_tensors_are_read_where_they_are_allowed(folder: Path, own_copy: Any) -> None:
+    """The same answers as from safetensors, on both engines."""
+    import torch
+    from safetensors.torch import load_file
+
+    safe = read_checkpoint(folder)
+    copy = own_copy(folder, "pickled")
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="--allow-pickle"):
+        resolve(ModelChoice(str(copy)))
+    pickled = resolve(ModelChoice(str(copy), allow_pickle=True))
+    assert pickled.weights[0].name == "pytorch_model.bin"
+    window = Window(np.array([2, 5, 6, 3]), np.zeros(4, np.int64), 0, 2, 1)
+    for precision in (Precision.FP32, Precision.BF16):
+        options = LoadOptions(precision=precision)
+        one, two = (
+            load_encoder(each, each.head, options).encode([window])[0] for each in (safe, pickled)
+        )
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_a_pickle_that_runs_code_is_refused(folder: Path, own_copy: Any, tmp_path: Path) -> None:
+    """Allowed or not, nothing in it runs."""
+    import pickle
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "ran",)
+
+    copy = own_copy(folder, "bomb")
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Bomb()}))
+    checkpoint = resolve(ModelChoice(str(copy), allow_pickle=True))
+    with pytest.raises(CheckpointError, match="not a pickle of tensors alone"):
+        load_encoder(checkpoint, checkpoint.head)
+    assert not (tmp_path / "ran").exists()
