@@ -15,11 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from builtins_as_folders import KINDS, merged
 from timing import BERTCLI, alternate, peer, read_texts, run, table
 
-from bertcli.checkpoints.catalog import base_folder, builtin
+from bertcli.checkpoints.catalog import base_folder
 
 MASKED = "Paris is the [MASK] of France."
+FILM = "What a lovely film."
+NAMES = "Ada Lovelace was born in London and worked with Charles Babbage."
+BRIDGE = "The bridge was designed by Ann Lee and built in 1932."
+DESIGNER = "Who designed the bridge?"
 QUERY = "how are exceptions handled"
 CLOSE = 1e-4
 
@@ -47,33 +52,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="counted runs of each contestant")
     parser.add_argument("--texts", type=int, default=1_000, help="passages in the index")
-    parser.add_argument("--fill-mask-model", help="folder of an adapter; default the built-in one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        duels = prepare(Path(folder), arguments.texts, arguments.fill_mask_model)
+        duels = prepare(Path(folder), arguments.texts)
         verdicts = {duel.name: duel.agree() for duel in duels}
         print(start_up(arguments.rounds))
         print()
         print(answers(duels, verdicts, arguments.rounds))
 
 
-def prepare(folder: Path, count: int, adapter: str | None) -> list[Duel]:
-    """Return the duels, with the merged model, the index and the stored embeddings in place."""
-    base = str(base_folder())
-    merged, texts = str(folder / "merged"), folder / "texts.txt"
+def prepare(folder: Path, count: int) -> list[Duel]:
+    """Return the duels, with merged models, the index and the stored embeddings in place.
+
+    ner has its merged folder on both sides, since a pipeline cannot tell capitals.
+    """
+    base, texts = str(base_folder()), folder / "texts.txt"
     index, vectors = str(folder / "index"), str(folder / "vectors.npy")
-    found = builtin("fill-mask")
-    save_merged(adapter or str(found.folder if found else ""), base, merged)
     texts.write_text("\n".join(read_texts(None, count)), encoding="utf-8")
     run([BERTCLI, "index", "build", index, "-i", str(texts)])
-    run([BERTCLI, "embed", "-i", str(texts), "-o", vectors])
-    model = ["-m", adapter] if adapter else []
+    run([BERTCLI, "embed", "-i", str(texts), "-o", vectors, "-q"])
+    plain = {task: merged(task, folder) for task in KINDS}
+    theirs = {
+        task: partial(peer, "answer.py", kind.pipeline, plain[task]) for task, kind in KINDS.items()
+    }
     return [
         Duel(
             "fill-mask",
-            [BERTCLI, "fill-mask", MASKED, *model],
-            peer("fill_mask_pipeline.py", merged, MASKED),
+            [BERTCLI, "fill-mask", MASKED],
+            theirs["fill-mask"](MASKED),
             lambda said: [fill["token"] for fill in said["masks"][0]["fills"]],
+        ),
+        Duel(
+            "classify",
+            [BERTCLI, "classify", FILM],
+            theirs["classify"](FILM),
+            lambda said: [said["label"]],
+        ),
+        Duel(
+            "ner",
+            [BERTCLI, "ner", NAMES, "-m", plain["ner"]],
+            theirs["ner"](NAMES),
+            lambda said: [one["text"] for one in said["entities"]],
+        ),
+        Duel(
+            "qa",
+            [BERTCLI, "qa", DESIGNER, "--context", BRIDGE],
+            theirs["qa"](DESIGNER, BRIDGE),
+            lambda said: [said["answers"][0]["text"]],
         ),
         Duel(
             "embed",
@@ -82,17 +107,12 @@ def prepare(folder: Path, count: int, adapter: str | None) -> list[Duel]:
             lambda said: list(said["embedding"]),
         ),
         Duel(
-            "search",
-            [BERTCLI, "search", QUERY, "--index", index],
+            "search, by meaning",
+            [BERTCLI, "search", QUERY, "--index", index, "--mode", "dense"],
             peer("semantic_search.py", base, vectors, str(texts), QUERY),
             lambda said: [hit["text"] for hit in said["hits"]],
         ),
     ]
-
-
-def save_merged(adapter: str, base: str, folder: str) -> None:
-    """Write the adapter merged into its base by PEFT, the quickest form for the pipeline."""
-    run(peer("merge_adapter.py", base, adapter, folder))
 
 
 def start_up(rounds: int) -> str:

@@ -1,8 +1,8 @@
 """Run every benchmark and write benchmarks/RESULTS.md; best on a machine that does nothing else.
 
 python benchmarks/run.py
-python benchmarks/run.py --quick --fill-mask-model DIR
-python benchmarks/run.py --drift-on dev.txt.gz news.jsonl.gz
+python benchmarks/run.py --quick
+python benchmarks/run.py --drift sentiment reviews.jsonl --drift fill-mask dev.txt.gz
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from timing import environment, table
+from timing import BERTCLI, environment, table
 
 HERE = Path(__file__).parent
 PACKAGES = (
@@ -33,32 +33,41 @@ PACKAGES = (
 QUICK = {
     "cold.py": ["--rounds", "1", "--texts", "50"],
     "embed.py": ["--rounds", "1", "--count", "100"],
+    "pipelines.py": ["--rounds", "1", "--count", "50"],
+    "limit.py": ["--rounds", "1"],
     "memory.py": ["--megabytes", "5"],
-    "int8_drift.py": ["--limit", "30"],
+}
+PLANS = {
+    "One answer from a cold process": "cold.py",
+    "Bulk embedding": "embed.py",
+    "Bulk classify and ner": "pipelines.py",
+    "How far from what the processor can do": "limit.py",
+    "Peak memory on a stream": "memory.py",
 }
 
 
 def main() -> None:
     """Run the benchmarks one after another; the file is rewritten after each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fill-mask-model", help="folder of an adapter; default the built-in one")
-    parser.add_argument("--drift-on", nargs="+", default=[], metavar="FILE", help="for drift")
-    parser.add_argument("--labels", help="for zero-shot drift")
+    parser.add_argument("--drift", nargs=2, action="append", default=[], metavar=("MODEL", "FILE"))
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see it run")
+    parser.add_argument("--only", nargs="+", default=list(QUICK), help="scripts to run")
     parser.add_argument("-o", "--output", type=Path, default=HERE / "RESULTS.md")
     given = parser.parse_args()
-    adapter = ["--fill-mask-model", given.fill_mask_model] if given.fill_mask_model else []
-    labels = ["--labels", given.labels] if given.labels else []
-    plans = {
-        "One answer from a cold process": ("cold.py", adapter),
-        "Bulk embedding": ("embed.py", []),
-        "Peak memory on a stream": ("memory.py", []),
-        "Drift of int8": ("int8_drift.py", [*given.drift_on, *labels, *adapter]),
-    }
     parts = ["# Measurements", machine()]
-    for title, (script, options) in plans.items():
-        print(f"{title} …", file=sys.stderr)
-        parts.append(section(title, script, options + (QUICK[script] if given.quick else [])))
+    for title, script in PLANS.items():
+        if script in given.only:
+            print(f"{title} …", file=sys.stderr)
+            options = QUICK[script] if given.quick else []
+            command = [sys.executable, str(HERE / script), *options]
+            parts.append(
+                section(title, command, shlex.join(["python", f"benchmarks/{script}", *options]))
+            )
+            given.output.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    for model, file in given.drift:
+        options = ["quantize", model, "--check", file]
+        shown = shlex.join(["bertcli", *options[:-1], Path(file).name])
+        parts.append(section(f"int8: {model}", [BERTCLI, *options], shown))
         given.output.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -86,19 +95,14 @@ def processor() -> str:
     return next(names, platform.machine())
 
 
-def section(title: str, script: str, options: list[str]) -> str:
+def section(title: str, command: list[str], shown: str) -> str:
     """Return one benchmark's heading, its exact command and what it printed."""
     done = subprocess.run(
-        [sys.executable, str(HERE / script), *options],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
+        command, env=environment(), stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
-    command = shlex.join(["python", f"benchmarks/{script}", *options])
     said = done.stdout.strip()
-    failed = f"\n\n**Failed with exit code {done.returncode}.**" if done.returncode else ""
-    return f"## {title}\n\n    {command}\n\n{said}{failed}"
+    failed = f"\n\n**Exit code {done.returncode}.**" if done.returncode else ""
+    return f"## {title}\n\n    {shown}\n\n{said}{failed}"
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ class _Parser:
         if token.kind == "text":
             return _unquoted(token.text)
         if token.kind == "number":
-            return float(token.text) if set(token.text) & set(".eE") else int(token.text)
+            return _number(token.text)
         if token.kind == "word" and token.text.lower() in ("true", "false"):
             return int(token.text.lower() == "true")
         raise _wrong(self._text, token.at, "expected a value: 'text', a number, true or false")
@@ -242,6 +242,18 @@ def _numeric(columns: Sequence[str]) -> str:
         f"(typeof({one}) IN ('integer', 'real') OR (typeof({two}) = 'text' "
         f"AND {three} GLOB '*[0-9]*' AND {four} NOT GLOB '*[^0-9.eE+-]*'))"
     )
+
+
+def _number(text: str) -> float | int:
+    """Return a number as SQLite has it: whole ones beyond 64 bits are rounded.
+
+    >>> _number("12"), _number("1e3"), _number("9" * 20)
+    (12, 1000.0, 1e+20)
+    """
+    if set(text) & set(".eE") or len(text) > 19:
+        return float(text)
+    whole = int(text)
+    return whole if -(2**63) <= whole < 2**63 else float(text)
 
 
 def _unquoted(text: str) -> str:
