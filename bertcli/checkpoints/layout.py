@@ -109,13 +109,13 @@ class Checkpoint:
             if not all(str(key).isdecimal() for key in named):
                 raise CheckpointError(f"{self.name}: id2label in config.json must map numbers")
             return [str(named[key]) for key in sorted(named, key=int)]
-        return [f"LABEL_{i}" for i in range(int(self.config.get("num_labels", 2)))]
+        return [f"LABEL_{i}" for i in range(self._number("num_labels", 2))]
 
     @property
     def has_token_types(self) -> bool:
         """Whether it can be told two sorts of tokens apart."""
         family = FAMILIES.get(str(self.config.get("model_type")))
-        return bool(family and family.token_types and self.config.get("type_vocab_size", 2) > 1)
+        return bool(family and family.token_types and self._number("type_vocab_size", 2) > 1)
 
     @property
     def reads_capitals(self) -> bool:
@@ -135,13 +135,21 @@ class Checkpoint:
     @property
     def window(self) -> int:
         """How many tokens it reads at once, special tokens included."""
-        positions = int(self.config.get("max_position_embeddings") or 512)
+        positions = self._number("max_position_embeddings", 512)
         kind = str(self.config.get("model_type"))
         family = FAMILIES.get(kind)
         if kind in AFTER_PADDING or (family and family.positions_after_padding):
-            padding = self.config.get("pad_token_id")
-            positions -= (1 if padding is None else int(padding)) + 1
+            positions -= self._number("pad_token_id", 1) + 1
         return positions
+
+    def _number(self, key: str, otherwise: int) -> int:
+        """Return a whole number of config.json, another one where there is none."""
+        found = self.config.get(key)
+        if found is None:
+            return otherwise
+        if not isinstance(found, int):
+            raise CheckpointError(f"{self.name}: {key} in config.json must be a whole number")
+        return found
 
     @property
     def pickled(self) -> bool:

@@ -36,7 +36,7 @@ def read_parquet(
             rows = (columns for batch in batches for columns in batch.to_pylist())
             for number, columns in enumerate(rows, 1):
                 yield Row(columns, Place(name, number))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0].rstrip(". ")
         raise DataError(f"{name}: is not a whole Parquet file ({reason})") from error
 
