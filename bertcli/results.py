@@ -345,6 +345,9 @@ class Hit:
         return {"score": rounded(self.score), **place, **kept, "text": self.text} | more
 
 
+SEARCH_COLUMNS = ("rank", "score", "document", "line", "page", "heading", "id", "text")
+
+
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """The passages nearest to a query, best first; `grouped` by document if asked."""
@@ -372,7 +375,7 @@ class SearchResult:
         return {"query": self.query, "hits": [hit.nested() for hit in self.hits]}
 
     def rows(self) -> list[dict[str, object]]:
-        empty: dict[str, object] = dict.fromkeys(("rank", "score", "document", "line", "text"))
+        empty: dict[str, object] = dict.fromkeys(SEARCH_COLUMNS)
         found = [{"rank": rank} | hit.nested() for rank, hit in enumerate(self.hits, 1)]
         kept = [{key: row.get(key) for key in empty} for row in found] or [empty]
         return [{"query": self.query} | row for row in kept]

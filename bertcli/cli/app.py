@@ -119,6 +119,9 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         said = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         return _failed(f"bertcli: {said}", BertcliError.exit_code, arguments)
+    except OverflowError:
+        line = "bertcli: a number on the command line, or in the input, is too large"
+        return _failed(line, UsageError.exit_code, arguments)
     except Exception as error:  # a defect of bertcli or of a library: still one line
         said = f"{type(error).__name__}: {error}"[:SHOWN_LETTERS]
         if any(sign in str(error) for sign in MEMORY_SIGNS):

@@ -159,11 +159,7 @@ class Finder:
         """Return the passages for a query; raises RecordError where it cannot be read."""
         if self.more or self.less:
             vector = self._moved(query, vector)
-        hits = self._hits(query, vector, self.wanted)
-        if self.cross_encoder is not None:
-            from bertcli.tasks.rerank import reranked
-
-            hits = reranked(self.cross_encoder, query.meaning, hits)[: self.flags.top_k]
+        hits = self._reranked(query, self._hits(query, vector, self.wanted))[: self.flags.top_k]
         hits = self._marked(hits, query, vector)
         if self.flags.around:
             hits = self.folder.with_context(hits, self.flags.around)
@@ -173,12 +169,25 @@ class Finder:
     def _hits(self, query: Query, vector: NDArray[np.float32] | None, wanted: Wanted) -> list[Hit]:
         from bertcli.index.refine import refined
 
+        by_meaning = self.flags.mode is Mode.DENSE or not query.wanted
+        if by_meaning:
+            query = replace(query, wanted=())
+
         def fetch(count: int) -> list[Hit]:
-            if vector is not None and (self.flags.mode is Mode.DENSE or not query.wanted):
+            if vector is not None and by_meaning and not query.unwanted:
                 return self.folder.search(vector[None], count, self.condition)[0]
             return self.folder.find(query, vector, count, self.condition)
 
-        return refined(fetch, wanted, self.folder.vectors_of_hits)
+        ordered = by_meaning or vector is None
+        return refined(fetch, wanted, self.folder.vectors_of_hits, ordered)
+
+    def _reranked(self, query: Query, hits: list[Hit]) -> list[Hit]:
+        """Return passages in the order of the cross-encoder, if there is one."""
+        if self.cross_encoder is None:
+            return hits
+        from bertcli.tasks.rerank import reranked
+
+        return reranked(self.cross_encoder, query.meaning, hits)
 
     def _moved(
         self, query: Query, vector: NDArray[np.float32] | None
@@ -190,6 +199,7 @@ class Finder:
             return None
         ranks = max(self.more + self.less)
         hits = self._hits(query, vector, replace(self.wanted, count=max(ranks, self.wanted.count)))
+        hits = self._reranked(query, hits)
         if ranks > len(hits):
             raise RecordError(f"--more or --less names result {ranks}, there are {len(hits)}")
         vectors = self.folder.vectors_of_hits(hits)
@@ -293,7 +303,7 @@ def _by_meaning(items: Iterable[Item], finder: Finder, embeds: bool) -> Iterator
                 yield _answer(item, finder, alone, finder.like, Reading(0, 0))
         return
     asked: dict[int, Query] = {}
-    for answer in answers(finder.embed, _meanings(items, asked, finder.flags.mode)):
+    for answer in answers(finder.embed, _meanings(items, asked)):
         record, result = answer.record, answer.result
         query = asked.pop(record.id, None)
         if isinstance(record, Record) and query is not None:
@@ -326,18 +336,19 @@ def _answer(
     reading: Reading,
 ) -> Answer:
     try:
-        return Answer(record, finder.result(query, vector, reading))
+        with finder.folder.reading():
+            return Answer(record, finder.result(query, vector, reading))
     except RecordError as error:
         return Answer(record, error=str(error))
 
 
-def _meanings(items: Iterable[Item], asked: dict[int, Query], mode: Mode) -> Iterator[Item]:
+def _meanings(items: Iterable[Item], asked: dict[int, Query]) -> Iterator[Item]:
     """Yield each query's meaning to be embedded, and note what it asks of the words."""
-    from bertcli.index.query import parse, words_of
+    from bertcli.index.query import parse
 
     for item in items:
         if isinstance(item, Record):
-            asked[item.id] = (words_of if mode is Mode.DENSE else parse)(item.text)
+            asked[item.id] = parse(item.text)
             item = replace(item, text=asked[item.id].meaning)
         yield item
 
@@ -353,6 +364,8 @@ def _vector_of_file(path: Path, folder: IndexFolder, embed: Embed) -> NDArray[np
     documents = list(reader(lambda line: None)(path, str(path), "text"))
     chunks = cutter(embed, folder.manifest.chunking)(documents)
     texts = [text for one in zip(documents, chunks, strict=True) for text in chunk_texts(*one)]
+    if not texts:
+        raise UsageError(f"--like {path}: there is no text in it")
     prompted = replace(embed, prompt=folder.manifest.model.prompt)
     mean = prompted.vectors(texts).mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)

@@ -8,6 +8,7 @@ and is written last. Without them, or with damaged ones, search is exact.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -99,8 +100,9 @@ class Loaded:
             order = np.lexsort((mine, -exact))[:k]
             rows.append(mine[order])
             scores.append(exact[order])
-        if live is not None and any(len(one) < k for one in rows):
-            # A filter must not empty a result that exists.
+        there = committed if live is None else int(live.sum())
+        if any(len(one) < min(k, there) for one in rows):
+            # Few lists, or a filter, must not hide a result that exists.
             return nearest(queries, read_blocks(file, committed, dimension), k, live)
         least = min(map(len, rows))
         return Nearest(
@@ -320,7 +322,11 @@ def _written(folder: Path, generation: int, ann: Ann, index: Any) -> Ann:
         left.unlink(missing_ok=True)
     path = folder / _name(generation, ann.rows)
     draft = path.with_suffix(".tmp")
-    faiss.write_index(index, str(draft))
+    try:
+        faiss.write_index(index, str(draft))
+    except RuntimeError as error:  # FAISS does not say which
+        draft.unlink(missing_ok=True)
+        raise OSError(errno.ENOSPC, f"the {ann.kind} structure was not written") from error
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     draft.replace(path)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertcli.errors import BertcliError
 from bertcli.index.chunks import Chunk
 from bertcli.index.connection import connect, create, open_existing
 from bertcli.index.failures import damaged
@@ -207,13 +208,30 @@ class Documents:
             raise damaged(path.parent, f"{path.name} is missing")
         return cls(open_existing(path), path)
 
+    @classmethod
+    def is_complete(cls, path: Path) -> bool:
+        """Tell whether a file holds the documents of a build that came to its end."""
+        try:
+            documents = cls.open(path)
+        except (sqlite3.Error, BertcliError, UnicodeDecodeError):
+            return False
+        try:
+            return documents.counts().complete
+        except sqlite3.Error:
+            return False
+        finally:
+            documents.close()
+
     def close(self) -> None:
         """Close the file; the last to close folds the log back into it."""
         self.connection.close()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Within the block everything read is of one committed state."""
+        """Within the block, and blocks within it, everything read is of one committed state."""
+        if self.connection.in_transaction:
+            yield
+            return
         self.connection.execute("BEGIN")
         try:
             yield
@@ -370,9 +388,11 @@ class Documents:
             "UPDATE meta SET value = ? WHERE key = ?", [(rows, "rows"), (complete, "complete")]
         )
 
-    def matching(self, phrases: Sequence[str], count: int) -> list[tuple[int, float]]:
+    def matching(
+        self, phrases: Sequence[str], count: int, thorough: bool = False
+    ) -> list[tuple[int, float]]:
         """Return the vector rows of the best chunks with any of the phrases, each with its BM25."""
-        return matching(self.connection, phrases, count)
+        return matching(self.connection, phrases, count, thorough)
 
     def where(self, condition: Filter) -> NDArray[np.int64]:
         """Return the vector rows of all chunks that a condition holds for."""

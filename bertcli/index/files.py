@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 REMOVED = "removed"
 """What stands as the error of a file whose documents a person took out of the index."""
@@ -63,8 +63,15 @@ class Files:
         """Remember a source, or how it is to be read from now on, and return its id.
 
         Files of it that a person had removed, and all where another column has the text now, are
-        looked at as if they had changed.
+        looked at as if they had changed. Of a source that is known already no file is left out that
+        was taken before.
         """
+        before = next((one for one in self.sources().values() if one.path == source.path), None)
+        if before is not None:
+            every = not before.include or not source.include
+            include = () if every else (*before.include, *source.include)
+            exclude = tuple(one for one in before.exclude if one in source.exclude)
+            source = replace(source, include=tuple(dict.fromkeys(include)), exclude=exclude)
         self._connection.execute(
             "UPDATE files SET size = -1, hash = x'', error = NULL WHERE "
             "(error = ?1 AND (path = ?2 OR substr(path, 1, length(?3)) = ?3)) OR source IN "
@@ -84,6 +91,15 @@ class Files:
             ),
         ).fetchone()
         return int(number)
+
+    def drop_sources(self, gone: Iterable[int]) -> None:
+        """Forget sources, and what was known of their files; those with documents stay."""
+        for number in gone:
+            held = self._connection.execute(
+                "SELECT 1 FROM documents JOIN files ON files.id = file WHERE source = ?", (number,)
+            ).fetchone()
+            if held is None:
+                self._connection.execute("DELETE FROM sources WHERE id = ?", (number,))
 
     def known(self) -> dict[str, tuple[int, int, FileState]]:
         """Return id, source and state of every file, by its path."""

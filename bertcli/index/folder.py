@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from bertcli.errors import IndexFolderError
+from bertcli.errors import BertcliError, IndexFolderError
 from bertcli.index import ann
 from bertcli.index.choices import Kind
 from bertcli.index.documents import Documents, Entry, Row, text_hash
@@ -116,13 +116,19 @@ class IndexFolder(IndexReader):
         """Remove the documents that a condition holds for, all or none, and return how many."""
         self.begin_writing()
         with storage_failures(self.path), self._documents.writing():
-            return self._documents.remove(where)
+            removed = self._documents.remove(where)
+            sources = self._documents.files.sources().items()
+            gone = [number for number, one in sources if not Path(one.path).exists()]
+            self._documents.files.drop_sources(gone)
+            return removed
 
     def note_sources(self, sources: Iterable[Source]) -> dict[int, Source]:
         """Remember folders and files to make the index from, and return them by their ids."""
         self.begin_writing()
         with storage_failures(self.path), self._documents.writing():
-            noted = {self._documents.files.note_source(source): source for source in sources}
+            numbers = [self._documents.files.note_source(source) for source in sources]
+            every = self._documents.files.sources()
+            noted = {number: every[number] for number in numbers}
             self._documents.mark(self._documents.committed_rows(), complete=False)
             return noted
 
@@ -222,6 +228,7 @@ class IndexFolder(IndexReader):
             )
         new = replace(manifest, generation=next_generation(path))
         if not exists:
+            _refuse_headless(path)
             _remove_others(path, keep=new.generation)
         create_vectors(vectors_path(path, new))
         documents = Documents.create(documents_path(path, new))
@@ -340,10 +347,15 @@ class IndexFolder(IndexReader):
         With a `kind` that is what the index uses from now on.
         """
         self.begin_writing()
-        if kind is not None and kind is not self.manifest.ann:
-            self.manifest = replace(self.manifest, ann=kind)
+        before = self.manifest
+        self.manifest = replace(before, ann=kind or before.ann)
+        try:
+            self.settle()
+        except BertcliError:
+            self.manifest = before
+            raise
+        if self.manifest != before:
             write_manifest(self.path, self.manifest)
-        self.settle()
         there = self._approximate()
         if there is None:
             return []
@@ -388,6 +400,16 @@ def _refuse_foreign(path: Path) -> None:
         raise IndexFolderError(
             f"{shown(path)} holds other files and is not an index: choose a new or an empty folder"
         )
+
+
+def _refuse_headless(path: Path) -> None:
+    """Raise where data files of a finished index lie, whose manifest alone is gone."""
+    for entry in _generations(path):
+        if entry.suffix == ".sqlite" and Documents.is_complete(entry):
+            raise IndexFolderError(
+                f"{shown(path)} has the data of an index ({entry.name}) and no {MANIFEST_NAME}: "
+                "bring that back from a backup, or choose another folder; nothing was changed"
+            )
 
 
 def _generations(path: Path) -> dict[Path, int]:

@@ -16,18 +16,20 @@ Match = tuple[int, float]
 """A vector row and its score."""
 
 
-def matching(connection: sqlite3.Connection, phrases: Sequence[str], count: int) -> list[Match]:
+def matching(
+    connection: sqlite3.Connection, phrases: Sequence[str], count: int, thorough: bool = False
+) -> list[Match]:
     """Return the vector rows of the best chunks with any of the phrases, each with its BM25.
 
     Best first, the higher the better (Robertson and Zaragoza 2009, as FTS5 computes it). Its time
     grows with the chunks that have a phrase, so that in an index of over 100,000 chunks common
     phrases take part only where there are no rarer: those that fewer than 1 chunk in 500 has find
-    chunks, others up to 1 in 50 add their weight to what was found.
+    chunks, others up to 1 in 50 add their weight to what was found. `thorough` leaves none out.
     """
     if not phrases:
         return []
     (chunks,) = connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
-    if chunks <= MANY_CHUNKS or len(phrases) == 1:
+    if thorough or chunks <= MANY_CHUNKS or len(phrases) == 1:
         return _ranked(connection, phrases, count)
     held = {one: _holding(connection, one, int(chunks * COMMON)) for one in phrases}
     for share in (RARE, COMMON):

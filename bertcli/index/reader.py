@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -124,6 +124,10 @@ class IndexReader:
             # Enough to spare for those that are kept out.
             matches = self._documents.matching(query.wanted, depth + _dead(live))
             worded = [(row, score) for row, score in matches if live is None or live[row]][:depth]
+            if len(worded) < depth and (where is not None or query.unwanted):
+                # A filter must not empty a result that exists.
+                matches = self._documents.matching(query.wanted, depth + _dead(live), True)
+                worded = [match for match in matches if live is None or live[match[0]]][:depth]
             if vector is None:
                 best = worded[:k]
                 return self._hits([row for row, _ in best], [score for _, score in best])
@@ -147,7 +151,7 @@ class IndexReader:
         """Return the vectors of rows `(len(rows), d)`; zeros where the file has no such row."""
         there = self.rows_in_file()
         vectors = np.zeros((len(rows), self.manifest.model.dimension), np.float32)
-        known = [i for i, row in enumerate(rows) if row < there]
+        known = [i for i, row in enumerate(rows) if 0 <= row < there]
         if known:
             wanted = [rows[i] for i in known]
             vectors[known] = read_rows(self._vector_file, wanted, vectors.shape[1])
@@ -185,12 +189,16 @@ class IndexReader:
         """Return found passages with so many lines of their files before and after each."""
         with storage_failures(self.path), self._documents.reading():
             rows = self._documents.rows_of([hit.id or 0 for hit in hits])
-            passages = self._documents.passages([row for row in rows if row is not None])
+            passages = iter(self._documents.passages([row for row in rows if row is not None]))
+        around = ["" if row is None else _around(next(passages), lines) for row in rows]
         return [
-            replace(hit, before=before, after=after)
-            for hit, passage in zip(hits, passages, strict=True)
-            for before, after in [_around(passage, lines)]
+            replace(hit, before=found[0], after=found[1]) if found else hit
+            for hit, found in zip(hits, around, strict=True)
         ]
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Return a block in which everything read is of one committed state."""
+        return self._documents.reading()
 
     @property
     def _row_bytes(self) -> int:
@@ -293,6 +301,8 @@ def _around(passage: Passage, lines: int) -> tuple[str, str]:
     text = passage.whole
     first, last = passage.start, passage.end - 1
     for _ in range(lines + 1):
+        if first == 0 and last == len(text):
+            break
         first = max(text.rfind("\n", 0, first), 0)
         found = text.find("\n", last + 1)
         last = len(text) if found < 0 else found

@@ -56,13 +56,19 @@ def refined(
     fetch: Callable[[int], Sequence[Hit]],
     wanted: Wanted,
     vectors_of: Callable[[Sequence[Hit]], Vectors],
+    ordered: bool = False,
 ) -> list[Hit]:
-    """Return the passages wanted, asking for more and more until there are enough or no others."""
+    """Return the passages wanted, asking for more and more until there are enough or no others.
+
+    Where what is fetched is `ordered` by its score, none follows one below the least score.
+    """
     depth = wanted.count if wanted.plain else wanted.count * GROWTH
     while True:
         found = fetch(depth)
         kept = _chosen(found, wanted, vectors_of)
-        if len(kept) >= wanted.count or len(found) < depth:
+        least = wanted.min_score if ordered else None
+        over = len(found) < depth or (least is not None and found[-1].score < least)
+        if len(kept) >= wanted.count or over:
             return kept[: wanted.count]
         depth *= GROWTH
 
@@ -89,11 +95,13 @@ def _chosen(
 def _collapsed(hits: Sequence[Hit], vectors: Vectors, least: float) -> list[Hit]:
     """Return passages without those that are like a better one, which is told where they are."""
     first: list[int] = []
+    kept = np.empty_like(vectors)  # the vectors of the first ones, in their order
     copies: dict[int, list[str]] = {}
     for number, hit in enumerate(hits):
-        cosines = vectors[first] @ vectors[number]
+        cosines = kept[: len(first)] @ vectors[number]
         if len(first) and float(cosines.max()) >= least:
             copies.setdefault(first[int(cosines.argmax())], []).append(hit.place)
         else:
+            kept[len(first)] = vectors[number]
             first.append(number)
     return [replace(hits[i], copies=tuple(copies.get(i, ()))) for i in first]

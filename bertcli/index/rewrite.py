@@ -7,7 +7,9 @@ the old index as it was, and readers have one or the other.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -20,8 +22,8 @@ from bertcli.index.chunks import Chunk
 from bertcli.index.documents import Documents, NewDocument, Row
 from bertcli.index.failures import storage_failures
 from bertcli.index.folder import IndexFolder, next_generation
-from bertcli.index.lock import WriteLock
-from bertcli.index.manifest import Manifest, sync_folder, write_manifest
+from bertcli.index.lock import LOCK_NAME, WriteLock
+from bertcli.index.manifest import Manifest, read_manifest, sync_folder, write_manifest
 from bertcli.index.places import shown
 from bertcli.index.reader import vectors_path
 from bertcli.index.update import Cut, Embed, chunk_texts
@@ -45,8 +47,11 @@ class Repaired:
 def compact(index: IndexFolder) -> None:
     """Drop the vectors that no passage has, and the room that removed documents took."""
     index.begin_writing()
-    with storage_failures(index.path):
-        manifest = replace(index.manifest, generation=next_generation(index.path))
+    manifest = replace(index.manifest, generation=next_generation(index.path))
+    with (
+        storage_failures(index.path),
+        _removed_on_failure(index.path, manifest.generation),
+    ):
         _packed(index, index.path, manifest).close()
         index.become(manifest)
 
@@ -60,16 +65,25 @@ def copy(index: IndexFolder, target: Path) -> None:
         lock = WriteLock.acquire(target)
         try:
             manifest = replace(index.manifest, generation=1)
-            _packed(index, target, manifest).close()
-            write_manifest(target, manifest)
+            with _removed_on_failure(target, 1):
+                _packed(index, target, manifest).close()
+                write_manifest(target, manifest)
+        except BaseException:
+            (target / LOCK_NAME).unlink(missing_ok=True)
+            raise
         finally:
             lock.release()
+    with IndexFolder.open(target) as made:
+        made.begin_writing()
+        made.settle()
 
 
 def repair(index: IndexFolder, embed: Embed) -> Repaired:
     """Write everything anew that is not as it was recorded: vectors, hashes, full-text table."""
     index.begin_writing()
     with storage_failures(index.path):
+        with suppress(sqlite3.DatabaseError):  # what is left of the damage is told below
+            index.documents.connection.execute("REINDEX")
         manifest = replace(index.manifest, generation=next_generation(index.path))
         documents = _packed(index, index.path, manifest)
         try:
@@ -89,22 +103,35 @@ def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> i
     """Cut and embed all stored texts with another model or other lengths; return the passages."""
     index.begin_writing()
     new = replace(manifest, generation=next_generation(index.path))
-    with storage_failures(index.path):
+    with storage_failures(index.path), _removed_on_failure(index.path, new.generation):
         documents = index.snapshot(index.path, new)
-        create_vectors(vectors_path(index.path, new))
-    try:
-        with documents.writing():
-            count = 0
-            Upkeep(documents).drop_chunks()
-            for batch in _batches(Upkeep(documents).each(), 64):
-                chunks = cut([one for _, one in batch])
-                count += _insert(documents, index.path, new, batch, chunks, embed, count)
-            documents.mark(count, complete=index.info().complete)
-    finally:
-        documents.close()
-    with storage_failures(index.path):
+        try:
+            create_vectors(vectors_path(index.path, new))
+            with documents.writing():
+                count = 0
+                Upkeep(documents).drop_chunks()
+                for batch in _batches(Upkeep(documents).each(), 64):
+                    chunks = cut([one for _, one in batch])
+                    count += _insert(documents, index.path, new, batch, chunks, embed, count)
+                documents.mark(count, complete=index.info().complete)
+        finally:
+            documents.close()
         index.become(new)
     return count
+
+
+@contextmanager
+def _removed_on_failure(folder: Path, generation: int) -> Iterator[None]:
+    """Remove the data files of a generation that did not come to be."""
+    try:
+        yield
+    except BaseException:
+        with suppress(IndexFolderError):  # no manifest, or none that can be read
+            if read_manifest(folder).generation == generation:
+                raise
+        for path in folder.glob(f"*-{generation}.*"):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _insert(

@@ -31,6 +31,8 @@ RACY_NS = 2_000_000_000
 """A file changed this short before it is read may change again without its time showing it."""
 READ_BYTES = 1 << 20
 STAGED_TEXTS = 512
+AGAIN = "pip install"
+"""In the error of a file: what was missing may be there now, so that it is read again."""
 KEPT_BYTES = 64 << 20
 """What is prepared stands in memory up to this size, beyond it in a temporary file."""
 
@@ -118,8 +120,12 @@ def survey(
                 continue
             file, old_source, old = before
             other = _changed(path, full, name, old)
-            if other is None:
+            if AGAIN in (old.error or ""):
+                changed.append(Found(number, other or _state(path, full, name), file))
+            elif other is None:
                 unchanged += 1
+            elif old.error not in (None, REMOVED) and old.mtime_ns is not None:
+                changed.append(Found(number, other, file))
             elif other.hash == old.hash and other.name == old.name:
                 renewed.append(Found(old_source, replace(other, error=old.error), file))
             elif old.error == REMOVED:
@@ -218,13 +224,15 @@ def _moves(
     by_content: dict[tuple[bytes, str], list[str]] = {}
     for path in gone:
         state = known[path][2]
-        if state.error is None:
+        if state.error in (None, REMOVED):
             by_content.setdefault((state.hash, Path(path).suffix), []).append(path)
     moved, new = list[Found](), list[Found]()
     for found in added:
         candidates = by_content.get((found.state.hash, Path(found.state.path).suffix))
         if candidates:
-            moved.append(replace(found, number=gone[candidates.pop()]))
+            before = candidates.pop()
+            state = replace(found.state, error=known[before][2].error)
+            moved.append(replace(found, state=state, number=gone[before]))
         else:
             new.append(found)
     return moved, new

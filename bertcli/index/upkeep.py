@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 
 from bertcli.index.documents import Documents, NewDocument, Row, text_hash
@@ -47,6 +48,8 @@ class Upkeep:
             ).fetchone()
             if found is None:
                 return
+            if found[0] <= last:
+                raise sqlite3.DatabaseError(f"document {found[0]} is found again and again")
             last, outline = found
             stored = self._documents.stored(last)
             headings, pages = _outlined(outline)

@@ -10,6 +10,7 @@ that is typed becomes part of the SQL but its known words: names and values are 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from dataclasses import dataclass
 from bertcli.errors import UsageError
 
 Value = str | float | int
-DEPTH = 50
+DEPTH = 15
+PATTERN_LETTERS = 50_000
+"""The longest pattern that SQLite takes."""
 TOKENS = 1_000
 OWN = {"path": "documents.name", "line": "coalesce(documents.line, chunks.line)"}
 COMPARISONS = ("=", "==", "!=", "<>", "<=", ">=", "<", ">")
@@ -43,8 +46,19 @@ class Filter:
 
 
 def any_path(globs: Sequence[str]) -> Filter:
-    """Return the condition that a path fits one of these globs, in which `*` crosses folders."""
-    return Filter(f"({' OR '.join(['documents.name GLOB ?'] * len(globs))})", tuple(globs))
+    """Return the condition that a path is one of these, or fits one of these globs.
+
+    `*` crosses folders. What is the path of a document stands for that one alone.
+    """
+    one = (
+        "(documents.name = ? OR (documents.name GLOB ? "
+        "AND NOT EXISTS (SELECT 1 FROM documents AS other WHERE other.name = ?)))"
+    )
+    if longest := next((glob for glob in globs if len(glob.encode()) > PATTERN_LETTERS), None):
+        raise UsageError(f"--path {longest[:40]}…: a glob has at most {PATTERN_LETTERS:,} bytes")
+    return Filter(
+        f"({' OR '.join([one] * len(globs))})", tuple(glob for glob in globs for _ in range(3))
+    )
 
 
 def any_id(numbers: Sequence[int]) -> Filter:
@@ -143,7 +157,7 @@ class _Parser:
         for sign in COMPARISONS:
             if self._took(sign):
                 return self._compared(name, {"==": "=", "<>": "!="}.get(sign, sign))
-        return f"coalesce({self._column(name)}, 0)"  # a column that is true or false
+        return self._is_true(name)
 
     def _of_words(self, name: str) -> str:
         """Return a condition with in, like or between; nothing where another one comes."""
@@ -167,23 +181,31 @@ class _Parser:
         if token.kind == "word" and token.text.lower() == "null":
             raise _wrong(self._text, token.at, "nothing equals null: write is null")
         value = self._value(token)
+        if token.kind == "word" and sign in ("=", "!="):
+            found = self._is_true(name) if value else self._is_false(name)
+            return found if sign == "=" else f"(NOT {found})"
         if isinstance(value, str):
             sql = f"CAST({self._column(name)} AS TEXT) {sign} ?"
             self.values.append(value)
             return f"({sql})"
-        # A number in a CSV file is a text: it is compared where it is spelled as a number. The
-        # column stands five times in the SQL, and its name is bound each time.
-        columns = [self._column(name) for _ in range(5)]
-        numeric = _numeric(columns[:4])
+        column = self._column(name)
         self.values.append(value)
-        return f"({numeric} AND CAST({columns[4]} AS REAL) {sign} ?)"
+        return _about(column, f"{NUMERIC} AND CAST(trim(v) AS NUMERIC) {sign} ?")
+
+    def _is_true(self, name: str) -> str:
+        return _about(self._column(name), f"lower(v) = 'true' OR ({NUMERIC} AND v + 0 != 0)")
+
+    def _is_false(self, name: str) -> str:
+        return _about(self._column(name), f"lower(v) = 'false' OR ({NUMERIC} AND v + 0 = 0)")
 
     def _like(self, name: str) -> str:
         token = self._next("a text")
         if token.kind != "text":
             raise _wrong(self._text, token.at, "like needs a text, in which % stands for anything")
-        column = self._column(name)
-        self.values.append(_unquoted(token.text))
+        column, pattern = self._column(name), _unquoted(token.text)
+        if len(pattern.encode()) > PATTERN_LETTERS:
+            raise _wrong(self._text, token.at, f"a pattern has at most {PATTERN_LETTERS:,} bytes")
+        self.values.append(pattern)
         return f"({column} LIKE ?)"
 
     def _value(self, token: _Token) -> Value:
@@ -207,7 +229,7 @@ class _Parser:
     def _column(self, name: str) -> str:
         if name in OWN:
             return OWN[name]
-        self.values.append(f'$."{name}"')
+        self.values.append(f"$.{json.dumps(name)}")  # spelled as in the stored JSON
         return "json_extract(documents.metadata, ?)"
 
     def _took(self, text: str) -> bool:
@@ -235,13 +257,17 @@ class _Parser:
         return _wrong(self._text, at, f"expected {what}")
 
 
-def _numeric(columns: Sequence[str]) -> str:
-    """Return the SQL that tells a number, or a text that is spelled as one."""
-    one, two, three, four = columns
-    return (
-        f"(typeof({one}) IN ('integer', 'real') OR (typeof({two}) = 'text' "
-        f"AND {three} GLOB '*[0-9]*' AND {four} NOT GLOB '*[^0-9.eE+-]*'))"
-    )
+NUMERIC = (
+    "(typeof(v) IN ('integer', 'real') OR (typeof(v) = 'text' AND trim(v) GLOB '*[0-9]*' "
+    "AND trim(v) NOT GLOB '*[^0-9.eE+-]*' AND trim(v) NOT GLOB '*[0-9.+-][+-]*' "
+    "AND trim(v) NOT GLOB '*.*.*' AND trim(v) NOT GLOB '[eE]*' AND trim(v) NOT GLOB '*[eE]*[eE]*'))"
+)
+"""SQL that tells of `v` that it is a number, or a text that is spelled as one, as in a CSV file."""
+
+
+def _about(column: str, condition: str) -> str:
+    """Return the SQL of a condition on `v`, the value of a column; no value makes it false."""
+    return f"EXISTS (SELECT 1 FROM (SELECT {column} AS v) WHERE {condition})"
 
 
 def _number(text: str) -> float | int:

@@ -47,7 +47,8 @@ def files_under(
     """Yield the file that `source` is, or the files below the folder that it is, in a fixed order.
 
     Within a folder hidden files and folders, and what a `.gitignore` names, also one above the
-    folder in the same git repository, are left out; links to folders are not followed. A file that
+    folder in the same git repository, are left out; links to folders, and to
+    files outside of it, are not followed. A file that
     is named itself is always taken. A folder below that cannot be listed is handed to `unlisted`
     with the reason. Raises DataError where there is nothing of that name, or it cannot be listed.
     """
@@ -79,6 +80,8 @@ def _walk(
         for name in sorted(files):
             path = here / name
             if name.startswith(".") or ignored.holds(path) or not path.is_file():
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
                 continue
             if selection.takes(PurePosixPath(path.relative_to(root))):
                 yield path
@@ -134,11 +137,24 @@ def _read_rules(path: Path) -> GitIgnoreSpec | None:
         return None
     from pathspec import GitIgnoreSpec
 
-    return GitIgnoreSpec.from_lines(lines)
+    return GitIgnoreSpec.from_lines(line for line in lines if _is_rule(line))
+
+
+def _is_rule(line: str) -> bool:
+    """Tell whether a line of a `.gitignore` can be read; git passes over the others too."""
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except Exception:  # of the library and of re
+        return False
+    return True
 
 
 def _fits(path: PurePosixPath, glob: str) -> bool:
     pattern = glob.removeprefix("./").removesuffix("/")
+    if pattern.startswith("**/") and _fits(path, glob.removeprefix("./").removeprefix("**/")):
+        return True  # also at the top
     if glob.endswith("/"):
         pattern += "/*"
     return fnmatchcase(str(path) if "/" in pattern else path.name, pattern)

@@ -258,6 +258,6 @@ def test_a_folder_that_cannot_be_listed(
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", refused)
         ran = run("index", "update", "./i")
-    assert ran.code == 3 and "sub: cannot be listed (Permission denied)" in ran.err
+    assert ran.code == 3 and "sub: cannot be read (Permission denied)" in ran.err
     assert "files: 1 changed;" in ran.err
     assert len(hits(run, "children")) == len(hits(run, "farewell")) == 1

@@ -133,7 +133,7 @@ def test_queries_come_from_files_too(tiny: Callable[..., Ran], built: Path, here
     assert bad["source"] == "queries.txt:2"
     assert ran.code == 3
     table = tiny("search", "--index", "./idx", "-i", "queries.txt", "-k", 2, "-f", "csv").out
-    assert table.splitlines()[0] == "query,rank,score,document,line,text,error"
+    assert table.splitlines()[0] == "query,rank,score,document,line,page,heading,id,text,error"
     assert len(table.splitlines()) == 6
 
 

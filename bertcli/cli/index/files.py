@@ -21,6 +21,7 @@ def files_of(
     A folder that cannot be listed is handed to `unlisted`, with the reason.
     """
     from bertcli.index.lock import LOCK_NAME
+    from bertcli.index.places import MANIFEST_NAME
     from bertcli.inputs.documents.read import is_document
     from bertcli.inputs.folders import Selection, files_under
 
@@ -28,13 +29,26 @@ def files_of(
     if not root.exists():
         raise DataError(
             f"{source.name}: {root} is not there any more: bring it back, or take its documents "
-            "out with `bertcli index remove`; nothing was changed"
+            f"out with `bertcli index remove NAME --path '{source.name.rstrip('/')}/*'`; nothing "
+            "was changed"
         )
     for path in files_under(root, Selection(source.include, source.exclude), unlisted):
-        if path.is_relative_to(own) or (path.parent / LOCK_NAME).exists():
+        index = (path.parent / LOCK_NAME).exists() and (path.parent / MANIFEST_NAME).exists()
+        if path.is_relative_to(own) or (index and path != root):
             continue
-        if path == root or is_document(path):
+        if not _is_utf8(path):
+            if unlisted is not None:
+                unlisted(path, "its name is not UTF-8, rename it")
+        elif path == root or is_document(path):
             yield path, _name(source, root, path)
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def reader(failed: Callable[[str], None]) -> Callable[[Path, str, str], Iterator[NewDocument]]:

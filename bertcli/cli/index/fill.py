@@ -201,7 +201,13 @@ def _given(
     if not sources and (include or exclude):
         raise UsageError("--include and --exclude choose files of a folder: name the folder")
     chosen = tuple(include or ()), tuple(exclude or ())
-    return [Source(str(Path(one).absolute()), one, *chosen, field) for one in sources]
+    for one in sources:
+        try:
+            str(Path(one).resolve()).encode()
+        except UnicodeEncodeError as error:
+            shown = one.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raise DataError(f"{shown}: its name is not UTF-8, rename it") from error
+    return [Source(str(Path(one).resolve()), one, *chosen, field) for one in sources]
 
 
 def _fill(
@@ -238,12 +244,19 @@ def _sync(
     index.begin_writing()
     unlisted: list[Path] = []
 
-    def note(folder: Path, reason: str) -> None:
-        unlisted.append(folder)
-        failures.append(f"{folder}: cannot be listed ({reason})")
+    def note(place: Path, reason: str) -> None:
+        unlisted.append(place)
+        shown = str(place).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        failures.append(f"{shown}: cannot be read ({reason})")
+
+    def listed(source: Source) -> Iterator[tuple[Path, str]]:
+        """Return the files of a source; none of one that was a file, and is gone."""
+        path = Path(source.path)
+        gone = not path.exists() and source.path in known and path.parent.is_dir()
+        return iter(()) if gone else files_of(source, index.path, note)
 
     known = index.known_files()
-    changes = survey(known, sources, lambda one: files_of(one, index.path, note), unlisted)
+    changes = survey(known, sources, listed, unlisted)
     fields = {number: source.field for number, source in index.sources().items()}
     shown = sys.stderr.isatty() and not quiet
     if not changes.to_read:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PROBE_TEXTS = 64
 PROBE_BATCH = 8
 NOWHERE = Path("/nonexistent")
+EMPTY_BYTES = 100_000
+"""What an index of nothing takes."""
 TEXT_FACTOR = 2.0
 """Bytes on disk per byte of text: the text itself, its words, hashes and places; measured."""
 
@@ -84,7 +86,7 @@ def forecast(sources: Sequence[Source], embed: Embed, chunking: Chunking) -> Non
         "passages": passages,
         "tokens": round(probe.tokens * scale),
         "seconds": round(probe.seconds * scale, 3),
-        "disk_bytes": round(vectors + probe.text_bytes * scale * TEXT_FACTOR),
+        "disk_bytes": round(vectors + probe.text_bytes * scale * TEXT_FACTOR + EMPTY_BYTES),
         "memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "probed_files": probe.files,
         "failed_files": len(probe.failed),
@@ -130,7 +132,8 @@ def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunk
             failed.append(str(error))
             texts = []
         count, file_bytes = count + 1, file_bytes + path.stat().st_size
-        passages, text_bytes = passages + len(texts), text_bytes + sum(map(len, texts))
+        passages += len(texts)
+        text_bytes += sum(len(text.encode("utf-8", "replace")) for text in texts)
         tokens += sum(map(len, embed.tokenizer.ids(texts))) if texts else 0
         between = time.perf_counter()
         reading += between - began

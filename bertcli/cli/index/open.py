@@ -103,6 +103,17 @@ def chunking_for(embed: Embed, tokens: int | None, overlap: int | None) -> Chunk
     return Chunking(size, shared)
 
 
+def chunking_again(
+    recorded: Chunking, embed: Embed, tokens: int | None, overlap: int | None
+) -> Chunking:
+    """Return the lengths that an index has, or those that are asked for, as the model allows."""
+    if tokens is not None or overlap is not None:
+        kept = overlap if tokens is not None else (overlap or recorded.overlap)
+        return chunking_for(embed, tokens or recorded.tokens, kept)
+    most = chunking_for(embed, None, None)
+    return recorded if recorded.tokens <= most.tokens else most
+
+
 def cutter(embed: Embed, chunking: Chunking) -> Cut:
     """Return what cuts documents into passages by the tokens of a model."""
     from bertcli.index.chunks import divide

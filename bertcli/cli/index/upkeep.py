@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +17,7 @@ from bertcli.cli.index.open import (
     Name,
     Overlap,
     Quiet,
-    chunking_for,
+    chunking_again,
     cutter,
     embedder,
     identity,
@@ -280,11 +280,13 @@ def rebuild(
     """Cut and embed the stored texts anew, with another model or other lengths.
 
     The files themselves are not needed. Searches see the old index until the new one is there.
+    Lengths stay as they are unless given, as far as the model reads so much.
 
     \b
     bertcli index rebuild my-notes -m intfloat/e5-small-v2 --prompt "passage: "
     bertcli index rebuild my-notes --chunk-tokens 128
     """
+    from bertcli.checkpoints.hashes import joint_sha256
     from bertcli.index.folder import IndexFolder
     from bertcli.index.manifest import Manifest
     from bertcli.index.rewrite import rebuild as make_anew
@@ -301,7 +303,10 @@ def rebuild(
         else:
             checkpoint = choose_checkpoint(model, "embed")
             embed = build_embed(checkpoint, model, normalize=True, prompt=prompt)
-        chunking = chunking_for(embed, chunk_tokens, overlap)
+            recorded = index.manifest.model
+            if prompt is None and recorded.weights_sha256 == joint_sha256(checkpoint.files):
+                embed = replace(embed, prompt=recorded.prompt)
+        chunking = chunking_again(index.manifest.chunking, embed, chunk_tokens, overlap)
         manifest = Manifest(identity(checkpoint, embed), chunking, ann=index.manifest.ann)
         make_anew(index, manifest, cutter(embed, chunking), embedder(embed))
         if not quiet:

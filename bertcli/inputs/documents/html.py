@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from typing import TYPE_CHECKING, Any
 
+from bertcli.errors import DataError
 from bertcli.inputs.documents.build import DocumentBuilder
 from bertcli.records import Document
 
@@ -21,11 +24,47 @@ INLINE = frozenset(_INLINE.split())
 KEPT_SPACE = frozenset({"pre", "textarea"})
 
 
-def html(text: str) -> Document:
+EMPTY = re.compile(
+    r"<(title|script|style|textarea|template|noscript|iframe|object|canvas|head|a|p|div|span|i|b|em)"
+    r"(\s[^<>]*)?/>",
+    re.IGNORECASE,
+)
+"""Elements that XHTML may close where it opens them; HTML would take all that follows into them."""
+CHARSET = re.compile(
+    rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*["']([\w.:-]+)""",
+    re.I,
+)
+HEAD_BYTES = 1024
+
+
+def decoded(data: bytes) -> str:
+    """Return a page's text by its byte order mark, else the encoding it names, else UTF-8.
+
+    Raises DataError where it is not in that encoding.
+    """
+    marks = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16"}
+    marks[codecs.BOM_UTF16_BE] = "utf-16"
+    named = CHARSET.search(data[:HEAD_BYTES])
+    encoding = (named.group(1) or named.group(2)).decode() if named else "utf-8"
+    encoding = next((name for mark, name in marks.items() if data.startswith(mark)), encoding)
+    try:
+        return data.decode(encoding)
+    except LookupError as error:
+        raise DataError(f"is in the encoding {encoding}, which nobody here knows") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is not {encoding} as it should be (byte {error.start:,}): name its encoding in "
+            '<meta charset="…">, or convert it to UTF-8'
+        ) from error
+
+
+def html(text: str, xhtml: bool = False) -> Document:
     """Return the text of a page, a block per paragraph, list item, row of a table or heading."""
     from selectolax.lexbor import LexborHTMLParser
 
     page = _Page()
+    if xhtml or text.lstrip().startswith("<?xml"):
+        text = EMPTY.sub(r"<\1\2></\1>", text)
     body = LexborHTMLParser(text).body
     if body is not None:
         page.read(body)
@@ -36,6 +75,7 @@ class _Page:
     def __init__(self) -> None:
         self._built = DocumentBuilder()
         self._line: list[str] = []
+        self._kept_space = 0
 
     def read(self, top: LexborNode) -> None:
         """Read the nodes below one in their order, without recursion: pages nest at any depth."""
@@ -44,6 +84,7 @@ class _Page:
             node, what = waiting.pop()
             if what == "close":
                 self._close(node.tag)
+                self._kept_space -= node.tag in KEPT_SPACE
                 continue
             name = node.tag
             if name == "-text":
@@ -55,6 +96,7 @@ class _Page:
             else:
                 if name not in INLINE and name not in ("td", "th"):
                     self._flush()
+                self._kept_space += name in KEPT_SPACE
                 waiting.append((node, "close"))
                 children = list(node.iter(include_text=True))
                 waiting += [(child, "open") for child in reversed(children)]
@@ -75,8 +117,7 @@ class _Page:
 
     def _said(self, node: Any) -> str:
         text = node.text_content or ""
-        parent = node.parent
-        if parent is not None and parent.tag in KEPT_SPACE:
+        if self._kept_space:
             return str(text)
         # White space between words is one blank, however it was laid out; a break is kept.
         return (

@@ -6,15 +6,18 @@ import io
 import json
 import posixpath
 import zipfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from bertcli.errors import DataError
 from bertcli.inputs.documents.build import DocumentBuilder
-from bertcli.inputs.documents.html import html
+from bertcli.inputs.documents.html import decoded, html
 from bertcli.inputs.documents.marked import markdown
 from bertcli.records import Document
+
+if TYPE_CHECKING:
+    from pypdf import PdfReader
 
 UNPACKED_BYTES = 500 << 20
 """A packed document that would be larger than this unpacked is refused."""
@@ -32,7 +35,7 @@ def pdf(data: bytes) -> Document:
     built = DocumentBuilder()
     try:
         reader = pypdf.PdfReader(io.BytesIO(data))
-        if reader.is_encrypted and not reader.decrypt(""):
+        if reader.is_encrypted and not _opens(reader):
             raise DataError("is encrypted: save it without a password")
         for page in reader.pages:
             built.page()
@@ -46,6 +49,16 @@ def pdf(data: bytes) -> Document:
             "run it through text recognition first, as with `ocrmypdf`"
         )
     return document
+
+
+def _opens(reader: PdfReader) -> bool:
+    """Tell whether a PDF opens without a password; AES takes a library that may not be there."""
+    from pypdf.errors import DependencyError
+
+    try:
+        return bool(reader.decrypt(""))
+    except DependencyError:
+        return False
 
 
 def docx(data: bytes) -> Document:
@@ -99,7 +112,7 @@ def epub(data: bytes) -> Document:
                 if b"rights" in names.lower() or b"adept" in names.lower():
                     raise DataError("is encrypted (DRM): only books without it can be read")
             for chapter in _spine(book):
-                built.append(html(book.read(chapter).decode("utf-8", "replace")))
+                built.append(html(decoded(book.read(chapter)), xhtml=True))
     except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, StopIteration) as error:
         raise DataError(f"is a damaged EPUB ({_first_line(error)})") from error
     return built.done()

@@ -18,6 +18,8 @@ from bertcli.records import Document
 ROWS = frozenset({InputFormat.JSONL, InputFormat.CSV, InputFormat.TSV, InputFormat.PARQUET})
 FILE_BYTES = 1 << 30
 """A file larger than this is not read as one document."""
+NESTED = 60
+"""How deep lists and objects may stand in each other in a column."""
 NEEDED = {"pypdf": "PDF", "docx": "Word", "selectolax": "HTML and EPUB"}
 
 
@@ -69,7 +71,24 @@ def _rows(path: Path, name: str, kind: InputFormat, field: str) -> Iterator[Docu
                 yield BadRow(str(error), row.place)
                 continue
             others = {key: value for key, value in row.columns.items() if key != field}
+            if _depth(others) > NESTED:
+                yield BadRow(f"a column is nested more than {NESTED} deep", row.place)
+                continue
             yield Document(text, line=line, columns=others)
+
+
+def _depth(value: object) -> int:
+    """Return how deep lists and objects stand in each other, counted no further than needed."""
+    level, depth = [value], 0
+    while level and depth <= NESTED:
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list | tuple):
+                inner += one
+        level, depth = [one for one in inner if isinstance(one, dict | list | tuple)], depth + 1
+    return depth
 
 
 def _whole(path: Path, name: str) -> Document:
@@ -77,6 +96,8 @@ def _whole(path: Path, name: str) -> Document:
     try:
         if kind in PACKED:
             return PACKED[kind](_bytes(path, name))
+        if kind in PAGES:
+            return _page(_bytes(path, name), xhtml=kind == ".xhtml")
         return TEXTS.get(kind, Document)(_text(path, name))
     except ImportError as error:
         what = NEEDED.get((error.name or "").partition(".")[0], "such")
@@ -84,8 +105,13 @@ def _whole(path: Path, name: str) -> Document:
             f'{name}: {what} files are read with pip install "bertcli[docs]"'
         ) from error
     except DataError as error:
-        said = str(error)
-        raise error if said.startswith(name) else DataError(f"{name}: {said}") from error
+        said = str(error).replace(f"{path}: ", "")
+        raise DataError(said if said.startswith(name) else f"{name}: {said}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file makes its library raise whatever it likes
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise DataError(f"{name}: cannot be read, it is damaged ({line})") from error
 
 
 def _bytes(path: Path, name: str) -> bytes:
@@ -113,10 +139,10 @@ def _text(path: Path, name: str) -> str:
     return row.text or ""
 
 
-def _html(text: str) -> Document:
-    from bertcli.inputs.documents.html import html
+def _page(data: bytes, xhtml: bool) -> Document:
+    from bertcli.inputs.documents.html import decoded, html
 
-    return html(text)
+    return html(decoded(data), xhtml)
 
 
 def _office(name: str) -> Callable[[bytes], Document]:
@@ -133,10 +159,8 @@ TEXTS: dict[str, Callable[[str], Document]] = {
     ".md": marked.markdown,
     ".markdown": marked.markdown,
     ".rst": marked.restructured,
-    ".html": _html,
-    ".htm": _html,
-    ".xhtml": _html,
 }
+PAGES = frozenset({".html", ".htm", ".xhtml"})
 PACKED = {
     ".pdf": _office("pdf"),
     ".docx": _office("docx"),

@@ -1,0 +1,380 @@
+"""Indexes over what hostile testers found: odd names, broken files, filters, repairs."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertcli.index import keywords
+from bertcli.index.where import compile_where
+from bertcli.inputs.documents.html import decoded, html
+
+from .conftest import Ran, Run
+
+
+@pytest.fixture
+def tiny(run: Run, tiny_checkpoint: Any, here: Path) -> Callable[..., Ran]:
+    """Return a function that runs a command line with a tiny checkpoint."""
+    return lambda *arguments, **more: run(*arguments, "-m", tiny_checkpoint("bert"), **more)
+
+
+def texts(run: Run, query: str, *more: object) -> list[str]:
+    """Return the texts that a search by words finds."""
+    (record,) = run("search", "--index", "./i", "--mode", "keyword", *more, "--", query).records
+    return [hit["text"] for hit in record["hits"]]
+
+
+# --- conditions --------------------------------------------------------------------------------
+
+
+def test_columns_of_any_name(tiny: Callable[..., Ran], run: Run) -> None:
+    """Names in other scripts, with quotes' neighbours and backslashes, are found like others."""
+    row = {"text": "the cat sat", "年份": 2023, "a b": 1, "b\\s": 6, "größe": "L"}
+    Path("rows.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({"text": "the cat ran"}))
+    tiny("index", "build", "./i", "rows.jsonl", "-q")
+    for where in ("年份 = 2023", '"年份" >= 2023', '"a b" = 1', '"b\\s" = 6', "größe = 'L'"):
+        assert texts(run, "cat", "--where", where) == ["the cat sat"], where
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "holds"),
+    [
+        ("2023-05-01", "v = 2023", False),
+        ("555-1234", "v = 555", False),
+        ("1.2.3", "v > 1", False),
+        (" 2023 ", "v = 2023", True),
+        ("-1.5e-3", "v < 0", True),
+        (9007199254740993, "v = 9007199254740992", False),
+        (9007199254740993, "v = 9007199254740993", True),
+        ("true", "v", True),
+        ("True", "v = true", True),
+        ("false", "v", False),
+        ("false", "v = false", True),
+        (True, "v = true and not v = false", True),
+        (0, "v = false and not v", True),
+        (3, "v", True),
+        (None, "v = true or v = false or v", False),
+        ("yes", "v != true", True),
+    ],
+)
+def test_numbers_and_truth_in_columns(value: object, where: str, holds: bool) -> None:
+    """Dates and telephone numbers are no numbers; CSV's true is true."""
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE documents (name, line, metadata)")
+    database.execute("INSERT INTO documents VALUES ('', 1, ?)", (json.dumps({"v": value}),))
+    found = compile_where(where)
+    query = f"SELECT count(*) FROM documents WHERE {found.sql}"
+    assert database.execute(query, found.values).fetchone() == (holds,)
+
+
+def test_a_filter_does_not_empty_a_large_index(
+    tiny: Callable[..., Ran], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where rare words decide, what a filter leaves is still found by the common ones."""
+    rows = [{"text": f"report number {n}", "lang": "zh" if n % 2 else "en"} for n in range(300)]
+    rows[0]["text"] = "zebra report"
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    tiny("index", "build", "./i", "rows.jsonl", "-q")
+    monkeypatch.setattr(keywords, "MANY_CHUNKS", 10)
+    monkeypatch.setattr(keywords, "RARE", 0.02)
+    assert texts(run, "zebra report") == ["zebra report"]
+    assert len(texts(run, "zebra report", "--where", "lang = 'zh'")) == 10
+    assert len(texts(run, "zebra report -zebra")) == 10
+
+
+def test_nesting_and_patterns_have_bounds(tiny: Callable[..., Ran], run: Run) -> None:
+    """SQLite's own bounds are not met: the condition is at fault, not the index."""
+    Path("a.txt").write_text("the cat")
+    tiny("index", "build", "./i", "a.txt", "-q")
+    for where in ("not " * 14 + "x = 1", "(" * 14 + "x = 1" + ")" * 14, "x like '" + "a" * 49_999):
+        ran = run("search", "cat", "--index", "./i", "--where", where + "'" * ("like" in where))
+        assert ran.code == 0, ran.err
+    for where in ("not " * 24 + "x = 1", "x like '" + "a" * 60_000 + "'"):
+        ran = run("search", "cat", "--index", "./i", "--where", where)
+        assert ran.code == 2
+        assert "damaged" not in ran.err
+
+
+# --- what is kept out and what is removed --------------------------------------------------------
+
+
+def test_a_query_of_exclusions_alone(tiny: Callable[..., Ran], run: Run) -> None:
+    """-word is kept out also where nothing else is sought, and by meaning alone."""
+    Path("a.txt").write_text("open at christmas\nopen in summer\n")
+    tiny("index", "build", "./i", "-i", "a.txt", "-q")
+    for mode in ("hybrid", "dense"):
+        for query in ("-christmas", "open -christmas"):
+            ran = run("search", "--index", "./i", "--mode", mode, "--", query)
+            assert [one["text"] for one in ran.records[0]["hits"]] == ["open in summer"]
+
+
+def test_a_path_stands_for_itself_first(tiny: Callable[..., Ran], run: Run) -> None:
+    """What is the path of a document is no glob."""
+    Path("br").mkdir()
+    Path("br/a[1].md").write_text("cat one")
+    Path("br/a1.md").write_text("cat two")
+    tiny("index", "build", "./i", "br", "-q")
+    assert run("index", "remove", "./i", "--path", "br/a[1].md").said("1 documents removed")
+    assert texts(run, "cat") == ["cat two"]
+    assert run("index", "remove", "./i", "--path", "br/a[0-9].md").said("1 documents removed")
+
+
+def test_what_is_removed_stays_out_when_it_moves(tiny: Callable[..., Ran], run: Run) -> None:
+    """The same content under another name is the same file."""
+    Path("d").mkdir()
+    Path("d/one.txt").write_text("cat one")
+    Path("d/two.txt").write_text("cat two")
+    tiny("index", "build", "./i", "d", "-q")
+    run("index", "remove", "./i", "--path", "d/one.txt")
+    Path("d/one.txt").rename("d/three.txt")
+    run("index", "update", "./i")
+    assert texts(run, "cat") == ["cat two"]
+
+
+def test_a_deleted_source_can_be_given_up(tiny: Callable[..., Ran], run: Run) -> None:
+    """A deleted file counts as deleted; a deleted folder as soon as its documents are removed."""
+    for name in ("one", "two"):
+        Path(name).mkdir()
+        Path(name, "a.txt").write_text(f"cat {name}")
+    Path("single.txt").write_text("cat single")
+    tiny("index", "build", "./i", "one", "two", "single.txt", "-q")
+    Path("single.txt").unlink()
+    assert run("index", "update", "./i").said("1 deleted, 2 unchanged")
+    Path("two/a.txt").unlink()
+    Path("two").rmdir()
+    assert run("index", "update", "./i").code == 1
+    assert run("index", "remove", "./i", "--path", "two/*").code == 0
+    assert run("index", "update", "./i").code == 0
+    assert texts(run, "cat") == ["cat one"]
+
+
+def test_add_only_adds(tiny: Callable[..., Ran], run: Run) -> None:
+    """Other globs for the same folder take nothing away, nor does another spelling of it."""
+    Path("d").mkdir()
+    Path("d/a.txt").write_text("cat text")
+    Path("d/b.md").write_text("cat mark")
+    tiny("index", "build", "./i", "d", "--include", "*.txt", "-q")
+    assert tiny("index", "add", "./i", "d", "--include", "*.md").said("1 added")
+    Path("link").symlink_to("d")
+    assert tiny("index", "add", "./i", "./d").said("2 unchanged")
+    assert "added" not in tiny("index", "add", "./i", "link").err
+    assert sorted(texts(run, "cat")) == ["cat mark", "cat text"]
+
+
+def test_a_file_that_failed_is_tried_again(
+    tiny: Callable[..., Ran], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a missing library could not read is read once the library is there."""
+    import builtins
+
+    Path("a.html").write_text("<p>the cat sat</p>")
+    real = builtins.__import__
+
+    def without(name: str, *more: Any) -> Any:
+        if name.startswith("selectolax"):
+            raise ImportError("no", name="selectolax")
+        return real(name, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "__import__", without)
+        assert "pip install" in tiny("index", "build", "./i", "a.html").err
+    assert run("index", "update", "./i").code == 0
+    assert texts(run, "cat") == ["the cat sat"]
+
+
+# --- broken and odd files ------------------------------------------------------------------------
+
+
+def test_a_name_that_is_not_utf8(tiny: Callable[..., Ran], run: Run) -> None:
+    """It is told, and the rest is indexed."""
+    Path("d").mkdir()
+    Path("d/good.txt").write_text("cat")
+    try:
+        with open(b"d/caf\xe9.txt", "w") as file:  # noqa: PTH123
+            file.write("cat")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    ran = tiny("index", "build", "./i", "d")
+    assert ran.code == 3
+    assert "its name is not UTF-8" in ran.err
+    assert texts(run, "cat") == ["cat"]
+
+
+def _zip(files: dict[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return packed.getvalue()
+
+
+BOOK = {
+    "META-INF/container.xml": '<c><rootfile full-path="p.opf"/></c>',
+    "p.opf": '<p><item id="a" href="a.xhtml"/><item id="b" href="b.xhtml"/>'
+    '<itemref idref="a"/><itemref idref="b"/></p>',
+    "a.xhtml": "<html><head><title>One</title></head><body><p>first chapter</p></body></html>",
+    "b.xhtml": '<html><head><title/><script src="x"/></head><body><p><a id="q"/>needle</p></body>'
+    "</html>",
+}
+
+
+def test_every_broken_document_is_passed_over(tiny: Callable[..., Ran], run: Run) -> None:
+    """Whatever its library raises, it is told with its name, and the rest goes on."""
+    Path("d").mkdir()
+    Path("d/good.txt").write_text("cat")
+    book = bytearray(_zip(BOOK))
+    at = book.index(b"b.xhtml") + 12
+    book[at : at + 4] = b"\xff\xff\xff\xff"
+    Path("d/bad.epub").write_bytes(book)
+    word = bytearray(_zip({"[Content_Types].xml": "<a/>" * 50, "word/document.xml": "<b/>" * 50}))
+    word[60:70] = bytes(10)
+    Path("d/bad.docx").write_bytes(word)
+    Path("d/bad.pdf").write_bytes(b"%PDF-1.7\n1 0 obj<</Filter/No>>endobj trailer<</Root 1 0 R>>")
+    nested = '{"text": "a cat", "x": ' + "[" * 300 + "]" * 300 + "}"
+    Path("d/deep.jsonl").write_text(nested + '\n{"text": "good cat"}\n')
+    Path("d/.gitignore").write_text("!\n\\\nfoo\\\n[z-a]\n*.log\n")
+    Path("d/noise.log").write_text("cat")
+    ran = tiny("index", "build", "./i", "d")
+    assert ran.code == 3
+    for name in ("bad.epub", "bad.docx", "bad.pdf", "deep.jsonl"):
+        assert name in ran.err
+    assert "bertcli: unexpected" not in ran.err
+    assert sorted(texts(run, "cat")) == ["cat", "good cat"]
+
+
+def test_chapters_with_empty_elements_keep_their_text(tiny: Callable[..., Ran], run: Run) -> None:
+    """XHTML's <title/> and <script/> do not swallow what follows."""
+    Path("book.epub").write_bytes(_zip(BOOK))
+    tiny("index", "build", "./i", "book.epub", "-q")
+    assert any("needle" in text for text in texts(run, "needle"))
+
+
+def test_code_in_pages_keeps_its_lines() -> None:
+    """Within <pre>, however deep, white space stays."""
+    found = html("<p>a\n b</p><pre><code>def f():\n    <b>return</b> 1</code></pre><p>c\n d</p>")
+    assert found.text == "a b\n\ndef f():\n    return 1\n\nc d"
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        ('<meta charset="gbk">', "gbk"),
+        ('<meta http-equiv="x" content="text/html; charset=iso-8859-1">', "latin-1"),
+        ('<?xml version="1.0" encoding="shift_jis"?>', "shift_jis"),
+        ("", "utf-8"),
+    ],
+)
+def test_pages_name_their_encoding(head: str, encoding: str) -> None:
+    """As browsers read it."""
+    text = {"gbk": "中文", "shift_jis": "日本", "latin-1": "é", "utf-8": "ß"}[encoding]
+    assert text in decoded((head + text).encode(encoding))
+    assert decoded(("x" + text).encode("utf-16")) == "x" + text
+
+
+def test_a_folder_with_a_file_called_write_lock(tiny: Callable[..., Ran], run: Run) -> None:
+    """Other programs have such files; only a manifest beside it makes an index."""
+    Path("d").mkdir()
+    Path("d/a.txt").write_text("cat")
+    Path("d/write.lock").touch()
+    tiny("index", "build", "./i", "d", "-q")
+    assert texts(run, "cat") == ["cat"]
+
+
+def test_links_to_other_places_are_not_followed(tiny: Callable[..., Ran], run: Run) -> None:
+    """What lies outside the folder stays outside."""
+    Path("d").mkdir()
+    Path("secret.txt").write_text("cat secret")
+    Path("d/in.txt").write_text("cat inside")
+    Path("d/out.txt").symlink_to("../secret.txt")
+    Path("d/same.txt").symlink_to("in.txt")
+    tiny("index", "build", "./i", "d", "-q")
+    assert set(texts(run, "cat")) == {"cat inside"}
+
+
+# --- looking after it ----------------------------------------------------------------------------
+
+
+def test_rebuild_keeps_lengths_and_prompt(
+    tiny: Callable[..., Ran], run: Run, tiny_checkpoint: Any
+) -> None:
+    """Without options, and with the same model by name, what was recorded stays."""
+    Path("a.txt").write_text("the cat sat. " * 60)
+    how = ["--chunk-tokens", 16, "--overlap", 4, "--prompt", "passage "]
+    tiny("index", "build", "./i", "a.txt", *how, "-q")
+    before = run("index", "info", "./i").records[0]
+    for again in ([], ["-m", tiny_checkpoint("bert")]):
+        assert run("index", "rebuild", "./i", *again).code == 0
+        after = run("index", "info", "./i").records[0]
+        for key in ("chunk_tokens", "overlap", "prompt", "passages"):
+            assert after[key] == before[key]
+
+
+def test_a_lost_manifest_does_not_cost_the_data(tiny: Callable[..., Ran], run: Run) -> None:
+    """Building where a finished index lacks its manifest is refused, and deletes nothing."""
+    Path("a.txt").write_text("the cat sat")
+    tiny("index", "build", "./i", "a.txt", "-q")
+    Path("i/manifest.json").unlink()
+    kept = sorted(Path("i").iterdir())
+    ran = tiny("index", "build", "./i", "a.txt")
+    assert ran.code == 1
+    assert ran.said("no manifest.json", "nothing was changed")
+    assert sorted(Path("i").iterdir()) == kept
+
+
+def test_repair_mends_sqlites_own_indexes(tiny: Callable[..., Ran], run: Run) -> None:
+    """An index of SQLite that disagrees with its table is made anew."""
+    Path("a.txt").write_text("the cat sat\nthe dog ran\n")
+    tiny("index", "build", "./i", "-i", "a.txt", "-q")
+    (path,) = Path("i").glob("*.sqlite")
+    database = sqlite3.connect(path)
+    (page,) = database.execute(
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'chunks_by_hash'"
+    ).fetchone()
+    (size,) = database.execute("PRAGMA page_size").fetchone()
+    database.close()
+    data = bytearray(path.read_bytes())
+    data[page * size - 10] ^= 0xFF
+    path.write_bytes(data)
+    assert run("index", "check", "./i").code == 1
+    assert run("index", "repair", "./i").code == 0
+    assert run("index", "check", "./i").code == 0
+
+
+def test_a_copy_is_searched_as_the_index_is(tiny: Callable[..., Ran], run: Run) -> None:
+    """Approximate search is copied too, and finds as many as there are."""
+    rows = [f"the cat number {n} sat on mat {n % 7}" for n in range(300)]
+    Path("a.txt").write_text("\n".join(rows))
+    tiny("index", "build", "./i", "-i", "a.txt", "--ann", "ivf", "-q")
+    run("index", "tune", "./i", "--recall", 0.1)
+    ran = run("search", "cat", "--index", "./i", "--mode", "dense", "-k", 290)
+    assert len(ran.records[0]["hits"]) == 290
+    assert run("index", "copy", "./i", "./j", "-q").code == 0
+    assert run("index", "info", "./j").records[0]["ann"] == "ivf"
+
+
+@pytest.mark.parametrize("arguments", [["-k", 10**20], ["--where", f"x > {10**30}"]])
+def test_numbers_that_are_too_large(
+    tiny: Callable[..., Ran], run: Run, arguments: list[object]
+) -> None:
+    """They are told, or compared as they are; nothing is unexpected."""
+    Path("a.txt").write_text("the cat sat")
+    tiny("index", "build", "./i", "a.txt", "-q")
+    ran = run("search", "cat", "--index", "./i", *arguments)
+    assert "unexpected" not in ran.err
+    assert ran.code in (0, 2)
+
+
+def test_trec_names_rows(tiny: Callable[..., Ran], run: Run) -> None:
+    """A row is a document: by its id, else by its place."""
+    rows = [{"text": "cat one", "id": "x1"}, {"text": "cat two", "n": 2}]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    tiny("index", "build", "./i", "rows.jsonl", "-q")
+    ran = run("search", "cat", "--index", "./i", "--mode", "keyword", "-f", "trec")
+    assert sorted(line.split()[2] for line in ran.out.splitlines()) == ["rows.jsonl:2", "x1"]
