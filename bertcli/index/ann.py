@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,8 @@ class Ann:
 
     `effort` is IVF's number of lists probed or HNSW's size of the candidate list. `recall` is the
     share of the ten nearest that it found of `sampled` vectors of the index itself, in 0…1;
-    `trained_rows` is how many rows there were when its lists were chosen.
+    `trained_rows` is how many rows there were when its lists were chosen, `crc` the CRC-32 of the
+    file, None where nobody noted it.
     """
 
     kind: Kind
@@ -58,6 +60,7 @@ class Ann:
     recall: float
     sampled: int
     trained_rows: int
+    crc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,26 @@ def load(folder: Path, generation: int) -> Loaded | None:
     except (OSError, RuntimeError):
         return None
     return Loaded(ann, index) if index.ntotal == ann.rows else None
+
+
+def file_crc(path: Path) -> int:
+    """Return the CRC-32 of a file."""
+    found = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found = crc32(block, found)
+    return found
+
+
+def damage(folder: Path, generation: int) -> str | None:
+    """Return what is wrong with the file of the structure; None where nothing is, or is known."""
+    ann = described(folder, generation)
+    if ann is None or ann.crc is None:
+        return None
+    path = folder / ann.file
+    if not path.exists():
+        return f"{path.name} is missing: searches are exact meanwhile"
+    return None if file_crc(path) == ann.crc else f"{path.name} is not what was written"
 
 
 def described(folder: Path, generation: int) -> Ann | None:
@@ -330,7 +353,7 @@ def _written(folder: Path, generation: int, ann: Ann, index: Any) -> Ann:
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     draft.replace(path)
-    done = replace(ann, file=path.name, file_bytes=path.stat().st_size)
+    done = replace(ann, file=path.name, file_bytes=path.stat().st_size, crc=file_crc(path))
     _note_down(folder, generation, done)
     for other in folder.glob("ann-*.faiss"):
         if other != path:

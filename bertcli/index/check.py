@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from bertcli.index import ann
 from bertcli.index.failures import storage_failures
 from bertcli.index.folder import IndexFolder
 from bertcli.index.upkeep import Upkeep
@@ -17,7 +18,8 @@ def problems(index: IndexFolder) -> Iterator[str]:
     """Yield what is wrong with an index, nothing where all is well.
 
     Looked at are SQLite's own structure, that every passage has one vector whose bytes are those
-    that were written, that texts are those that were indexed, and the full-text table.
+    that were written, that texts are those that were indexed, the full-text table, and the file of
+    approximate search.
     """
     with storage_failures(index.path):
         documents = index.documents
@@ -29,6 +31,8 @@ def problems(index: IndexFolder) -> Iterator[str]:
             yield from upkeep.text_problems()
             yield from upkeep.word_problems()
             yield from _vector_problems(index, committed)
+        if wrong := ann.damage(index.path, index.manifest.generation):
+            yield wrong
 
 
 def _vector_problems(index: IndexFolder, committed: int) -> Iterator[str]:

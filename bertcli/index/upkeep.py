@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from bertcli.index.documents import Documents, NewDocument, Row, text_hash
-from bertcli.index.words import full_text
+from bertcli.index.words import TOKENIZER, full_text
 from bertcli.records import Heading
 
 
@@ -144,6 +144,38 @@ class Upkeep:
         )
         if missing or extra:
             yield f"the full-text table lacks {missing} passages and has {extra} that are gone"
+        elif wrong := self._wrong_words():
+            yield f"the full-text table has {wrong} words in other passages than the texts have"
+
+    def _wrong_words(self) -> int:
+        """Return how many words are not in as many passages, or as often, as in the texts."""
+        tables = (("again", "temp"), ("words", "main"))
+        self._connection.execute(
+            f"CREATE VIRTUAL TABLE temp.again USING fts5 (body, content='', tokenize='{TOKENIZER}')"
+        )
+        try:
+            for number, document in self.each():
+                spans = self._rows('SELECT id, start, "end" FROM chunks WHERE document = ?', number)
+                self._connection.executemany(
+                    "INSERT INTO temp.again (rowid, body) VALUES (?, ?)",
+                    [(chunk, full_text(document.text[start:end])) for chunk, start, end in spans],
+                )
+            for name, where in tables:
+                self._connection.execute(
+                    f"CREATE VIRTUAL TABLE temp.{name}_terms USING fts5vocab ({where}, {name}, row)"
+                )
+            both = ("again", "words"), ("words", "again")
+            return sum(
+                self._number(
+                    f"SELECT count(*) FROM (SELECT * FROM temp.{one}_terms "
+                    f"EXCEPT SELECT * FROM temp.{other}_terms)"
+                )
+                for one, other in both
+            )
+        finally:
+            for name, _ in tables:
+                self._connection.execute(f"DROP TABLE IF EXISTS temp.{name}_terms")
+            self._connection.execute("DROP TABLE temp.again")
 
 
 def _outlined(outline: str | None) -> tuple[tuple[Heading, ...], tuple[int, ...]]:

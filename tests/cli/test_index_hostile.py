@@ -378,3 +378,29 @@ def test_trec_names_rows(tiny: Callable[..., Ran], run: Run) -> None:
     tiny("index", "build", "./i", "rows.jsonl", "-q")
     ran = run("search", "cat", "--index", "./i", "--mode", "keyword", "-f", "trec")
     assert sorted(line.split()[2] for line in ran.out.splitlines()) == ["rows.jsonl:2", "x1"]
+
+
+def test_check_sees_words_and_structures_that_are_not_the_texts(
+    tiny: Callable[..., Ran], run: Run
+) -> None:
+    """A full-text table of other words, and a flipped byte in FAISS's file; repair mends both."""
+    rows = [f"the cat number {n} sat on mat {n % 7}" for n in range(300)]
+    Path("a.txt").write_text("\n".join(rows))
+    tiny("index", "build", "./i", "-i", "a.txt", "--ann", "ivf", "-q")
+    assert run("index", "check", "./i").code == 0
+    (path,) = Path("i").glob("*.faiss")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    (database_file,) = Path("i").glob("*.sqlite")
+    database = sqlite3.connect(database_file)
+    body = "the cat number 5 sat on mat 5"
+    database.execute("INSERT INTO words (words, rowid, body) VALUES ('delete', 6, ?)", (body,))
+    database.execute("INSERT INTO words (rowid, body) VALUES (6, 'something else')")
+    database.commit()
+    database.close()
+    problems = run("index", "check", "./i").records[0]["problems"]
+    assert any("full-text table has" in one for one in problems)
+    assert any(".faiss is not what was written" in one for one in problems)
+    assert run("index", "repair", "./i").code == 0
+    assert run("index", "check", "./i").records[0]["problems"] == []

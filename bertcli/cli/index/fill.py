@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from bertcli.records import Item, Record
     from bertcli.tasks.embed import Embed
 
-FAILURES_SHOWN = 10
+FAILURES_SHOWN = 100
 
 Sources = Annotated[
     list[str] | None,
