@@ -1,8 +1,10 @@
 """`python -m bertcli`, and the entry point of the `bertcli` command."""
 
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 from bertcli.cli.app import main
@@ -11,6 +13,7 @@ from bertcli.cli.app import main
 def run() -> None:
     """Run the command line and leave with its exit code."""
     _replace_closed_streams()
+    _prepare_for_little_memory()
     for asked_to_end in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(asked_to_end) is signal.SIG_DFL:  # nohup has SIGHUP ignored
             signal.signal(asked_to_end, _leave)
@@ -20,6 +23,16 @@ def run() -> None:
 def _leave(number: int, frame: FrameType | None) -> None:
     """End as an exception does, so that temporary files are removed on the way out."""
     sys.exit(128 + number)
+
+
+def _prepare_for_little_memory() -> None:
+    """Load now what glibc wants when a thread cannot be made; else it would end the process."""
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    import ctypes
+
+    with suppress(OSError):
+        ctypes.CDLL("libgcc_s.so.1")
 
 
 def _replace_closed_streams() -> None:

@@ -325,7 +325,7 @@ def _not_finite(folder: Path) -> None:
         (lambda folder: change_config(folder, vocab_size=50), "config.json implies"),
         (lambda folder: change_config(folder, num_hidden_layers=3), "the weights lack"),
         (lambda folder: (folder / "config.json").write_text("{"), "not readable JSON"),
-        (_pickled, "save_pretrained"),
+        (_pickled, "--allow-pickle"),
         (
             lambda folder: change_config(folder, model_type="own", auto_map={"AutoModel": "m.M"}),
             "which bertcli never runs",

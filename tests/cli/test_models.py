@@ -227,7 +227,7 @@ def test_show_of_senseless_settings_is_one_line(
     assert main(["models", "show", str(folder)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "not as expected" in error
+    assert "max_position_embeddings in config.json must be a whole number" in error
 
 
 def test_path_is_the_folder_and_nothing_else(
