@@ -98,7 +98,7 @@ def prepare(folder: Path, count: int) -> list[Duel]:
             "qa",
             [BERTCLI, "qa", DESIGNER, "--context", BRIDGE],
             theirs["qa"](DESIGNER, BRIDGE),
-            lambda said: [said["answers"][0]["text"]],
+            lambda said: [said["answer"]],
         ),
         Duel(
             "embed",

@@ -83,12 +83,7 @@ def products(precision: Precision) -> Callable[[], int]:
     nodes, arrays, outputs = [], {}, []
     for number, (rows, columns) in enumerate(shapes):
         matrix = rng.normal(size=(rows, columns)).astype(np.float32)
-        x, y, w, scale = (
-            "x" if columns == WIDTH else "wide",
-            f"y{number}",
-            f"w{number}",
-            f"s{number}",
-        )
+        x, y, w, scale = f"x{columns}", f"y{number}", f"w{number}", f"s{number}"
         outputs.append(y)
         if precision is Precision.FP32:
             arrays[w] = np.ascontiguousarray(matrix.T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +10,12 @@ import typer
 
 from bertcli.cli.eval.report import Data, Table, show, some
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
-from bertcli.errors import UsageError
+from bertcli.errors import DataError, UsageError
+from bertcli.inputs.rows import named
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.records import LabelledText
 
 app = typer.Typer(
     help="Choose from which probability labels are given.",
@@ -58,6 +61,8 @@ def fit(
     texts = some(read_labelled(files, labelled.columns), "text")
     made = classify_task(model, {})
     check_pairs(made, are_pairs(texts))
+    folder = _own_folder(made.checkpoint)
+    check_labels(texts, made.labels)
     several = any(len(text.labels) != 1 for text in texts) or made.multi_label
     score = measure_classify(made.task, texts, made.labels, several)
     found = {
@@ -65,10 +70,21 @@ def fit(
         for label, value in best_thresholds(score, several, least_precision).items()
         if label in made.labels
     }
-    store_thresholds(_own_folder(made.checkpoint), found)
+    store_thresholds(folder, found)
     rows: list[tuple[object, ...]] = list(found.items())
     report = {"model": made.checkpoint.name, "records": len(texts), "thresholds": found}
     show(report, [lambda: Table(("label", "threshold"), rows)])
+
+
+def check_labels(texts: Iterable[LabelledText], labels: Collection[str]) -> None:
+    """Raise DataError for the first text with a label that a checkpoint does not have."""
+    for text in texts:
+        for label in text.labels:
+            if label not in labels:
+                raise DataError(
+                    f"{text.place}: the checkpoint has no label {label!r}, its labels are "
+                    f"{named(sorted(labels))}; name them alike in the file"
+                )
 
 
 def _own_folder(checkpoint: Checkpoint) -> Path:

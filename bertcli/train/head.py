@@ -19,6 +19,8 @@ With 8, 16 and 64 examples a label of banking77, SST-2 and TREC it was the best 
 1,000, or within half a point of the best, and better than choosing by cross-validation.
 """
 MOST_ITERATIONS = 1_000
+SURE = 10.0
+"""The logit of a label that every text of the training data has."""
 
 
 def fit_head(
@@ -33,8 +35,7 @@ def fit_head(
     """
     kind = "balanced" if balance else None
     if multi_label:
-        fits = [_fit(vectors, column, kind) for column in targets.T.astype(int)]
-        rows = [(fit.coef_[0], fit.intercept_[0]) for fit in fits]
+        rows = [_fit_one(vectors, column, kind) for column in targets.T.astype(int)]
         return (
             np.stack([coef for coef, _ in rows]).astype(np.float32),
             np.array([bias for _, bias in rows], np.float32),
@@ -61,12 +62,23 @@ def save_head(
         # safetensors writes an array as it lies in memory, in Fortran's order too.
         tensors = {"weight": np.ascontiguousarray(weight), "bias": bias}
         save_file(tensors, into / "head.safetensors")
-        config = {"base_model_name_or_path": name_of_base(base)} | settings
+        name = str(base.adapter.folder.resolve()) if base.adapter else name_of_base(base)
+        config = {"base_model_name_or_path": name} | settings
         text = json.dumps(config, indent=2, ensure_ascii=False)
         (into / HEAD_CONFIG).write_text(text + "\n", encoding="utf-8")
         (into / "README.md").write_text(card.text(), encoding="utf-8")
 
     write_whole(folder, write)
+
+
+def _fit_one(
+    vectors: NDArray[np.float32], column: NDArray[Any], kind: str | None
+) -> tuple[NDArray[Any], float]:
+    """Return the weights and the bias of one label; of one that all or none have, a sure answer."""
+    if column.min() == column.max():
+        return np.zeros(vectors.shape[1]), SURE if column[0] else -SURE
+    fit = _fit(vectors, column, kind)
+    return fit.coef_[0], float(fit.intercept_[0])
 
 
 def _fit(vectors: NDArray[np.float32], classes: NDArray[Any], kind: str | None) -> Any:

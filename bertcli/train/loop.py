@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bertcli.errors import DataError
+from bertcli.errors import DataError, OutputError
 from bertcli.train.optimizers import Optimizer, Optimizers
 
 WARM_UP_STEPS = 200
@@ -170,14 +170,23 @@ def _save(
     saved["parameters"] = [parameter.detach() for parameter in parameters]
     saved["optimizers"] = optimizers.state()
     saved["random"] = torch.get_rng_state()
-    torch.save(saved, partial)
-    partial.replace(path)
+    try:
+        torch.save(saved, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch says so of a full disk
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: the state of the run cannot be written; free some space, then --resume"
+        ) from error
 
 
 def _restore(path: Path, parameters: list[nn.Parameter], optimizers: Optimizers) -> _State:
     if not path.is_file():
         return _State()
-    saved = torch.load(path, weights_only=True)
+    try:
+        saved = torch.load(path, weights_only=True)
+    except Exception as error:  # of pickle, zipfile and torch
+        raise DataError(f"{path}: damaged; begin anew with another -o") from error
     same = [one.shape for one in saved["parameters"]] == [one.shape for one in parameters]
     if not same:
         raise DataError(f"{path}: of a run with other settings; give another -o, or the same ones")

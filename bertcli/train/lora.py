@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bertcli.errors import CheckpointError
+
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
 
@@ -42,7 +44,13 @@ def go_on_with_lora(model: nn.Module, folder: Path, heads: Sequence[str]) -> Pef
     config.inference_mode = False
     wrapped = _wrapped(model, config, heads)
     state = get_peft_model_state_dict(wrapped)
-    for name, tensor in load_file(folder / "adapter_model.safetensors").items():
+    try:
+        tensors = load_file(folder / "adapter_model.safetensors")
+    except Exception as error:  # safetensors has one of its own
+        raise CheckpointError(
+            f"{folder}: its adapter is damaged ({error}); copy it again"
+        ) from error
+    for name, tensor in tensors.items():
         if name in state and state[name].shape == tensor.shape:
             state[name] = tensor.float()
     set_peft_model_state_dict(wrapped, state)

@@ -104,6 +104,8 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     """Fill a folder by way of a temporary one beside it; raises OutputError when it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".saving-*"):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as name:
             write(Path(name))
             # The settings last: without them the folder is no checkpoint.
@@ -112,9 +114,17 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
                     path.chmod(READABLE)
                 path.replace(folder / path.name)
     except OSError as error:
-        raise OutputError(
-            f"{folder}: the checkpoint cannot be written ({error.strerror})"
-        ) from error
+        raise _not_written(folder, error.strerror or str(error)) from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise _not_written(folder, str(error)) from error
+
+
+def _not_written(folder: Path, why: str) -> OutputError:
+    return OutputError(
+        f"{folder}: the checkpoint cannot be written ({why}); free some space, then --resume"
+    )
 
 
 def _write_adapter(peft: Any, base: Checkpoint, into: Path) -> None:

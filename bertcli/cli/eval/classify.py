@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bertcli.cli.classify import TEMPLATE, check_pairs, classify_task, read_labels
+from bertcli.cli.classify import TEMPLATE, Classifier, check_pairs, classify_task, read_labels
 from bertcli.cli.eval.report import (
     Data,
     EvalFlags,
@@ -24,6 +24,7 @@ from bertcli.cli.eval.report import (
 )
 from bertcli.cli.label_names import label_map
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
+from bertcli.cli.recipe import warn
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,11 +84,14 @@ def classify(
         raise UsageError("--abstain-below: for one label a text; threshold fit is for several")
 
     def measured(chosen: ModelFlags) -> tuple[str, ClassifyScore]:
+        nonlocal several
         made = classify_task(chosen, named, template, several)
         check_pairs(made, pairs)
+        _warn_of_unknown(texts, names, made)
         least = {} if named else made.checkpoint.thresholds
         if abstain_below is not None:
             least = dict.fromkeys(made.labels, abstain_below)
+        several = several or made.multi_label
         score = measure_classify(made.task, texts, made.labels, several, names, least)
         return made.checkpoint.name, score
 
@@ -115,6 +119,24 @@ def classify(
         draw_confusion(plot, score.labels, score.confusion)
     write_errors(flags.errors, _errors(texts, score))
     write_differences(flags, differences)
+
+
+def _warn_of_unknown(
+    texts: Sequence[LabelledText], names: Mapping[str, str], made: Classifier
+) -> None:
+    """Say which labels of the data a checkpoint never gives: most probably they are called else."""
+    unknown = {
+        label: text.place
+        for text in reversed(texts)
+        for label in text.labels
+        if names.get(label, label) not in made.labels
+    }
+    for label, place in sorted(unknown.items())[:3]:
+        called = names.get(label, label)
+        warn(
+            f"{place}: {made.checkpoint.name} has no label {called!r}; say what it is called there "
+            f"with --map {label}=NAME"
+        )
 
 
 def _summary(score: ClassifyScore) -> dict[str, Any]:

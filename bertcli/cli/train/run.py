@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -124,11 +125,26 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
         raise UsageError(f"{output}: an unfinished run: --resume goes on, or give another -o")
     if resume and not work.exists():
         raise UsageError(f"{output}: no unfinished run to resume")
-    if not resume:
-        shutil.rmtree(work, ignore_errors=True)
+    if not work.exists():
+        refuse_used(output)
     work.mkdir(parents=True, exist_ok=True)
-    yield work
-    shutil.rmtree(work, ignore_errors=True)
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{output}: another run trains here; give another -o") from None
+        if not resume:
+            for left in work.iterdir():
+                if left.name != "lock":
+                    left.unlink()
+        yield work
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def refuse_used(output: Path) -> None:
+    """Raise UsageError for a folder that holds something, which a checkpoint might replace."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output}: there is something already; name a new folder with -o")
 
 
 def learning_rate(flags: TrainFlags, rates: Mapping[str, float] = RATES) -> float:
@@ -167,6 +183,8 @@ def held_out(
     import numpy as np
 
     if valid is not None:
+        if not valid:
+            raise UsageError("--valid: there is no row in it to measure on")
         return list(data), list(valid)
     rng = np.random.default_rng(seed)
     chosen: set[int] = set()
@@ -301,8 +319,12 @@ def run(
 
     last = None
     with watch(work, flags.plot, flags.tensorboard) as tell:
-        for last in train(model, step_loss, measure, settings, work / "state.pt"):
-            tell(last)
+        try:
+            for last in train(model, step_loss, measure, settings, work / "state.pt"):
+                tell(last)
+        except KeyboardInterrupt:
+            warn("the same command with --resume goes on from the last saved state")
+            raise
     model.eval()
     return last
 
