@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -178,6 +177,8 @@ def _sampled(items: Iterator[Item], count: int, seed: int) -> Iterator[Item]:
 
     Algorithm R (Vitter 1985, "Random sampling with a reservoir"): memory holds the sample alone.
     """
+    import random
+
     rng = random.Random(seed)
     kept: list[Record | BadRecord] = []
     records = (item for item in items if not isinstance(item, Pause))

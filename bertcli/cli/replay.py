@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,6 +45,8 @@ class Recorder:
         options: InputOptions | None,
         made_with: Mapping[str, str],
     ) -> None:
+        import hashlib
+
         self._path = path
         self._command: list[str] = context.find_root().obj or []
         self._flags = flags
@@ -69,11 +66,15 @@ class Recorder:
 
     def digest(self, out: OutputFlags) -> Any:
         """Return what is to be told of the bytes that go to stdout; None for a file."""
+        import hashlib
+
         self._output = hashlib.sha256() if out.output in (None, "-") else None
         return self._output
 
     def record(self, written: Written, out: OutputFlags) -> None:
         """Write the manifest of a run that has ended."""
+        import platform
+
         from bertcli.checkpoints.hashes import fresh_sha256
         from bertcli.outputs.sink import Destination, open_sink
 
@@ -113,6 +114,9 @@ class Recorder:
 
 def packages() -> dict[str, str]:
     """Return the versions of what computes the answers, and Python's."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -196,6 +200,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Differe
 
 def _run_again(then: Mapping[str, Any]) -> dict[str, Any]:
     """Run a manifest's command into a folder of its own, and return the manifest of that run."""
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="bertcli-replay-") as folder:
         suffix = "".join(Path(then["output"].get("path") or "").suffixes[-2:])
         output, again = Path(folder, f"output{suffix}"), Path(folder, "run.json")

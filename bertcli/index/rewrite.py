@@ -126,12 +126,18 @@ def _removed_on_failure(folder: Path, generation: int) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(IndexFolderError):  # no manifest, or none that can be read
-            if read_manifest(folder).generation == generation:
-                raise
-        for path in folder.glob(f"*-{generation}.*"):
-            path.unlink(missing_ok=True)
+        if not _counts(folder, generation):
+            for path in folder.glob(f"*-{generation}.*"):
+                path.unlink(missing_ok=True)
         raise
+
+
+def _counts(folder: Path, generation: int) -> bool:
+    """Tell whether a generation is the one that the manifest of a folder names."""
+    try:
+        return read_manifest(folder).generation == generation
+    except IndexFolderError:  # no manifest, or none that can be read
+        return False
 
 
 def _insert(

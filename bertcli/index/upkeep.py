@@ -83,10 +83,14 @@ class Upkeep:
     def refill_words(self) -> None:
         """Fill the full-text table anew from the texts."""
         self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        self._fill("main.words")
+
+    def _fill(self, table: str) -> None:
+        """Fill an empty full-text table from the texts."""
         for number, document in self.each():
             chunks = self._rows('SELECT id, start, "end" FROM chunks WHERE document = ?', number)
             self._connection.executemany(
-                "INSERT INTO words (rowid, body) VALUES (?, ?)",
+                f"INSERT INTO {table} (rowid, body) VALUES (?, ?)",
                 [(chunk, full_text(document.text[start:end])) for chunk, start, end in chunks],
             )
 
@@ -154,12 +158,7 @@ class Upkeep:
             f"CREATE VIRTUAL TABLE temp.again USING fts5 (body, content='', tokenize='{TOKENIZER}')"
         )
         try:
-            for number, document in self.each():
-                spans = self._rows('SELECT id, start, "end" FROM chunks WHERE document = ?', number)
-                self._connection.executemany(
-                    "INSERT INTO temp.again (rowid, body) VALUES (?, ?)",
-                    [(chunk, full_text(document.text[start:end])) for chunk, start, end in spans],
-                )
+            self._fill("temp.again")
             for name, where in tables:
                 self._connection.execute(
                     f"CREATE VIRTUAL TABLE temp.{name}_terms USING fts5vocab ({where}, {name}, row)"
