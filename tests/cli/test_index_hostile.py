@@ -404,3 +404,24 @@ def test_check_sees_words_and_structures_that_are_not_the_texts(
     assert any(".faiss is not what was written" in one for one in problems)
     assert run("index", "repair", "./i").code == 0
     assert run("index", "check", "./i").records[0]["problems"] == []
+
+
+@pytest.mark.parametrize("command", ["compact", "rebuild", "repair"])
+def test_a_failure_after_the_switch_costs_no_data(
+    tiny: Callable[..., Ran], run: Run, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the manifest names the new data files, nothing removes them."""
+    from bertcli.errors import IndexFolderError
+    from bertcli.index.folder import IndexFolder
+
+    Path("a.txt").write_text("the cat sat")
+    tiny("index", "build", "./i", "a.txt", "-q")
+
+    def failing(index: IndexFolder) -> None:
+        raise IndexFolderError("cannot be read or written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(IndexFolder, "settle", failing)
+        assert run("index", command, "./i").said("cannot be read or written")
+    assert texts(run, "cat") == ["the cat sat"]
+    assert run("index", "check", "./i").code == 0
