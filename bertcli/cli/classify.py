@@ -59,10 +59,11 @@ def classify(
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Only labels with at least this score.")
+        float | None, typer.Option(min=0, max=1, help="Only labels with at least this score.")
     ] = None,
     abstain_below: Annotated[
-        float | None, typer.Option(help="No label where the best has less than this score.")
+        float | None,
+        typer.Option(min=0, max=1, help="No label where the best has less than this score."),
     ] = None,
 ) -> None:
     """Label texts: negative or positive, with labels of your own, or with a fine-tuned checkpoint.

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
     from bertcli.records import TaggedText
+
+LabelMap = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="LABEL_OF_THE_FILE=LABEL_OF_THE_MODEL; repeatable."),
+]
 
 
 def label_map(pairs: list[str] | None) -> dict[str, str]:

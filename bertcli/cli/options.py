@@ -103,6 +103,24 @@ class LabelledFlags:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionFlags:
+    """In which columns questions, their contexts and answers stand."""
+
+    question_field: Annotated[str, typer.Option(help="Column of the questions.")] = "question"
+    context_field: Annotated[str, typer.Option(help="Column of the contexts.")] = "context"
+    answers_field: Annotated[str, typer.Option(help="Column of the answers.")] = "answers"
+
+    @property
+    def columns(self) -> Columns:
+        """The columns as the readers take them."""
+        from bertcli.inputs.labelled import Columns
+
+        return Columns(
+            question=self.question_field, context=self.context_field, answers=self.answers_field
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFlags:
     """Which checkpoint answers, and how it runs."""
 

@@ -66,7 +66,8 @@ class FindFlags:
         str | None, typer.Option(help="Only documents for whose columns this holds.")
     ] = None
     min_score: Annotated[
-        float | None, typer.Option(help="Only passages of at least this cosine; by words, BM25.")
+        float | None,
+        typer.Option(min=-1, help="Only passages of at least this cosine; by words, BM25."),
     ] = None
     per_file: Annotated[
         int | None, typer.Option(min=1, help="At most so many passages of a document.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bertcli.cli.eval.report import Data, Table, show, some
+from bertcli.cli.label_names import LabelMap, label_map
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.errors import DataError, UsageError
 from bertcli.inputs.rows import named
@@ -35,6 +36,7 @@ def fit(
     files: Data,
     model: ModelFlags,
     labelled: LabelledFlags,
+    map_labels: LabelMap = None,
     least_precision: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Be right at least so often; default the best F1."),
@@ -58,13 +60,13 @@ def fit(
 
     if model.model is None:
         raise UsageError("say whose thresholds: -m DIR, the folder of a fine-tuned checkpoint")
-    texts = some(read_labelled(files, labelled.columns), "text")
+    texts, names = some(read_labelled(files, labelled.columns), "text"), label_map(map_labels)
     made = classify_task(model, {})
     check_pairs(made, are_pairs(texts))
     folder = _own_folder(made.checkpoint)
-    check_labels(texts, made.labels)
+    check_labels(texts, made.labels, names)
     several = any(len(text.labels) != 1 for text in texts) or made.multi_label
-    score = measure_classify(made.task, texts, made.labels, several)
+    score = measure_classify(made.task, texts, made.labels, several, names)
     found = {
         label: value
         for label, value in best_thresholds(score, several, least_precision).items()
@@ -76,14 +78,16 @@ def fit(
     show(report, [lambda: Table(("label", "threshold"), rows)])
 
 
-def check_labels(texts: Iterable[LabelledText], labels: Collection[str]) -> None:
+def check_labels(
+    texts: Iterable[LabelledText], labels: Collection[str], names: Mapping[str, str]
+) -> None:
     """Raise DataError for the first text with a label that a checkpoint does not have."""
     for text in texts:
         for label in text.labels:
-            if label not in labels:
+            if names.get(label, label) not in labels:
                 raise DataError(
                     f"{text.place}: the checkpoint has no label {label!r}, its labels are "
-                    f"{named(sorted(labels))}; name them alike in the file"
+                    f"{named(sorted(labels))}; say what it is called there with --map {label}=NAME"
                 )
 
 

@@ -79,7 +79,13 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
 
 
 def run_lines(run: Run, name: str) -> list[str]:
-    """Return a run as the lines of a TREC run file, the best passage of each query first."""
+    """Return a run as the lines of a TREC run file, the best passage of each query first.
+
+    Raises DataError for a name with a blank in it, which would be read as two columns.
+    """
+    for one in {**run, **{name: None for passages in run.values() for name in passages}}:
+        if one.split() != [one]:
+            raise DataError(f'"{one}": a TREC run cannot hold a name with a blank in it')
     return [
         f"{query} Q0 {passage} {rank} {score:.6f} {name}"
         for query, passages in run.items()

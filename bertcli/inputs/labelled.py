@@ -112,8 +112,9 @@ def read_questions(
 ) -> Iterator[AnsweredQuestion]:
     """Yield the questions of files with their contexts and answers.
 
-    From SQuAD's JSON, of version 1 or 2, or from rows with `question`, `context` and `answers`:
-    an object with the lists `text` and `answer_start`, as the hub's data sets have it.
+    From SQuAD's JSON, of version 1 or 2, or from rows with `question`, `context` and `answers`: an
+    object with the lists `text` and `answer_start`, as the hub's data sets have it, or the answer
+    itself, or a list of them; then the first place in the context that reads so is meant.
     """
     for row in _whole_rows(files):
         if "paragraphs" in row.columns:
@@ -220,11 +221,11 @@ def _filled(row: Row, name: str) -> str:
 def _labels(row: Row, columns: Columns) -> tuple[str, ...]:
     cell = row.columns[columns.label]
     if isinstance(cell, list | tuple):
-        listed = tuple(dict.fromkeys(_label(one) for one in cell))
+        listed = tuple(dict.fromkeys(_label(row, one) for one in cell))
         if "" in listed:
             raise _no_label(row, columns)
         return listed
-    label = _label(cell)
+    label = _label(row, cell)
     if columns.separator is not None:
         parts = (part.strip() for part in label.split(columns.separator))
         return tuple(dict.fromkeys(part for part in parts if part))
@@ -233,8 +234,17 @@ def _labels(row: Row, columns: Columns) -> tuple[str, ...]:
     return (label,)
 
 
-def _label(cell: object) -> str:
-    return "" if cell is None or cell != cell else str(cell).strip()
+def _label(row: Row, cell: object) -> str:
+    """Return a label as text: 1.0 is 1, as it was before a column with gaps became floats."""
+    if isinstance(cell, dict | list | tuple):
+        raise DataError(f"{row.place}: a label is {str(cell)[:40]}: expected text or a number")
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return str(cell).strip()
 
 
 def _no_label(row: Row, columns: Columns) -> DataError:
@@ -304,6 +314,7 @@ def _squad(row: Row) -> Iterator[AnsweredQuestion]:
 
 
 def _question(row: Row, cells: dict[str, object], columns: Columns) -> AnsweredQuestion:
+    context = _text(row, cells.get(columns.context), columns.context)
     answers = cells.get(columns.answers)
     if isinstance(answers, dict):
         texts = _list(row, answers.get("text", []), "text")
@@ -312,17 +323,28 @@ def _question(row: Row, cells: dict[str, object], columns: Columns) -> AnsweredQ
             raise DataError(f"{row.place}: {len(texts)} texts, but {len(starts)} answer_start")
         pairs: Iterable[tuple[object, object]] = zip(texts, starts, strict=True)
     else:
-        each = [_object(row, one, "answers") for one in _list(row, answers or [], "answers")]
-        pairs = [(one.get("text"), one.get("answer_start")) for one in each]
+        if isinstance(answers, str):
+            answers = [answers] if answers.strip() else []
+        pairs = [_answer(row, one, context) for one in _list(row, answers or [], "answers")]
     if cells.get("is_impossible") is True:
         pairs = []
     return AnsweredQuestion(
         _text(row, cells.get(columns.question), columns.question),
-        _text(row, cells.get(columns.context), columns.context),
+        context,
         tuple((_text(row, text, "text"), _number(row, start)) for text, start in pairs),
         str(cells.get("title") or ""),
         row.place,
     )
+
+
+def _answer(row: Row, answer: object, context: str) -> tuple[object, object]:
+    """Return an answer and its first character in the context."""
+    if not isinstance(answer, str):
+        found = _object(row, answer, "answers")
+        return found.get("text"), found.get("answer_start")
+    if answer not in context:
+        raise DataError(f'{row.place}: the answer "{answer[:40]}" does not stand in the context')
+    return answer, context.index(answer)
 
 
 def _text(row: Row, value: object, name: str) -> str:

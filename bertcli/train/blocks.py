@@ -70,7 +70,7 @@ def open_blocks(path: Path, content: int) -> NDArray[np.uint32]:
     tokens = path.stat().st_size // 4
     if tokens < content:
         raise DataError(
-            f"the corpus has {tokens} tokens, too few for one block of {content}: "
+            f"{tokens} tokens are too few for one block of {content}: "
             "give more text or a smaller --block"
         )
     blocks = tokens // content

@@ -87,6 +87,19 @@ def test_classify_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["label"] == "bug"
 
 
+def test_labels_of_the_file_are_mapped(head: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the map they are refused, with the way to give one."""
+    renamed = Path("rows.jsonl").read_text().replace("billing", "money")
+    Path("renamed.jsonl").write_text(renamed)
+    line = ["threshold", "fit", "renamed.jsonl", "-m", "head"]
+    assert main(line) == 1
+    assert "with --map money=NAME" in capsys.readouterr().err
+    assert main([*line, "--map", "money=billing"]) == 0
+    mapped = json.loads(capsys.readouterr().out)["thresholds"]
+    assert main(["threshold", "fit", "rows.jsonl", "-m", "head"]) == 0
+    assert json.loads(capsys.readouterr().out)["thresholds"] == mapped
+
+
 def test_eval_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of several labels a text, those that reach their own threshold are given."""
     row = {"text": "It crashes on start", "label": ["billing", "bug"]}
@@ -139,6 +152,8 @@ def test_abstaining_from_zero_shot_labels(capsys: pytest.CaptureFixture[str]) ->
         (["threshold", "fit", "rows.jsonl"], "say whose thresholds"),
         (["threshold", "fit", "rows.jsonl", "-m", "sentiment"], "not a folder of yours"),
         (["classify", "x", "--threshold", "1", "--abstain-below", "1"], "give one"),
+        (["classify", "x", "--abstain-below", "nan"], "should be less than or equal to 1"),
+        (["classify", "x", "--abstain-below", "2"], "should be less than or equal to 1"),
     ],
 )
 def test_wrong_uses_are_told(

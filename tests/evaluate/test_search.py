@@ -43,6 +43,13 @@ def test_runs_go_through_trec_files(tmp_path: Path) -> None:
     assert read_run(path) == RUN
 
 
+def test_a_name_with_a_blank_is_not_written() -> None:
+    """It would be read as two columns."""
+    for run in ({"q 1": {"a": 1.0}}, {"q": {"my notes": 1.0}}, {"q": {"": 1.0}}):
+        with pytest.raises(DataError, match="a name with a blank"):
+            run_lines(run, "name")
+
+
 @pytest.mark.parametrize("line", ["q1 Q0 a 1 high name", "q1 Q0 a"])
 def test_a_broken_run_is_told_with_its_line(line: str, tmp_path: Path) -> None:
     """The line says where, and what was expected."""

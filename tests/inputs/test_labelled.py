@@ -57,7 +57,16 @@ def test_a_row_is_a_text_with_its_label_and_place(write: Write) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "labels"),
-    [("a; b ;a", ("a", "b")), ("a", ("a",)), ("", ()), (" ; ", ()), (["b", "a", "b"], ("b", "a"))],
+    [
+        ("a; b ;a", ("a", "b")),
+        ("a", ("a",)),
+        ("", ()),
+        (" ; ", ()),
+        (["b", "a", "b"], ("b", "a")),
+        (True, ("true",)),
+        (2.0, ("2",)),
+        (0.5, ("0.5",)),
+    ],
 )
 def test_a_cell_may_hold_several_labels_or_none(
     cell: object, labels: tuple[str, ...], write: Write
@@ -79,6 +88,14 @@ def test_an_empty_label_is_told_with_its_line(cell: object, write: Write) -> Non
     """Neither an empty cell nor an empty entry of a list becomes a label of its own."""
     file = write("a.jsonl", [{"text": "x", "label": "a"}, {"text": "y", "label": cell}])
     with pytest.raises(DataError, match=r'a\.jsonl:2: the column "label" .* expected a label'):
+        list(read_labelled([file]))
+
+
+@pytest.mark.parametrize("cell", [{"name": "a"}, [["a"]], ["a", {}]])
+def test_an_object_is_no_label(cell: object, write: Write) -> None:
+    """Nor is a list within a list; the line is told."""
+    file = write("a.jsonl", [{"text": "x", "label": "a"}, {"text": "y", "label": cell}])
+    with pytest.raises(DataError, match=r"a\.jsonl:2: a label is .* expected text or a number"):
         list(read_labelled([file]))
 
 
@@ -302,9 +319,20 @@ def test_rows_of_the_hub_are_read(answers: object, write: Write) -> None:
     assert (one.answers, one.group, str(one.place)) == ((("Ada", 0),), "T", "a.jsonl:1")
 
 
-@pytest.mark.parametrize("answers", [None, [], {"text": [], "answer_start": []}])
+@pytest.mark.parametrize("answers", ["it", ["it", "Ada"]])
+def test_an_answer_alone_is_sought_in_its_context(answers: object, write: Write) -> None:
+    """Its first place is meant; a CSV's cell is such an answer."""
+    row = {"question": "What?", "context": "Ada wrote it and it was good.", "answers": answers}
+    (one,) = read_questions([write("a.jsonl", [row])])
+    assert one.answers == (("it", 10), ("Ada", 0))[: len(one.answers)]
+    line = "question,context,answers\nWhat?,Ada wrote it.,it\nWhen?,Ada wrote it.,\n"
+    found = [row.answers for row in read_questions([write("a.csv", line)])]
+    assert found == [(("it", 10),), ()]
+
+
+@pytest.mark.parametrize("answers", [None, [], "", {"text": [], "answer_start": []}])
 def test_no_answers_are_no_answers(answers: object, write: Write) -> None:
-    """The three ways in which files say that a context holds no answer."""
+    """The ways in which files say that a context holds no answer."""
     row = {"question": "Who?", "context": "It.", "answers": answers}
     (one,) = read_questions([write("a.jsonl", [row])])
     assert one.answers == ()
@@ -318,8 +346,10 @@ ROW = {"question": "Who?", "context": "Ada wrote it.", "answers": []}
     [
         (ROW | {"answers": {"text": ["Ada", "it"], "answer_start": [0]}}, "2 texts.* 1 answer_st"),
         (ROW | {"answers": {"text": "Ada", "answer_start": [0]}}, '"text" is not a list'),
-        (ROW | {"answers": "Ada"}, '"answers" is not a list'),
-        (ROW | {"answers": ["Ada"]}, "something that is not an object"),
+        (ROW | {"answers": 3}, '"answers" is not a list'),
+        (ROW | {"answers": "Eve"}, 'the answer "Eve" does not stand in the context'),
+        (ROW | {"answers": ["Ada", "Eve"]}, 'the answer "Eve" does not stand in the context'),
+        (ROW | {"answers": [3]}, "something that is not an object"),
         (ROW | {"answers": [{"text": "Ada"}]}, "an answer needs answer_start"),
         (ROW | {"answers": [{"text": "Ada", "answer_start": True}]}, "an answer needs answer_st"),
         (ROW | {"answers": [{"text": None, "answer_start": 0}]}, '"text" is not text'),

@@ -18,8 +18,10 @@ from torch import nn
 from bertcli.checkpoints.load import LoadOptions, load_encoder
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.cli.app import main
+from bertcli.cli.train.run import held_apart
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
+from bertcli.records import AnsweredQuestion
 from bertcli.train.loop import Settings, train
 from tiny import AUTO, change_config
 
@@ -167,9 +169,49 @@ def test_labels_and_the_card_are_written(run: Train) -> None:
     assert "Labels: animal, food." in card
     assert "| accuracy |" in card
     assert "model-index" in card
+    assert "minutes" not in card and "weighed" not in card
     assert run("ner", "--epochs", 1, output="tagger").code == 0
     tags = json.loads(Path("tagger/config.json").read_text())["id2label"]
     assert list(tags.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+def test_the_card_tells_every_choice(run: Train) -> None:
+    """What was asked for beside the defaults stands in the recipe."""
+    more = ("--epochs", 1, "--balance", "--minutes", 5, "--patience", 3)
+    assert run("classify", *more, output="one").code == 0
+    card = Path("one/README.md").read_text()
+    for said in ("5 minutes at most", "3 measurements without a gain", "rare labels weighed up"):
+        assert said in card
+    assert run("ner", "--epochs", 1, "--map", "LOC=place", output="two").code == 0
+    assert "labels renamed LOC=place" in Path("two/README.md").read_text()
+    assert run("classify", "--method", "head", "--balance", output="three").code == 0
+    assert "rare labels weighed up" in Path("three/README.md").read_text()
+
+
+def test_questions_stand_in_columns_of_any_name(run: Train, tmp_path: Path) -> None:
+    """Of a CSV too, with the answer's text alone."""
+    lines = [f"{r['question']},{r['context']},{r['answers']['text'][0]}" for r in ASKED]
+    path = tmp_path / "asked.csv"
+    path.write_text("\n".join(["q,passage,reply", *lines]) + "\n")
+    names = ("--question-field", "q", "--context-field", "passage", "--answers-field", "reply")
+    ran = run("qa", path, "--epochs", 1, *names, rows=[{"q": "who?", "passage": "a", "reply": ""}])
+    assert ran.code == 0, ran.err
+    assert "10 questions, 1 of them without an answer, 1 held out" in ran.err
+
+
+@pytest.mark.parametrize("titles", [("",), ("cats", "dogs", "birds", "")])
+def test_what_is_held_out_shares_no_article_with_the_rest(titles: tuple[str, ...]) -> None:
+    """Nor a context, where articles have no titles: their questions give each other away."""
+    rows = [
+        AnsweredQuestion(f"what {n}", f"context {n // 4}", (), titles[n // 4 % len(titles)])
+        for n in range(40)
+    ]
+    key = (lambda one: one.group or one.context) if len(titles) > 1 else lambda one: one.context
+    for seed in range(5):
+        kept, out = held_apart(rows, None, 0.1, key, seed)
+        assert not {key(one) for one in kept} & {key(one) for one in out}
+        assert len(kept) + len(out) == 40
+        assert 1 <= len(out) <= 8
 
 
 def test_a_tagger_is_told_which_words_have_capitals(
@@ -320,7 +362,12 @@ def test_pairs_are_refused_where_they_cannot_be_read(
 # --- a run that is interrupted ---------------------------------------------------------------
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, target: str, after: int) -> None:
+def interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    after: int,
+    end: BaseException | type[BaseException] = KeyboardInterrupt,
+) -> None:
     """Let a function be interrupted when it is called for the time `after`, counted from 1."""
     module, name = target.rsplit(".", 1)
     found = getattr(__import__(module, fromlist=[name]), name)
@@ -328,7 +375,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, target: str, after: int) -> None:
 
     def called(*arguments: Any, **more: Any) -> Any:
         if next(calls) == after:
-            raise KeyboardInterrupt
+            raise end
         return found(*arguments, **more)
 
     monkeypatch.setattr(target, called)
@@ -352,6 +399,18 @@ def test_a_killed_run_ends_like_an_unbroken_one(
     assert resumed.measurements < 3
     assert_same(weights(), weights("whole"))
     assert not Path("out/.training").exists()
+
+
+def test_a_run_that_is_asked_to_end_says_how_it_goes_on(
+    run: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM comes as SystemExit; the line is that of Ctrl-C."""
+    interrupt(monkeypatch, "bertcli.train.examples.head_loss", 4, SystemExit(143))
+    with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+        said: list[str] = []
+        patch.setattr("bertcli.cli.train.run.warn", said.append)
+        run("classify", "--epochs", 3)
+    assert said[-1] == "the same command with --resume goes on from the last saved state"
 
 
 def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -497,7 +556,7 @@ def test_patience_needs_no_keeping_of_the_best(tmp_path: Path) -> None:
 
 BAD_ANSWER = ASKED[0] | {"answers": {"text": ["cat"], "answer_start": [3]}}
 SEVERAL = [{"text": "the cat", "label": ["a", "b"]}] * 20
-NO_QUESTION = ASKED[0] | {"question": " "}
+NO_QUESTIONS = [one | {"question": " "} for one in ASKED]
 
 
 @pytest.mark.parametrize(
@@ -518,7 +577,8 @@ NO_QUESTION = ASKED[0] | {"question": " "}
         ("ner", TAGGED, ("--map", "PER"), "expected OLD=NEW"),
         ("ner", [{"tokens": ["a"], "tags": ["PER"]}], (), 'train.jsonl:1: "PER" is not a tag'),
         ("qa", [*ASKED, BAD_ANSWER], (), 'train.jsonl:11: the answer "cat" does not stand at'),
-        ("qa", [NO_QUESTION] * 20, (), "nothing to learn from"),
+        ("qa", NO_QUESTIONS, (), "nothing to learn from"),
+        ("qa", [ASKED[0]] * 20, (), "20 rows are too few to hold out 10%"),
         ("qa", ASKED, ("--smoothing", "0.1"), "answers are learned without"),
         ("classify", SEVERAL, ("--smoothing", "0.1"), "for one label a text only"),
     ],

@@ -22,7 +22,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.label_names import label_map
+from bertcli.cli.label_names import LabelMap, label_map
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import warn
 from bertcli.errors import UsageError
@@ -45,12 +45,10 @@ def classify(
         Path | None, typer.Option(help="File with a label on each line.")
     ] = None,
     template: Annotated[str, typer.Option(help="Zero-shot: the label in a sentence.")] = TEMPLATE,
-    map_labels: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="LABEL_OF_THE_FILE=LABEL_OF_THE_MODEL; repeatable."),
-    ] = None,
+    map_labels: LabelMap = None,
     abstain_below: Annotated[
-        float | None, typer.Option(help="Also tell the accuracy without less sure answers.")
+        float | None,
+        typer.Option(min=0, max=1, help="Also tell the accuracy without less sure answers."),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the confusion in this .png, .svg or .pdf.")

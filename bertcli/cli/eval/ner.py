@@ -19,7 +19,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.label_names import label_map
+from bertcli.cli.label_names import LabelMap, label_map
 from bertcli.cli.ner import ner_task
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.engine.choices import Aggregate
@@ -42,10 +42,7 @@ def ner(
     aggregate: Annotated[
         Aggregate, typer.Option(help="How the tokens of a word agree on a label.")
     ] = Aggregate.FIRST,
-    map_labels: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="LABEL_OF_THE_FILE=LABEL_OF_THE_MODEL; repeatable."),
-    ] = None,
+    map_labels: LabelMap = None,
     ignore: Annotated[
         list[str] | None, typer.Option(help="A label that does not count; repeatable.")
     ] = None,

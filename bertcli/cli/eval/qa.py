@@ -17,7 +17,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.options import ModelFlags, QuestionFlags, grouped
 from bertcli.cli.qa import qa_task
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def qa(
     files: Data,
     model: ModelFlags,
     flags: EvalFlags,
-    question_field: Annotated[str, typer.Option(help="Column of the questions.")] = "question",
-    context_field: Annotated[str, typer.Option(help="Column of the contexts.")] = "context",
-    answers_field: Annotated[str, typer.Option(help="Column of the answers.")] = "answers",
+    asked: QuestionFlags,
     no_answer_threshold: Annotated[
         float,
         typer.Option(min=0, max=1, help="No answer above this probability of none."),
@@ -49,10 +47,9 @@ def qa(
     """
     from bertcli.evaluate.intervals import mean_difference
     from bertcli.evaluate.qa import measure_qa
-    from bertcli.inputs.labelled import Columns, read_questions
+    from bertcli.inputs.labelled import read_questions
 
-    columns = Columns(question=question_field, context=context_field, answers=answers_field)
-    questions = some(read_questions(files, columns), "question")
+    questions = some(read_questions(files, asked.columns), "question")
 
     def measured(chosen: ModelFlags) -> tuple[str, QaScore]:
         checkpoint, task = qa_task(chosen)

@@ -113,6 +113,7 @@ def classify(
         "bertcli train classify",
         f"Labels: {', '.join(labels)}.",
         f"{len(texts):,} {kind} from {named_files(data)}, {len(valid):,} held out.",
+        ("rare labels weighed up",) if balance else (),
     )
     training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     training.on_examples(examples, Weighing(weights, how.smoothing))
@@ -158,7 +159,8 @@ def _train_head(
             "bertcli train classify --method head",
             f"Labels: {', '.join(labels)}.",
             f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
-            "logistic regression on the frozen embeddings of the base",
+            "logistic regression on the frozen embeddings of the base"
+            + (", rare labels weighed up" if balance else ""),
             scores,
             "bertcli",
         )

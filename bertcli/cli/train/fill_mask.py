@@ -16,6 +16,7 @@ from bertcli.cli.train.run import (
     finish,
     learning_rate,
     library,
+    limits,
     lora_rank,
     named_files,
     optimizer_of,
@@ -24,7 +25,7 @@ from bertcli.cli.train.run import (
     work_folder,
 )
 from bertcli.cli.train.watch import note_scores
-from bertcli.errors import UsageError
+from bertcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
 
-HELD_OUT = 0.01
 RATES = {"lora": 2e-3, "full": 5e-4}
 
 
@@ -56,8 +56,11 @@ def fill_mask(
         str, typer.Option(help="Of these, shares shown as mask, random token, themselves.")
     ] = "0.8,0.1,0.1",
     valid: Annotated[
-        list[str] | None, typer.Option(help="Held-out text; default 1 % of the corpus.")
+        list[str] | None, typer.Option(help="Held-out text, instead of the corpus' last blocks.")
     ] = None,
+    valid_split: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Without --valid, the share held out.")
+    ] = 0.01,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 500,
     field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
 ) -> None:
@@ -94,10 +97,10 @@ def fill_mask(
     if block > checkpoint.window:
         raise UsageError(f"--block {block}: the model reads {checkpoint.window} tokens at once")
     with work_folder(output, flags.resume) as work:
-        own = (corpus, valid, field, steps, block, batch_tokens, mask_rate, replace, evaluate_every)
-        check_same_run(work, flags, None, [repr(own).encode()])
+        own = (corpus, valid, valid_split, field, steps, block, batch_tokens, mask_rate, replace)
+        check_same_run(work, flags, None, [repr((*own, evaluate_every)).encode()])
         content = block - tokenizer.frame.single
-        blocks, held_out = _blocks(corpus, valid, field, tokenizer, content, work)
+        blocks, held_out = _blocks(corpus, valid, valid_split, field, tokenizer, content, work)
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
         model = Trainee(checkpoint, Head.MASKED_LM, rank, (), flags.dropout, flags.seed)
         batch_blocks = max(1, batch_tokens // block)
@@ -137,6 +140,7 @@ def _vocabulary(tokenizer: TextTokenizer) -> Vocabulary:
 def _blocks(
     corpus: list[str],
     valid: list[str] | None,
+    share: float,
     field: str,
     tokenizer: TextTokenizer,
     content: int,
@@ -148,12 +152,15 @@ def _blocks(
         path = work / f"{name}.u32"
         if not path.is_file():
             write_tokens(read_texts(files, field), tokenizer, path)
-        return open_blocks(path, content)
+        try:
+            return open_blocks(path, content)
+        except DataError as error:
+            raise DataError(f"{', '.join(files)}: {error}") from error
 
     blocks = tokenised(corpus, "corpus")
     if valid:
         return blocks, tokenised(valid, "valid")
-    kept = max(1, int(len(blocks) * HELD_OUT))
+    kept = max(1, int(len(blocks) * share))
     if len(blocks) < 2:
         raise UsageError("the corpus is one block: give more text, or held-out text with --valid")
     return blocks[:-kept], blocks[-kept:]
@@ -173,17 +180,24 @@ def _card(
     from bertcli.train.save import Card
 
     steps = last.step if last else 0
+    recipe = [
+        what_trains(model),
+        f"{steps:,} steps of {step_tokens:,} tokens",
+        *limits(flags),
+        settings.optimizer,
+        f"learning rate {settings.learning_rate:g} with warm-up and linear decay",
+        f"dropout {flags.dropout:g}",
+        f"seed {flags.seed}",
+    ]
     return Card(
         base.name,
         "fill-mask",
         "bertcli train fill-mask",
         "Fills masked words.",
         f"{named_files(corpus)}; {steps * step_tokens:,} tokens were gone through.",
-        f"{what_trains(model)}, {steps:,} steps of {step_tokens:,} tokens, {settings.optimizer}, "
-        f"learning rate {settings.learning_rate:g} with warm-up and linear decay, dropout "
-        f"{flags.dropout:g}; {rates.select:.0%} of the tokens predicted, of which {rates.mask:.0%} "
-        f"shown as the mask and {rates.random:.0%} as a random token; measured with 15 % of the "
-        "tokens masked, all of them replaced by the mask",
+        f"{', '.join(recipe)}; {rates.select:.0%} of the tokens predicted, of which "
+        f"{rates.mask:.0%} shown as the mask and {rates.random:.0%} as a random token; measured "
+        "with 15 % of the tokens masked, all of them replaced by the mask",
         scores,
         library(flags),
     )

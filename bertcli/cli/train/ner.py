@@ -106,6 +106,10 @@ def ner(
         "bertcli train ner",
         f"Tags: {', '.join(tags)}.",
         f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
+        (
+            *(["the model is told which words have capitals"] if told else []),
+            *([f"labels renamed {' '.join(map_labels)}"] if map_labels else []),
+        ),
     )
     training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     training.on_examples(examples, Weighing(smoothing=how.smoothing))

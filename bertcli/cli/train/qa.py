@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bertcli.cli.options import grouped
+from bertcli.cli.options import QuestionFlags, grouped
 from bertcli.cli.recipe import warn
 from bertcli.cli.train.run import (
     About,
@@ -15,7 +15,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
-    held_out,
+    held_apart,
     lora_rank,
     named_files,
 )
@@ -28,6 +28,7 @@ def qa(
     output: Output,
     flags: TrainFlags,
     how: ExampleFlags,
+    asked: QuestionFlags,
     unanswerable: Annotated[
         float,
         typer.Option(
@@ -58,11 +59,13 @@ def qa(
 
     if how.smoothing:
         raise UsageError("--smoothing: answers are learned without it")
-    questions, valid = held_out(
-        list(read_questions(data)),
-        list(read_questions(how.valid)) if how.valid else None,
+    questions = list(read_questions(data, asked.columns))
+    several = len({one.group for one in questions}) > 1
+    questions, valid = held_apart(
+        questions,
+        list(read_questions(how.valid, asked.columns)) if how.valid else None,
         how.valid_split,
-        lambda one: one.group,
+        lambda one: (several and one.group) or one.context,
         flags.seed,
     )
     lessons.check_answers([*questions, *valid])
@@ -92,6 +95,7 @@ def qa(
         "Answers word for word, and says where a context has none.",
         f"{len(questions) + len(made):,} questions from {named_files(data)}, {without:,} of "
         f"them without an answer, {len(valid):,} held out.",
+        (f"{len(made):,} of the questions without an answer made",) if made else (),
     )
     training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     training.on_examples(examples, Weighing())

@@ -183,20 +183,62 @@ def held_out(
     import numpy as np
 
     if valid is not None:
-        if not valid:
-            raise UsageError("--valid: there is no row in it to measure on")
-        return list(data), list(valid)
+        return _given(data, valid)
     rng = np.random.default_rng(seed)
+    kinds = _by_kind(data, kind)
     chosen: set[int] = set()
-    kinds: dict[object, list[int]] = {}
-    for number, one in enumerate(data):
-        kinds.setdefault(kind(one), []).append(number)
-    for members in kinds.values():
+    for members in kinds:
         count = round(len(members) * share)
         chosen |= {members[i] for i in rng.permutation(len(members))[:count]}
     if not chosen:  # many kinds of few members each: any of them, but never all of a kind
-        spare = [i for members in kinds.values() for i in members[1:]]
+        spare = [i for members in kinds for i in members[1:]]
         chosen = {spare[i] for i in rng.permutation(len(spare))[: round(len(data) * share)]}
+    return _parted(data, chosen, share)
+
+
+def held_apart(
+    data: Sequence[Labelled],
+    valid: Sequence[Labelled] | None,
+    share: float,
+    group: Callable[[Labelled], object],
+    seed: int,
+) -> tuple[list[Labelled], list[Labelled]]:
+    """Return the same where members of a group give each other away: whole groups are held out.
+
+    Raises UsageError when nothing is left to measure on.
+    """
+    import numpy as np
+
+    if valid is not None:
+        return _given(data, valid)
+    groups = _by_kind(data, group)
+    chosen: set[int] = set()
+    for number in np.random.default_rng(seed).permutation(len(groups))[:-1]:
+        if len(chosen) + len(groups[number]) <= round(len(data) * share):
+            chosen |= set(groups[number])
+    if not chosen and len(groups) > 1 and share:
+        chosen = set(sorted(groups, key=len)[0])
+    return _parted(data, chosen, share)
+
+
+def _given(
+    data: Sequence[Labelled], valid: Sequence[Labelled]
+) -> tuple[list[Labelled], list[Labelled]]:
+    if not valid:
+        raise UsageError("--valid: there is no row in it to measure on")
+    return list(data), list(valid)
+
+
+def _by_kind(data: Sequence[Labelled], kind: Callable[[Labelled], object]) -> list[list[int]]:
+    kinds: dict[object, list[int]] = {}
+    for number, one in enumerate(data):
+        kinds.setdefault(kind(one), []).append(number)
+    return list(kinds.values())
+
+
+def _parted(
+    data: Sequence[Labelled], chosen: set[int], share: float
+) -> tuple[list[Labelled], list[Labelled]]:
     if not chosen:
         raise UsageError(
             f"{len(data)} rows are too few to hold out {share:.0%} of: "
@@ -210,12 +252,16 @@ def held_out(
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a model card says of a training: the hub's name of the task, the command, the data."""
+    """What a model card says of a training: the hub's name of the task, the command, the data.
+
+    `also` are what only this task's trainings have: weighed labels, renamed ones and so on.
+    """
 
     task: str
     command: str
     learnt: str
     data: str
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +323,7 @@ class Training:
                 about.command,
                 about.learnt,
                 about.data,
-                recipe_text(self.model, flags, how, last),
+                recipe_text(self.model, flags, how, last, about.also),
                 self.measure(),
                 library(flags),
             )
@@ -322,7 +368,7 @@ def run(
         try:
             for last in train(model, step_loss, measure, settings, work / "state.pt"):
                 tell(last)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # the latter is SIGTERM
             warn("the same command with --resume goes on from the last saved state")
             raise
     model.eval()
@@ -337,14 +383,35 @@ def finish(model: Trainee, base: Checkpoint, output: Path, card: Card, flags: Tr
     typer.echo(str(output))
 
 
-def recipe_text(model: Trainee, flags: TrainFlags, how: ExampleFlags, last: Progress | None) -> str:
+def recipe_text(
+    model: Trainee,
+    flags: TrainFlags,
+    how: ExampleFlags,
+    last: Progress | None,
+    also: Iterable[str] = (),
+) -> str:
     """Return what a model card says of the training."""
-    return (
-        f"{what_trains(model)}, {last.step if last else 0:,} steps of up to {how.batch_tokens:,} "
-        f"tokens, {how.epochs:g} epochs at most, {flags.optimizer}, learning rate "
-        f"{learning_rate(flags):g} with warm-up and linear decay, dropout {flags.dropout:g}, label "
-        f"smoothing {how.smoothing:g}, seed {flags.seed}; the best of the measured models was kept"
-    )
+    parts = [
+        what_trains(model),
+        f"{last.step if last else 0:,} steps of up to {how.batch_tokens:,} tokens",
+        f"{how.epochs:g} epochs at most",
+        *limits(flags),
+        flags.optimizer,
+        f"learning rate {learning_rate(flags):g} with warm-up and linear decay",
+        f"dropout {flags.dropout:g}",
+        f"label smoothing {how.smoothing:g}",
+        *also,
+        f"seed {flags.seed}",
+    ]
+    return f"{', '.join(parts)}; the best of the measured models was kept"
+
+
+def limits(flags: TrainFlags) -> Iterator[str]:
+    """Yield what may have ended a training early, in words."""
+    if flags.minutes:
+        yield f"{flags.minutes:g} minutes at most"
+    if flags.patience:
+        yield f"no more than {flags.patience} measurements without a gain"
 
 
 def what_trains(model: Trainee) -> str:
