@@ -132,6 +132,13 @@ class Loaded:
         return found
 
 
+def keep_to_this_thread() -> None:
+    """Let what FAISS computes on the calling thread stay there; other threads are as they were."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+
+
 def nearest_of_rows(queries: Vectors, file: FileIO, rows: NDArray[np.int64], k: int) -> Nearest:
     """Return the `k` of these rows with the largest inner products, exactly."""
     vectors = read_rows(file, rows.tolist(), queries.shape[1])
@@ -254,7 +261,7 @@ def tune(
 def measure(
     there: Loaded, file: FileIO, committed: int, dimension: int, recall: float
 ) -> list[Trial]:
-    """Return the efforts tried, doubled until one reaches the recall or there is no more.
+    """Return the efforts tried, from few to more, until one reaches the recall or all are tried.
 
     The queries are vectors of the index, halfway to another one, so that none finds just itself.
     """
@@ -310,10 +317,13 @@ def _lists(committed: int) -> int:
 
 
 def _efforts(kind: Kind, committed: int) -> Iterator[int]:
+    """Yield a power of two, one and a half times as much, the next power, and so on to the most."""
     effort = 16 if kind is Kind.HNSW else 2
     most = 4096 if kind is Kind.HNSW else _lists(committed)
     while effort < most:
         yield effort
+        if effort * 3 // 2 < most:
+            yield effort * 3 // 2
         effort *= 2
     yield most
 

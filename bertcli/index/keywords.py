@@ -38,7 +38,7 @@ def matching(
             others = [one for one in phrases if one not in seeking and held[one] > 0]
             middling = {one: held[one] for one in others if held[one] < int(COMMON * chunks)}
             found = _ranked(connection, seeking, SPARE * count)
-            return _raised(connection, found, middling, chunks)[:count]
+            return _raised(connection, found, seeking, middling, chunks)[:count]
     for most in (chunks // 10, chunks // 3):
         seeking = [one for one in phrases if 0 < _holding(connection, one, most) < most]
         if seeking:
@@ -61,12 +61,17 @@ def _ranked(connection: sqlite3.Connection, phrases: Sequence[str], count: int) 
 
 
 def _raised(
-    connection: sqlite3.Connection, found: Sequence[Match], phrases: dict[str, int], chunks: int
+    connection: sqlite3.Connection,
+    found: Sequence[Match],
+    sought: Sequence[str],
+    phrases: dict[str, int],
+    chunks: int,
 ) -> list[Match]:
-    """Return matches in a new order: each phrase that one has too adds its weight.
+    """Return what was found by some phrases in a new order: each of others adds its weight.
 
     That is BM25's inverse document frequency, what a phrase adds that a chunk of mean length has
-    once.
+    once. The table is asked for chunks with both, since it then leaps over most of a common
+    phrase's: half the time of going through them all.
     """
     scores = dict(found)
     ids = {
@@ -76,7 +81,8 @@ def _raised(
     for phrase, holding in phrases.items():
         weight = math.log((chunks - holding + 0.5) / (holding + 0.5))
         query = "SELECT rowid FROM words WHERE words MATCH ?"
-        for (chunk,) in connection.execute(query, (any_of([phrase]),)):
+        both = f"({any_of([phrase])}) AND ({any_of(sought)})"
+        for (chunk,) in connection.execute(query, (both,)):
             if chunk in ids:
                 scores[ids[chunk]] += weight
     return sorted(scores.items(), key=lambda one: (-one[1], one[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,19 +122,16 @@ class IndexReader:
             if query.unwanted:
                 live = np.ones(committed, bool) if live is None else live
                 live[self._documents.holding(query.unwanted)] = False
-            # Enough to spare for those that are kept out.
-            matches = self._documents.matching(query.wanted, depth + _dead(live))
-            worded = [(row, score) for row, score in matches if live is None or live[row]][:depth]
-            if len(worded) < depth and (where is not None or query.unwanted):
-                # A filter must not empty a result that exists.
-                matches = self._documents.matching(query.wanted, depth + _dead(live), True)
-                worded = [match for match in matches if live is None or live[match[0]]][:depth]
+            narrowed = where is not None or bool(query.unwanted)
             if vector is None:
-                best = worded[:k]
+                best = self._worded(query.wanted, depth, live, narrowed)[:k]
                 return self._hits([row for row, _ in best], [score for _, score in best])
             dimension = self.manifest.model.dimension
             asked = checked(vector[None], 1, dimension)
-            near = self._nearest(asked, committed, depth, live).rows[0].tolist()
+            with ThreadPoolExecutor(1) as beside:  # both halves at once take two thirds of the time
+                half = beside.submit(self._nearest, asked, committed, depth, live, shared=True)
+                worded = self._worded(query.wanted, depth, live, narrowed)
+                near = half.result().rows[0].tolist()
             rows = fuse([near, [row for row, _ in worded]])[:k]
             cosines = read_rows(self._vector_file, rows, dimension) @ asked[0]
             return self._hits(rows, cosines.tolist())
@@ -242,11 +240,31 @@ class IndexReader:
         fitting[self._documents.where(where)] = True  # a chunk's row is never a dead one
         return fitting
 
+    def _worded(
+        self, phrases: Sequence[str], depth: int, live: NDArray[np.bool_] | None, narrowed: bool
+    ) -> list[tuple[int, float]]:
+        """Return the live rows with these phrases and their BM25, the best `depth` of them."""
+        spare = 0 if live is None else int((~live).sum())  # as many may be kept out
+        found = self._documents.matching(phrases, depth + spare)
+        worded = [match for match in found if live is None or live[match[0]]][:depth]
+        if len(worded) < depth and narrowed:  # a filter must not empty a result that exists
+            found = self._documents.matching(phrases, depth + spare, True)
+            worded = [match for match in found if live is None or live[match[0]]][:depth]
+        return worded
+
     def _nearest(
-        self, asked: Vectors, committed: int, k: int, live: NDArray[np.bool_] | None
+        self,
+        asked: Vectors,
+        committed: int,
+        k: int,
+        live: NDArray[np.bool_] | None,
+        shared: bool = False,
     ) -> Nearest:
+        """Return the nearest live rows; `shared` where something else uses the processors too."""
         there = self._approximate()
         if there is not None and there.ann.rows <= committed:
+            if shared:
+                ann.keep_to_this_thread()
             return there.nearest(asked, self._vector_file, committed, k, live)
         blocks = read_blocks(self._vector_file, committed, self.manifest.model.dimension)
         return nearest(asked, blocks, k, live)
@@ -308,7 +326,3 @@ def _around(passage: Passage, lines: int) -> tuple[str, str]:
         last = len(text) if found < 0 else found
     before, after = text[first : passage.start], text[passage.end : last]
     return before.removeprefix("\n"), after
-
-
-def _dead(live: NDArray[np.bool_] | None) -> int:
-    return 0 if live is None else int((~live).sum())
