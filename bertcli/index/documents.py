@@ -27,6 +27,14 @@ from bertcli.index.where import Filter
 from bertcli.index.words import TOKENIZER, full_text, storable
 from bertcli.records import Document, Heading
 
+REMOVED_TABLE = """
+CREATE TABLE IF NOT EXISTS removed (
+    file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (file, hash)
+) WITHOUT ROWID
+"""
+"""Rows of files that a person took out of the index: they stay out when the file changes."""
 # Texts have a table of their own, so that conditions on documents never walk through them. A
 # chunk's text is a slice of its document's. The full-text table keeps no copy of the text either;
 # an entry is removed by handing in the same words again, see `words.full_text`. Its rowid is the
@@ -85,6 +93,7 @@ CREATE INDEX chunks_by_hash ON chunks (hash);
 CREATE TABLE unused (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, crc INTEGER NOT NULL);
 CREATE INDEX unused_by_hash ON unused (hash);
 CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize='{TOKENIZER}');
+{REMOVED_TABLE};
 INSERT INTO meta VALUES ('rows', 0), ('complete', 0);
 """
 
@@ -222,6 +231,10 @@ class Documents:
         finally:
             documents.close()
 
+    def add_missing_tables(self) -> None:
+        """Make the tables that an index of an older bertcli lacks."""
+        self.connection.execute(REMOVED_TABLE)
+
     def close(self) -> None:
         """Close the file; the last to close folds the log back into it."""
         self.connection.close()
@@ -318,13 +331,21 @@ class Documents:
         """Remove the documents that a condition holds for, and return how many.
 
         The rows of their vectors stay in the file, unused. A file that has nothing left in the
-        index is not indexed again by an update.
+        index is not indexed again by an update, nor is a row that was removed.
         """
         found = self.connection.execute(
             "SELECT DISTINCT documents.id, documents.file FROM documents "
             f"JOIN chunks ON document = documents.id WHERE {condition.sql}",
             condition.values,
         ).fetchall()
+        self.connection.executemany(
+            "INSERT OR IGNORE INTO removed VALUES (?, ?)",
+            [
+                (file, self._row_hash(document))
+                for document, file in found
+                if file is not None and self.stored(document).line is not None
+            ],
+        )
         self.remove_documents([document for document, _ in found])
         self.connection.executemany(
             "UPDATE files SET error = ?2 WHERE id = ?1 AND NOT EXISTS "
@@ -332,6 +353,12 @@ class Documents:
             [(file, REMOVED) for file in {file for _, file in found if file is not None}],
         )
         return len(found)
+
+    def was_removed(self, file: int, document: NewDocument) -> bool:
+        """Return whether a person took this very row of a file out of the index."""
+        row = (file, _row_hash(document.text, _metadata(document.columns)))
+        query = "SELECT 1 FROM removed WHERE file = ? AND hash = ?"
+        return self.connection.execute(query, row).fetchone() is not None
 
     def remove_documents(self, documents: Iterable[int]) -> None:
         """Remove documents, their chunks and words; the rows of their vectors become unused."""
@@ -516,6 +543,12 @@ class Documents:
         except ValueError as error:
             raise damaged(self._path.parent, f"columns of document {document}") from error
 
+    def _row_hash(self, document: int) -> bytes:
+        (metadata,) = self.connection.execute(
+            "SELECT metadata FROM documents WHERE id = ?", (document,)
+        ).fetchone()
+        return _row_hash(self.stored(document).text, metadata)
+
     def number(self, query: str) -> int:
         """Return the one number that a query finds."""
         found = self.connection.execute(query).fetchone()
@@ -527,6 +560,11 @@ class Documents:
 def text_hash(text: str) -> bytes:
     """Return what tells a text from every other: the first 16 bytes of its SHA-256."""
     return hashlib.sha256(storable(text).encode()).digest()[:16]
+
+
+def _row_hash(text: str, metadata: str) -> bytes:
+    """Return what tells a row of a file from others: its text and its columns, not its place."""
+    return text_hash(f"{metadata}\n{text}")
 
 
 def _outline(document: NewDocument) -> str | None:

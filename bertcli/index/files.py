@@ -62,9 +62,9 @@ class Files:
     def note_source(self, source: Source) -> int:
         """Remember a source, or how it is to be read from now on, and return its id.
 
-        Files of it that a person had removed, and all where another column has the text now, are
-        looked at as if they had changed. Of a source that is known already no file is left out that
-        was taken before.
+        Files of it that a person had removed, or rows of which, and all where another column has
+        the text now, are looked at as if they had changed. Of a source that is known already no
+        file is left out that was taken before.
         """
         before = next((one for one in self.sources().values() if one.path == source.path), None)
         if before is not None:
@@ -72,11 +72,21 @@ class Files:
             include = () if every else (*before.include, *source.include)
             exclude = tuple(one for one in before.exclude if one in source.exclude)
             source = replace(source, include=tuple(dict.fromkeys(include)), exclude=exclude)
+        inside = "(path = :path OR substr(path, 1, length(:folder)) = :folder)"
+        values = {
+            "path": source.path,
+            "folder": source.path.rstrip("/") + "/",
+            "field": source.field,
+            "removed": REMOVED,
+        }
         self._connection.execute(
             "UPDATE files SET size = -1, hash = x'', error = NULL WHERE "
-            "(error = ?1 AND (path = ?2 OR substr(path, 1, length(?3)) = ?3)) OR source IN "
-            "(SELECT id FROM sources WHERE path = ?2 AND field != ?4)",
-            (REMOVED, source.path, source.path.rstrip("/") + "/", source.field),
+            f"((error = :removed OR id IN (SELECT file FROM removed)) AND {inside}) OR source IN "
+            "(SELECT id FROM sources WHERE path = :path AND field != :field)",
+            values,
+        )
+        self._connection.execute(
+            f"DELETE FROM removed WHERE file IN (SELECT id FROM files WHERE {inside})", values
         )
         (number,) = self._connection.execute(
             "INSERT INTO sources (path, name, include, exclude, field) VALUES (?, ?, ?, ?, ?) "

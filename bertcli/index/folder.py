@@ -267,6 +267,7 @@ class IndexFolder(IndexReader):
             if self._lock is None:
                 self._lock = WriteLock.acquire(self.path)
                 self._refuse_replaced()
+                self._documents.add_missing_tables()
                 _remove_others(self.path, keep=self.manifest.generation)
 
     def _refuse_replaced(self) -> None:
@@ -308,6 +309,8 @@ class IndexFolder(IndexReader):
         else:
             files.change(number, found.source, found.state)
         for document, chunks in one.documents:
+            if document.line is not None and self._documents.was_removed(number, document):
+                continue
             rows = []
             for text in chunk_texts(document, chunks):
                 rows.append(self._row_for(text_hash(text), first, copies, rows_of))

@@ -37,11 +37,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair did: how many passages got a new vector, and how many texts were not as
-    recorded."""
+    """What a repair did: how many passages got a new vector, how many texts were not as recorded,
+    and of how many documents the columns or the headings were lost."""
 
     embedded: int
     changed_texts: int
+    lost_columns: int
 
 
 def compact(index: IndexFolder) -> None:
@@ -88,6 +89,7 @@ def repair(index: IndexFolder, embed: Embed) -> Repaired:
         documents = _packed(index, index.path, manifest)
         try:
             with documents.writing():
+                lost = Upkeep(documents).drop_unreadable()
                 changed = Upkeep(documents).rehash()
                 Upkeep(documents).refill_words()
                 bad = _bad_rows(documents, index.path, manifest)
@@ -96,7 +98,7 @@ def repair(index: IndexFolder, embed: Embed) -> Repaired:
         finally:
             documents.close()
         index.become(manifest)
-    return Repaired(len(bad), changed)
+    return Repaired(len(bad), changed, lost)
 
 
 def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> int:

@@ -48,11 +48,15 @@ Embed = Callable[[Sequence[str]], Vectors]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file to index: its source, its state, and its number in the index if it is known there."""
+    """A file to index: its source, its state, and its number in the index if it is known there.
+
+    `indexed` where the index has documents of it, from when it was read before.
+    """
 
     source: int
     state: FileState
     number: int | None = None
+    indexed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,14 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A file that was read: its documents with their chunks; none where it had an error."""
+    """A file that was read: its documents with their chunks; none where it had an error.
+
+    `stays` where it could not be read, so that what the index has of it is the best there is.
+    """
 
     found: Found
-    documents: tuple[tuple[NewDocument, tuple[Chunk, ...]], ...]
+    documents: tuple[tuple[NewDocument, tuple[Chunk, ...]], ...] = ()
+    stays: bool = False
 
     @property
     def chunks(self) -> int:
@@ -133,7 +141,7 @@ def survey(
             elif other.hash == old.hash:
                 renewed.append(Found(number, replace(other, error=old.error), file))
             else:
-                changed.append(Found(number, other, file))
+                changed.append(Found(number, other, file, indexed=True))
     gone = {
         path: file
         for path, (file, source_number, _) in known.items()
@@ -159,7 +167,8 @@ def prepare(
 ) -> Iterator[Prepared]:
     """Yield each file with its chunks, all of whose texts have a vector in the index by then.
 
-    What is wrong with a file is handed to `failed`, and the file comes without documents.
+    What is wrong with a file is handed to `failed`, and the file comes without documents; of one
+    that was read before those of then stay.
     """
     waiting: list[Prepared] = []
     texts: dict[bytes, str] = {}
@@ -178,15 +187,25 @@ def prepare(
 
 
 @contextmanager
-def kept(prepared: Iterable[Prepared], folder: Path) -> Iterator[Iterator[Prepared]]:
-    """Prepare everything, and only then give it back one by one."""
+def kept(
+    changes: Survey, prepared: Iterable[Prepared], folder: Path
+) -> Iterator[tuple[Survey, Iterator[Prepared]]]:
+    """Prepare everything, and only then give it back one by one.
+
+    With it comes what of the survey can be done: all but the files that stay as they were.
+    """
+    stay: set[Found] = set()
     with tempfile.SpooledTemporaryFile(KEPT_BYTES, dir=str(folder)) as store:
         count = 0
         for one in prepared:
+            if one.stays:
+                stay.add(one.found)
+                continue
             pickle.dump(one, store)
             count += 1
         store.seek(0)
-        yield _loaded(store, count)
+        changed = tuple(found for found in changes.changed if found not in stay)
+        yield replace(changes, changed=changed), _loaded(store, count)
 
 
 def chunk_texts(document: NewDocument, chunks: Iterable[Chunk]) -> list[str]:
@@ -202,14 +221,19 @@ def _loaded(store: IO[bytes], count: int) -> Iterator[Prepared]:
 def _cut_file(
     found: Found, field: str, read: Read, cut: Cut, failed: Callable[[str], None]
 ) -> Prepared:
-    state = found.state
+    state, problem = found.state, ""
     try:
         documents = list(read(Path(state.path), state.name, field))
-        if not documents:
-            raise DataError(f"{state.name}: has no text")
     except DataError as error:
-        failed(str(error))
-        return Prepared(replace(found, state=replace(state, error=str(error))), ())
+        emptied = not state.size and state.error is None
+        if found.indexed and not emptied:
+            failed(f"{error}; what the index has of it stays")
+            return Prepared(found, stays=True)
+        documents, problem = [], str(error)
+    if not documents:
+        problem = problem or f"{state.name}: has no text"
+        failed(problem)
+        return Prepared(replace(found, state=replace(state, error=problem)))
     chunks = cut(documents)
     both = zip(documents, chunks, strict=True)
     return Prepared(found, tuple((document, tuple(its)) for document, its in both if its))

@@ -58,6 +58,26 @@ class Upkeep:
                 NewDocument(stored.name, stored.text, stored.line, stored.columns, headings, pages),
             )
 
+    def drop_unreadable(self) -> int:
+        """Drop columns and outlines that cannot be read, and return of how many documents.
+
+        Their files are looked at as if they had changed, so that an update brings them back.
+        """
+        columns = "json_valid(metadata) AND json_type(metadata) = 'object'"
+        lost = [one for (one,) in self._rows(f"SELECT id FROM documents WHERE NOT ({columns})")]
+        outlines = self._rows("SELECT id, outline FROM documents WHERE outline IS NOT NULL")
+        flat = [one for one, outline in outlines if not _is_outline(outline)]
+        each = [(one,) for one in lost]
+        self._connection.executemany("UPDATE documents SET metadata = '{}' WHERE id = ?", each)
+        each = [(one,) for one in flat]
+        self._connection.executemany("UPDATE documents SET outline = NULL WHERE id = ?", each)
+        self._connection.executemany(
+            "UPDATE files SET size = -1, hash = x'' "
+            "WHERE id = (SELECT file FROM documents WHERE documents.id = ?)",
+            [(one,) for one in {*lost, *flat}],
+        )
+        return len({*lost, *flat})
+
     def rehash(self) -> int:
         """Record the hashes that texts have now, and return how many had another one.
 
@@ -183,3 +203,12 @@ def _outlined(outline: str | None) -> tuple[tuple[Heading, ...], tuple[int, ...]
         return (), ()
     content = json.loads(outline)
     return tuple(Heading(*one) for one in content["headings"]), tuple(content["pages"])
+
+
+def _is_outline(outline: str) -> bool:
+    try:
+        headings, pages = _outlined(outline)
+    except (ValueError, TypeError, KeyError):
+        return False
+    numbers = [*pages, *(number for one in headings for number in (one.start, one.level))]
+    return all(type(one) is int for one in numbers)

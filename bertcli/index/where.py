@@ -4,8 +4,9 @@
     not (draft or author in ('Ada', 'Alan')) and title is not null
 
 Names are the documents' columns, and `path` and `line`; a name with other signs than letters,
-digits and `_` stands between double quotes. Values are 'texts', numbers, true and false. Nothing
-that is typed becomes part of the SQL but its known words: names and values are bound.
+digits and `_` stands between double quotes, as does that of a column called path or line. Values
+are 'texts', numbers, true and false. Nothing that is typed becomes part of the SQL but its known
+words: names and values are bound.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ class _Parser:
                 return self._compared(name, {"==": "=", "<>": "!="}.get(sign, sign))
         return self._is_true(name)
 
-    def _of_words(self, name: str) -> str:
+    def _of_words(self, name: _Token) -> str:
         """Return a condition with in, like or between; nothing where another one comes."""
         if self._took("in"):
             self._need("(")
@@ -176,7 +177,7 @@ class _Parser:
             return f"({low} AND {self._compared(name, '<=')})"
         return ""
 
-    def _compared(self, name: str, sign: str) -> str:
+    def _compared(self, name: _Token, sign: str) -> str:
         token = self._next("a value")
         if token.kind == "word" and token.text.lower() == "null":
             raise _wrong(self._text, token.at, "nothing equals null: write is null")
@@ -192,13 +193,13 @@ class _Parser:
         self.values.append(value)
         return _about(column, f"{NUMERIC} AND CAST(trim(v) AS NUMERIC) {sign} ?")
 
-    def _is_true(self, name: str) -> str:
+    def _is_true(self, name: _Token) -> str:
         return _about(self._column(name), f"lower(v) = 'true' OR ({NUMERIC} AND v + 0 != 0)")
 
-    def _is_false(self, name: str) -> str:
+    def _is_false(self, name: _Token) -> str:
         return _about(self._column(name), f"lower(v) = 'false' OR ({NUMERIC} AND v + 0 = 0)")
 
-    def _like(self, name: str) -> str:
+    def _like(self, name: _Token) -> str:
         token = self._next("a text")
         if token.kind != "text":
             raise _wrong(self._text, token.at, "like needs a text, in which % stands for anything")
@@ -217,19 +218,19 @@ class _Parser:
             return int(token.text.lower() == "true")
         raise _wrong(self._text, token.at, "expected a value: 'text', a number, true or false")
 
-    def _name(self) -> str:
+    def _name(self) -> _Token:
         token = self._next("the name of a column")
         named = token.kind == "quoted" or (
             token.kind == "word" and token.text.lower() not in KEYWORDS
         )
         if not named:
             raise _wrong(self._text, token.at, "expected the name of a column")
-        return token.text
+        return token
 
-    def _column(self, name: str) -> str:
-        if name in OWN:
-            return OWN[name]
-        self.values.append(f"$.{json.dumps(name)}")  # spelled as in the stored JSON
+    def _column(self, name: _Token) -> str:
+        if name.kind == "word" and name.text in OWN:
+            return OWN[name.text]
+        self.values.append(f"$.{json.dumps(name.text)}")  # spelled as in the stored JSON
         return "json_extract(documents.metadata, ?)"
 
     def _took(self, text: str) -> bool:

@@ -31,6 +31,12 @@ def texts(run: Run, query: str, *more: object) -> list[str]:
     return [hit["text"] for hit in record["hits"]]
 
 
+def notebook(text: str) -> str:
+    """Return a notebook with one cell of text."""
+    cell = {"cell_type": "markdown", "metadata": {}, "source": [text]}
+    return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
 # --- conditions --------------------------------------------------------------------------------
 
 
@@ -41,6 +47,17 @@ def test_columns_of_any_name(tiny: Callable[..., Ran], run: Run) -> None:
     tiny("index", "build", "./i", "rows.jsonl", "-q")
     for where in ("年份 = 2023", '"年份" >= 2023', '"a b" = 1', '"b\\s" = 6', "größe = 'L'"):
         assert texts(run, "cat", "--where", where) == ["the cat sat"], where
+
+
+def test_columns_called_path_and_line(tiny: Callable[..., Ran], run: Run) -> None:
+    """Between double quotes they are columns, without they are the passage's own."""
+    row = {"text": "the cat sat", "path": "/usr", "line": 77}
+    Path("rows.jsonl").write_text(json.dumps(row) + "\n")
+    tiny("index", "build", "./i", "rows.jsonl", "-q")
+    for where in ("\"path\" = '/usr'", '"line" = 77', "path = 'rows.jsonl' and line = 1"):
+        assert texts(run, "cat", "--where", where) == ["the cat sat"], where
+    for where in ("path = '/usr'", '"line" = 1'):
+        assert texts(run, "cat", "--where", where) == [], where
 
 
 @pytest.mark.parametrize(
@@ -136,6 +153,67 @@ def test_what_is_removed_stays_out_when_it_moves(tiny: Callable[..., Ran], run: 
     Path("d/one.txt").rename("d/three.txt")
     run("index", "update", "./i")
     assert texts(run, "cat") == ["cat two"]
+
+
+def test_rows_that_are_removed_stay_out_when_their_file_changes(
+    tiny: Callable[..., Ran], run: Run
+) -> None:
+    """Those of another file with the same text do not; adding the file again brings them back."""
+    rows = [{"text": "the cat sat", "year": 1990}, {"text": "the cat ran", "year": 2024}]
+    lines = [json.dumps(row) + "\n" for row in rows]
+    Path("rows.jsonl").write_text("".join(lines))
+    tiny("index", "build", "./i", "rows.jsonl", "-q")
+    run("index", "remove", "./i", "--where", "year < 2000")
+    same = json.dumps({"text": "the cat sat", "year": 2023}) + "\n"
+    Path("rows.jsonl").write_text(
+        "".join([json.dumps({"text": "a cat more"}) + "\n", *lines, same])
+    )
+    run("index", "update", "./i")
+    assert sorted(texts(run, "cat")) == ["a cat more", "the cat ran", "the cat sat"]
+    assert texts(run, "cat", "--where", "year = 2023") == ["the cat sat"]
+    assert texts(run, "cat", "--where", "year = 1990") == []
+    assert run("index", "check", "./i").code == 0
+    run("index", "add", "./i", "rows.jsonl")
+    assert len(texts(run, "cat")) == 4
+
+
+def test_a_file_that_cannot_be_read_any_more_keeps_its_documents(
+    tiny: Callable[..., Ran], run: Run
+) -> None:
+    """What was indexed stays until there is something better; an emptied file has nothing."""
+    Path("d").mkdir()
+    page = Path("d/page.ipynb")
+    page.write_text(notebook("the cat sat"))
+    Path("d/note.txt").write_text("the cat ran")
+    tiny("index", "build", "./i", "d", "-q")
+    page.write_text(notebook("the cat slept")[:-9])
+    Path("d/note.txt").write_text("")
+    for _ in range(2):  # it is tried again each time
+        ran = run("index", "update", "./i")
+        assert ran.code == 3
+        assert "what the index has of it stays" in ran.err
+        assert texts(run, "cat") == ["the cat sat"]
+    page.write_text(notebook("the cat slept"))
+    assert run("index", "update", "./i").said("1 changed")
+    assert texts(run, "cat") == ["the cat slept"]
+
+
+def test_columns_that_are_damaged_are_taken_from_the_files_again(
+    tiny: Callable[..., Ran], run: Run
+) -> None:
+    """Repair goes on without them, and says what brings them back."""
+    Path("rows.jsonl").write_text(json.dumps({"text": "the cat sat", "year": 1990}) + "\n")
+    Path("page.md").write_text("# Cats\n\nthe cat ran\n")
+    tiny("index", "build", "./i", "rows.jsonl", "page.md", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute("UPDATE documents SET metadata = '{' WHERE line IS NOT NULL")
+        database.execute("UPDATE documents SET outline = '{\"headings\": 3}' WHERE line IS NULL")
+    ran = run("index", "repair", "./i")
+    assert ran.code == 0
+    assert "of 2 documents could not be read: `bertcli index update ./i`" in ran.err
+    assert run("index", "check", "./i").code == 0
+    assert run("index", "update", "./i").said("2 changed")
+    assert texts(run, "cat", "--where", "year = 1990") == ["the cat sat"]
 
 
 def test_a_deleted_source_can_be_given_up(tiny: Callable[..., Ran], run: Run) -> None:

@@ -57,7 +57,7 @@ def update(index: IndexFolder) -> Survey:
     changes = changes_of(index)
     fields = dict.fromkeys(index.sources(), "text")
     prepared = prepare(index, changes.to_read, fields, read, cut, embed, failed=print)
-    with kept(prepared, index.path) as files:
+    with kept(changes, prepared, index.path) as (_, files):
         index.switch(changes, files)
     return changes
 

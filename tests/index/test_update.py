@@ -210,7 +210,7 @@ def test_readers_see_all_of_an_update_or_nothing(folder: Path, tmp_path: Path) -
         prepared = update_module.prepare(
             index, changes.to_read, fields, corpus.read, cut, embed, failed=print
         )
-        with update_module.kept(prepared, index.path) as files:
+        with update_module.kept(changes, prepared, index.path) as (_, files):
             seen.append(content(reader))
             index.switch(changes, (seen.append(content(reader)) or one for one in files))
         assert all(one == before for one in seen) and len(seen) == 7

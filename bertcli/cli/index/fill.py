@@ -259,11 +259,12 @@ def _sync(
     changes = survey(known, sources, listed, unlisted)
     fields = {number: source.field for number, source in index.sources().items()}
     shown = sys.stderr.isatty() and not quiet
+    skipped: set[str] = set()
     if not changes.to_read:
         index.switch(changes, ())
     else:
-        _read(index, changes, fields, load(), failures, shown)
-    skipped = frozenset(path for path, (*_, one) in index.known_files().items() if one.error)
+        skipped = _read(index, changes, fields, load(), failures, shown)
+    skipped |= {path for path, (*_, one) in index.known_files().items() if one.error}
     if not quiet:
         warn(f"{_told(changes, skipped)}; {held(index)}")
     _finish(failures, "files or rows")
@@ -276,8 +277,8 @@ def _read(
     embed: Embed,
     failures: list[str],
     shown: bool,
-) -> None:
-    """Read, cut and embed what is new, and make it count."""
+) -> set[str]:
+    """Read, cut and embed what is new, and make it count; return which files stay as they were."""
     from bertcli.index.failures import storage_failures
     from bertcli.index.update import kept, prepare
     from bertcli.outputs.progress import progress
@@ -292,8 +293,9 @@ def _read(
             embedder(embed),
             failures.append,
         )
-        with kept(prepared, index.path) as files:
-            index.switch(changes, files)
+        with kept(changes, prepared, index.path) as (done, files):
+            index.switch(done, files)
+    return {one.state.path for one in set(changes.changed) - set(done.changed)}
 
 
 def _counted(files: Iterable[Found], advance: Callable[[int], None]) -> Iterator[Found]:
@@ -302,7 +304,7 @@ def _counted(files: Iterable[Found], advance: Callable[[int], None]) -> Iterator
         advance(1)
 
 
-def _told(changes: Survey, failed: frozenset[str]) -> str:
+def _told(changes: Survey, failed: set[str]) -> str:
     """Return what a survey found, in words; `failed` are the files that could not be read."""
     counts = {
         "added": sum(one.state.path not in failed for one in changes.added),

@@ -194,6 +194,11 @@ def repair(name: Name, model: ModelFlags, quiet: Quiet = False, debug: Debug = F
                 f"{done.embedded} passages embedded again, {done.changed_texts} of them because "
                 f"their text had changed; {held(index)}"
             )
+        if done.lost_columns:
+            warn(
+                f"the columns or headings of {done.lost_columns} documents could not be read: "
+                f"`bertcli index update {name}` takes them from the files again"
+            )
 
 
 def compact(name: Name, quiet: Quiet = False, debug: Debug = False) -> None:
