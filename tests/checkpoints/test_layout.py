@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertcli.checkpoints.catalog import BUILTINS, Builtin
 from bertcli.checkpoints.layout import read_checkpoint, with_adapter
 from bertcli.checkpoints.load import LoadOptions, load_encoder, load_tokenizer
 from bertcli.checkpoints.resolve import ModelChoice, resolve
@@ -340,3 +341,16 @@ def test_a_pickle_that_runs_code_is_refused(folder: Path, own_copy: Any, tmp_pat
     with pytest.raises(CheckpointError, match="not a pickle of tensors alone"):
         load_encoder(checkpoint, checkpoint.head)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "one", [each for each in BUILTINS if each.adapter], ids=lambda one: one.name
+)
+def test_the_catalogue_tells_the_scores_of_the_cards(one: Builtin) -> None:
+    """`models list` and the card of a built-in checkpoint say the same."""
+    front = (one.folder / "README.md").read_text(encoding="utf-8").split("---")[1]
+    index = next(line for line in front.splitlines() if line.startswith("model-index: "))
+    (model,) = json.loads(index.removeprefix("model-index: "))
+    values = [metric["value"] for result in model["results"] for metric in result["metrics"]]
+    known = {f"{value / 100 if value > 1 else value:.3f}" for value in values}
+    assert one.scores.split()[-1] in known
