@@ -8,8 +8,9 @@
     ├── OutputError         the result cannot be written where it should go
     └── RecordError         one record cannot be answered: an error row, and the run goes on
 
-A message is one line and says what was wrong, what was expected and what to do next. Only
-`bertcli.cli.app.main` turns these into lines on stderr and exit codes.
+A message is one line and says what was wrong, what was expected and what to do next.
+`bertcli.cli.app.main` turns what ends a run into a line on stderr and an exit code; a command that
+goes on all the same, as a list of indexes over a damaged one, says so itself.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ Each result has three views, and the writers know nothing else of it:
 - `rows()`    flat dictionaries, one per found thing, at least one per record, for CSV and tables;
 - `plain()`   the bare answer as lines of text.
 
-Scores are probabilities or cosines, higher is better. Character offsets are half-open and count
-Unicode code points of the record's text.
+Scores are probabilities, cosines or, where words alone are sought, BM25's; higher is better.
+Character offsets are half-open and count Unicode code points of the record's text.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class FillMaskResult:
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """A label and its probability, or its cosine where `ClassifyResult.score_kind` says so."""
+    """A label and its probability, or its cosine in a zero-shot choice of several labels."""
 
     label: str
     score: float
@@ -357,6 +357,7 @@ class SearchResult:
     reading: Reading
     grouped: bool = False
     places_only: bool = False
+    reranked: bool = False
 
     def groups(self) -> dict[str, list[Hit]]:
         """Return the passages of each document, documents in the order of their best."""
@@ -375,7 +376,10 @@ class SearchResult:
         return {"query": self.query, "hits": [hit.nested() for hit in self.hits]}
 
     def rows(self) -> list[dict[str, object]]:
-        empty: dict[str, object] = dict.fromkeys(SEARCH_COLUMNS)
+        columns = list(SEARCH_COLUMNS)
+        if self.reranked:
+            columns.insert(columns.index("score"), "rerank_score")
+        empty: dict[str, object] = dict.fromkeys(columns)
         found = [{"rank": rank} | hit.nested() for rank, hit in enumerate(self.hits, 1)]
         kept = [{key: row.get(key) for key in empty} for row in found] or [empty]
         return [{"query": self.query} | row for row in kept]

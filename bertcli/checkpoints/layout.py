@@ -291,7 +291,9 @@ def _weight_files(folder: Path, label: str, allow_pickle: bool) -> tuple[Path, .
 def _no_safetensors(folder: Path, label: str, expected: str) -> CheckpointError:
     pickle = next((name for name in PICKLES if (folder / name).is_file()), None)
     if pickle is None:
-        return CheckpointError(f"{label}: no {expected}; the checkpoint is incomplete")
+        hub = folder != Path(label).expanduser()
+        hint = "; or the hub has a pickle alone: try --allow-pickle" if hub else ""
+        return CheckpointError(f"{label}: no {expected}; the checkpoint is incomplete{hint}")
     return CheckpointError(
         f"{label}: only pickled weights ({pickle}), which can run code when opened; "
         "give one with safetensors"

@@ -65,6 +65,11 @@ def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
     return TextTokenizer(checkpoint.tokenizer)
 
 
+def window_of(checkpoint: Checkpoint, tokenizer: TextTokenizer) -> int:
+    """Return how many tokens a checkpoint reads at once, special ones included."""
+    return min(checkpoint.window, tokenizer.max_length or checkpoint.window)
+
+
 def load_weights(checkpoint: Checkpoint) -> Weights:
     """Return the checkpoint's tensors, its adapter merged."""
     from bertcli.engine.weights import merge_adapter, read_weights
@@ -104,7 +109,7 @@ def _full_window(checkpoint: Checkpoint) -> Window:
     from bertcli.engine.windows import frame_text
 
     tokenizer = load_tokenizer(checkpoint)
-    length = min(checkpoint.window, tokenizer.max_length or LONGEST_PROBE, LONGEST_PROBE)
+    length = min(window_of(checkpoint, tokenizer), LONGEST_PROBE)
     ids = tokenizer.ids(["a short text " * length])[0][: length - tokenizer.frame.single]
     return replace(frame_text(ids, 0, len(ids), tokenizer.frame), masks=(1,))
 

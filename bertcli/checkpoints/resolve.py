@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertcli.checkpoints.cache import download, find_cached, is_offline
+from bertcli.checkpoints.cache import PICKLED, download, find_cached, is_offline
 from bertcli.checkpoints.catalog import BASE_NAME, BASE_SHA256, Builtin, base_folder, builtin
 from bertcli.checkpoints.hashes import file_sha256
 from bertcli.checkpoints.layout import (
@@ -48,7 +48,10 @@ def resolve(choice: ModelChoice) -> Checkpoint:
     """
     if _as_folder(choice.name) is None and (found := builtin(choice.name)):
         return builtin_checkpoint(found)
-    return read_folder(locate(choice) or _fetched(choice), choice)
+    folder = locate(choice)
+    if folder is None or (_lacks_weights(folder, choice) and not is_offline(choice.offline)):
+        folder = _fetched(choice)
+    return read_folder(folder, choice)
 
 
 def locate(choice: ModelChoice) -> Path | None:
@@ -119,6 +122,14 @@ def _as_folder(name: str) -> Path | None:
         if folder.is_dir() and (builtin(name) is None or _holds_checkpoint(folder)):
             return folder
     return None
+
+
+def _lacks_weights(folder: Path, choice: ModelChoice) -> bool:
+    """Tell whether a download into the cache was broken off, or was not to have pickles."""
+    if _as_folder(choice.name) is not None:
+        return False
+    names = [PICKLED] if choice.allow_pickle else []
+    return not any(folder.glob("*.safetensors")) and not any((folder / n).exists() for n in names)
 
 
 def _holds_checkpoint(folder: Path) -> bool:

@@ -40,6 +40,8 @@ NOT_THE_RUN = frozenset(
     }
 )
 """Parameters that do not change what a run computes."""
+HEEDED = frozenset({"max_errors", "on_error"})
+"""What is done with bad records: it changes what is written, but no answer."""
 
 Compute = Callable[[Iterable[Item]], Iterator["Answer"]]
 MadeWith = Callable[[], dict[str, str]]
@@ -59,7 +61,8 @@ def answer_all(
     `look_ahead` makes them apart from each other. `made_with` tells the hashes of the checkpoints
     and of the index behind the answers; it is asked only where they are wanted.
     """
-    items = replace(items, items=_chosen(items, bulk))
+    bounds = [one for one in (bulk.limit, bulk.sample) if one is not None]
+    items = replace(items, items=_chosen(items, bulk), most=min(bounds, default=None))
     if bulk.dry_run:
         show_facts(_forecast(compute, items, bulk))
         return
@@ -130,7 +133,9 @@ def _journal(
     from bertcli.outputs.journal import open_journal
 
     run = {"bertcli": __version__} | {
-        f"--{name.replace('_', '-')}": value for name, value in run_flags(context).items()
+        f"--{name.replace('_', '-')}": value
+        for name, value in run_flags(context).items()
+        if name not in HEEDED
     }
     return open_journal(str(out.output), run | made_with())
 

@@ -87,7 +87,7 @@ def classify(
         raise UsageError("--threshold and --abstain-below both set the lowest score: give one")
     several = multi_label or threshold is not None
     lowest = threshold if threshold is not None else abstain_below
-    choice = Choice(top_k or (None if several else 1), lowest)
+    choice = Choice(top_k or (None if several else 1), lowest, usual=top_k is None)
     built = classify_task(model, named, template, multi_label, choice, items.few)
     check_pairs(built, pair is not None or pair_field is not None)
     if pair is not None:
@@ -201,7 +201,7 @@ def _fine_tuned(
     encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model, brief)
     labels = checkpoint.labels
     multi = multi_label or problem == "multi_label_classification" or len(labels) == 1
-    if multi and choice.top_k == 1 and not multi_label and problem is not None:
+    if multi and choice.usual and not multi_label and problem is not None:
         choice = replace(choice, top_k=None)
     return Classify(encoder, tokenizer, window, labels, multi, choice, model.long)
 
@@ -223,7 +223,7 @@ def _by_linear_head(
     if weight is None or bias is None or weight.shape != shape or bias.shape != shape[:1]:
         raise CheckpointError(f"{head.weights}: it does not fit its base and labels; copy it again")
     multi = bool(settings["multi_label"])
-    if multi and choice.top_k == 1:
+    if multi and choice.usual:
         choice = replace(choice, top_k=None)
     return ClassifyByVector(embed, checkpoint.labels, weight, multi, choice, bias)
 

@@ -13,7 +13,7 @@ import typer
 
 from bertcli.cli.embed import build_embed
 from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import Incoming, choose_checkpoint, finish, read_items, warn
+from bertcli.cli.recipe import Incoming, Watch, choose_checkpoint, finish, read_items, warn
 from bertcli.errors import UsageError
 from bertcli.index.places import place_of
 from bertcli.records import Record
@@ -59,7 +59,7 @@ def similar(
     """
     from bertcli.index.alike import best_pairs
 
-    these = _collection(context, texts, source, model, index)
+    these = _collection(context, texts, source, model, out, index)
     found = best_pairs(these.vectors, threshold, top_k)
     members = these.members
     pairs = [PairResult(one.score, members[one.first], members[one.second]) for one in found]
@@ -95,7 +95,7 @@ def dedupe(
     """
     from bertcli.index.alike import groups_above
 
-    these = _collection(context, texts, source, model, index)
+    these = _collection(context, texts, source, model, out, index)
     if threshold is None:
         _show_distribution(these.vectors)
         raise UsageError(
@@ -132,7 +132,7 @@ def cluster(
         int, typer.Option(min=2, help="hdbscan: texts in the smallest cluster.")
     ] = 5,
     terms: Annotated[int, typer.Option(min=0, help="Key terms of each cluster.")] = 5,
-    seed: Annotated[int, typer.Option(help="kmeans: random seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="kmeans: random seed.")] = 0,
 ) -> None:
     """Put texts into clusters by meaning, each with the terms that tell it from the others.
 
@@ -143,7 +143,7 @@ def cluster(
     """
     from bertcli.index.clusters import hdbscan, key_terms, kmeans
 
-    these = _collection(context, texts, source, model, index)
+    these = _collection(context, texts, source, model, out, index)
     if method is Method.KMEANS:
         count = clusters or max(1, isqrt(len(these.members) // 2))
         found = kmeans(these.vectors, count, seed)
@@ -172,6 +172,7 @@ def _collection(
     texts: list[str] | None,
     source: InputFlags,
     model: ModelFlags,
+    out: OutputFlags,
     index: str | None,
 ) -> _Collection:
     """Return the passages of an index, or the texts of a command line with their vectors."""
@@ -180,7 +181,7 @@ def _collection(
             raise UsageError("--index and texts both say what to look at: give one")
         these = _of_index(index)
     else:
-        these = _of_items(read_items(context, texts, source), model)
+        these = _of_items(read_items(context, texts, source), model, out)
     if len(these.members) < 2:
         raise UsageError(f"{len(these.members)} texts: at least two can be compared")
     return these
@@ -197,24 +198,23 @@ def _of_index(name: str) -> _Collection:
     return _Collection(members, np.asarray(vectors), [])
 
 
-def _of_items(items: Incoming, model: ModelFlags) -> _Collection:
+def _of_items(items: Incoming, model: ModelFlags, out: OutputFlags) -> _Collection:
     import numpy as np
 
     from bertcli.tasks.run import answers
 
     embed = build_embed(choose_checkpoint(model, "embed"), model, normalize=True)
-    members, vectors, records, failed = list[Member](), [], list[Record](), 0
-    for answer in answers(embed, items):
+    members, vectors, records = list[Member](), [], list[Record]()
+    watch = Watch(out, named=not out.quiet)
+    for answer in watch.over(answers(embed, items), lambda _: None):
         record = answer.record
         if not isinstance(answer.result, EmbedResult) or not isinstance(record, Record):
-            warn(f"{record.place}: {answer.error}; passed over")
-            failed += 1
             continue
         members.append(Member(record.text, record.place.path or "TEXT", record.place.line))
         vectors.append(answer.result.vector)
         records.append(record)
     rows = np.stack(vectors) if vectors else np.empty((0, 1), np.float32)
-    return _Collection(members, rows, records, failed)
+    return _Collection(members, rows, records, watch.errors)
 
 
 def _group(these: _Collection, number: int, rows: Sequence[int]) -> GroupResult:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bertcli.tasks.fill_mask import FillMask
 
 
+USUAL = 5
+
+
 @grouped
 def fill_mask(
     context: typer.Context,
@@ -25,7 +28,10 @@ def fill_mask(
     out: OutputFlags,
     bulk: BulkFlags,
     texts: Texts = None,
-    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Words per mask.")] = 5,
+    top_k: Annotated[
+        int | None,
+        typer.Option("-k", "--top-k", min=1, help="Words per mask; default 5, or all the targets."),
+    ] = None,
     targets: Annotated[
         str | None, typer.Option(help="Score only these words, separated by commas.")
     ] = None,
@@ -44,7 +50,9 @@ def fill_mask(
     items = read_items(context, texts, source)
     checkpoint = choose_checkpoint(model, "fill-mask")
     encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, model, items.few)
-    task = FillMask(encoder, tokenizer, window, top_k, _words(targets), model.long)
+    words = _words(targets)
+    most = top_k or len(words) or USUAL
+    task = FillMask(encoder, tokenizer, window, most, words, model.long)
     _refuse_without_mask(task, texts or [])
     answer_all(context, partial(answers, task), items, out, bulk, partial(weights_of, checkpoint))
 

@@ -103,6 +103,9 @@ def pull(
     name: Name,
     revision: Revision = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Fetch pytorch_model.bin too.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Download a checkpoint and print its folder.
@@ -129,8 +132,8 @@ def pull(
             f"{name}: cannot be fetched, the network is off; "
             "leave out --offline and unset HF_HUB_OFFLINE"
         )
-    folder = download(name, revision)
-    checkpoint = read_folder(folder, ModelChoice(name, revision))
+    folder = download(name, revision, allow_pickle)
+    checkpoint = read_folder(folder, ModelChoice(name, revision, allow_pickle=allow_pickle))
     uses = ", ".join(tasks_of(checkpoint)) or "nothing that bertcli does"
     warn(f"{name}: {as_size(visible_size(folder))} in the cache, for {uses}")
     write_stdout(f"{folder}\n")

@@ -88,7 +88,7 @@ def qa(
             raise UsageError("--context and --index both say what to read: give one")
         items = read_items(command, questions, source)
         condition = None if where is None else compile_where(where)
-        folder, embed = open_index(index, replace(model, model=None), items.few)
+        folder, embed = open_index(index, replace(model, model=None, revision=None), items.few)
         checkpoint, task = qa_task(model, top_k, no_answer_threshold, items.few)
         with folder:
             compute = partial(

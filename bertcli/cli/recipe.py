@@ -38,13 +38,15 @@ class Incoming:
     """The records of a command line, and what is known of them beforehand.
 
     `live` where they come from a pipe that may make us wait; `few` where all of them stand on the
-    command line; `options` where each of the input's rows is one record.
+    command line; `options` where each of the input's rows is one record; `most` where no more than
+    so many of them are asked for.
     """
 
     items: Iterator[Item]
     live: bool = False
     few: bool = False
     options: InputOptions | None = None
+    most: int | None = None
 
     def __iter__(self) -> Iterator[Item]:
         return self.items
@@ -153,7 +155,7 @@ def load_model(
 
     `brief` where only a few texts are to be read: it starts sooner.
     """
-    from bertcli.checkpoints.load import load_encoder, load_tokenizer
+    from bertcli.checkpoints.load import load_encoder, load_tokenizer, window_of
 
     tokenizer = load_tokenizer(checkpoint)
     encoder = load_encoder(checkpoint, head, load_options(flags, brief))
@@ -163,7 +165,7 @@ def load_model(
             f"{checkpoint.name}: its tokenizer.json has {tokenizer.vocabulary_size:,} tokens and "
             f"its config.json {known:,}: is it the tokenizer of another model?"
         )
-    return encoder, tokenizer, min(checkpoint.window, tokenizer.max_length or checkpoint.window)
+    return encoder, tokenizer, window_of(checkpoint, tokenizer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,22 +202,24 @@ def write(
     from bertcli.outputs.write import Destination, write_answers
 
     terminal = sys.stdout.isatty()
+    on_screen = terminal and is_stdout(flags.output)
     fmt = choose_format(flags.output_format, flags.output, terminal)
     destination = Destination(
         path=flags.output,
         live=source.live,
         terminal=terminal,
         width=shutil.get_terminal_size().columns,
-        color=terminal and not os.environ.get("NO_COLOR"),
+        color=on_screen and not os.environ.get("NO_COLOR"),
         digest=digest,
     )
     shows_progress = sys.stderr.isatty() and not (flags.quiet or flags.no_progress)
     began = time.perf_counter()
-    on_screen = terminal and is_stdout(flags.output)
     named = not flags.quiet and not (on_screen and fmt is OutputFormat.TABLE)  # which has them
     shown = shows_progress and not on_screen
     total = expected_records(source.options) if shown and source.options else None
-    watch = _Watch(flags, named)
+    if total is not None and source.most is not None:
+        total = min(total, source.most)
+    watch = Watch(flags, named)
     with progress(shown, total) as advance:
         tally = write_answers(watch.over(answers, advance), fmt, destination)
     tally = replace(tally, records=tally.records + watch.left_out, errors=watch.errors)
@@ -229,7 +233,7 @@ def warn(line: str) -> None:
     typer.echo(f"bertcli: {line}", err=True)
 
 
-class _Watch:
+class Watch:
     """Counts the bad records that pass, and does with them what the options say."""
 
     def __init__(self, flags: OutputFlags, named: bool) -> None:

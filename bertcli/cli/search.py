@@ -164,8 +164,14 @@ class Finder:
         hits = self._marked(hits, query, vector)
         if self.flags.around:
             hits = self.folder.with_context(hits, self.flags.around)
-        grouped = self.flags.group_by is Group.PATH
-        return SearchResult(query.text, tuple(hits), reading, grouped, self.places_only)
+        return SearchResult(
+            query.text,
+            tuple(hits),
+            reading,
+            grouped=self.flags.group_by is Group.PATH,
+            places_only=self.places_only,
+            reranked=self.cross_encoder is not None,
+        )
 
     def _hits(self, query: Query, vector: NDArray[np.float32] | None, wanted: Wanted) -> list[Hit]:
         from bertcli.index.refine import refined

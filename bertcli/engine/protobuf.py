@@ -20,7 +20,7 @@ IR_VERSION = 8
 
 
 def varint(number: int) -> bytes:
-    """Return a non-negative number in base 128, lowest group first.
+    """Return a number in base 128, lowest group first; a negative one as 64 bits.
 
     >>> varint(300).hex()
     'ac02'

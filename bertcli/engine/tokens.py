@@ -78,11 +78,6 @@ class TextTokenizer:
         self._tokenizer.no_padding()
         self._settings = _settings(path.with_name("tokenizer_config.json"))
 
-    @property
-    def raw(self) -> object:
-        """The `tokenizers.Tokenizer` itself."""
-        return self._tokenizer
-
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Return every text's tokens, without special tokens."""
         if any(len(text) > PIECE for text in texts):

@@ -206,7 +206,7 @@ def _read_pickle(path: Path) -> dict[str, NDArray[Any]]:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path}: refused, not a pickle of tensors alone ({line})") from error
     return {
-        name: (one.float() if one.dtype is torch.bfloat16 else one).numpy()
+        name: (one.float() if one.dtype is torch.bfloat16 else one).detach().numpy()
         for name, one in tensors.items()
     }
 

@@ -30,7 +30,7 @@ EXACT_ROWS = 100_000
 TAIL_ROWS = 25_000
 """So many rows that came later are searched exactly before the structure takes them in."""
 REGROWN = 2.0
-"""Grown by this factor since its lists were chosen, an IVF structure is trained anew."""
+"""Grown by this factor since it was made, a structure is made anew."""
 RECALL = 0.97
 CUT = 10
 SPARE = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -194,9 +194,11 @@ class IndexReader:
             for hit, found in zip(hits, around, strict=True)
         ]
 
-    def reading(self) -> AbstractContextManager[None]:
-        """Return a block in which everything read is of one committed state."""
-        return self._documents.reading()
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within the block everything read is of one committed state."""
+        with storage_failures(self.path), self._documents.reading():
+            yield
 
     @property
     def _row_bytes(self) -> int:
@@ -205,10 +207,9 @@ class IndexReader:
     def hashes(self) -> dict[str, str]:
         """Return what tells this index from another: the hash of its model and its documents."""
         model = self.manifest.model
-        return {
-            f"checkpoint {model.name}": model.weights_sha256,
-            "index": self.documents.sha256(),
-        }
+        with storage_failures(self.path):
+            content = self.documents.sha256()
+        return {f"checkpoint {model.name}": model.weights_sha256, "index": content}
 
     def info(self) -> IndexInfo:
         """Return what the index holds and its size on disk."""

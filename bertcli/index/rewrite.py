@@ -82,10 +82,10 @@ def copy(index: IndexFolder, target: Path) -> None:
 def repair(index: IndexFolder, embed: Embed) -> Repaired:
     """Write everything anew that is not as it was recorded: vectors, hashes, full-text table."""
     index.begin_writing()
-    with storage_failures(index.path):
+    manifest = replace(index.manifest, generation=next_generation(index.path))
+    with storage_failures(index.path), _removed_on_failure(index.path, manifest.generation):
         with suppress(sqlite3.DatabaseError):  # what is left of the damage is told below
             index.documents.connection.execute("REINDEX")
-        manifest = replace(index.manifest, generation=next_generation(index.path))
         documents = _packed(index, index.path, manifest)
         try:
             with documents.writing():

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
 
 from bertcli.errors import DataError
-from bertcli.inputs.lines import LINE_BYTES, empty, not_utf8, start_text
+from bertcli.inputs.lines import LINE_BYTES, empty, not_utf8, raw_lines, start_text
 from bertcli.inputs.rows import BadRow, Row, check_columns
 from bertcli.records import Place
 
@@ -66,19 +66,23 @@ class _Unquoted(csv.excel):
 class _Lines:
     """The decoded lines of a stream; `ended` once somebody has asked for more than there are.
 
+    A line that is too long raises csv.Error, and counts in `too_long`.
+
     Bytes that are not UTF-8 are kept as lone surrogates, so that the row they are in can be told.
     """
 
     def __init__(self, stream: io.BufferedReader) -> None:
-        self._stream = stream
+        self._lines = raw_lines(stream)
         self.ended = False
+        self.too_long = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        raw = self._stream.readline(LINE_BYTES + 1)
+        raw = next(self._lines, b"")
         if len(raw) > LINE_BYTES:
+            self.too_long += 1
             raise csv.Error(f"a line has more than {LINE_BYTES >> 20} MB")
         if not raw:
             self.ended = True
@@ -92,14 +96,18 @@ def _cells(
     """Yield the cells of each row that is not blank, header included."""
     csv.field_size_limit(CELL_LIMIT)
     lines = _Lines(stream)
-    first = next(lines, "")
+    try:
+        first = next(lines, "")
+    except csv.Error as error:
+        yield BadRow(f"not valid CSV ({error})", Place(name, 1))
+        return
     dialect: type[csv.Dialect] = csv.excel
     if delimiter == "\t" and _is_glue(first):
         dialect = _Unquoted
     separator = _delimiter(first, delimiter)
     reader = csv.reader(chain([first], lines), dialect, delimiter=separator)
     while True:
-        place = Place(name, reader.line_num + 1)
+        place = Place(name, reader.line_num + lines.too_long + 1)
         try:
             cells = next(reader, None)
         except csv.Error as error:

@@ -46,7 +46,7 @@ def read_json(
 
 def _parsed_line(text: str, place: Place) -> Row | BadRow:
     try:
-        return _row(json.loads(text), text, place)
+        return _row(json.loads(text), ESCAPED_SURROGATE.search(text) is not None, place)
     except json.JSONDecodeError as error:
         return BadRow(f"not valid JSON ({error.msg} at column {error.colno})", place)
     except RecursionError:
@@ -55,9 +55,9 @@ def _parsed_line(text: str, place: Place) -> Row | BadRow:
         return BadRow(f"not valid JSON ({error})", place)
 
 
-def _row(value: object, source: str, place: Place) -> Row | BadRow:
-    """Return a parsed value as a row; `source` is the JSON it was parsed from."""
-    if ESCAPED_SURROGATE.search(source) and not _is_unicode(value):
+def _row(value: object, escaped: bool, place: Place) -> Row | BadRow:
+    """Return a parsed value as a row; `escaped` where its JSON may have half of a pair in it."""
+    if escaped and not _is_unicode(value):
         return BadRow("half of a surrogate pair (\\ud800 to \\udfff) is not a character", place)
     if isinstance(value, str):
         return Row({}, place, value)
@@ -92,16 +92,19 @@ def _json_rows(text: str, name: str, need: Sequence[str]) -> Iterator[Row | BadR
         line, counted = 1, 0
         for position, end, value in _array_items(text, start):
             line, counted = line + text.count("\n", counted, position), position
-            yield _row(value, text[position:end], Place(name, line))
+            escaped = ESCAPED_SURROGATE.search(text, position, end) is not None
+            yield _row(value, escaped, Place(name, line))
         return
     value, end = DECODER.raw_decode(text, start)
     _check_end(text, end)
     items = _data_items(value, need)
     if items is None:
-        yield _row(value, text, Place(name, text.count("\n", 0, start) + 1))
+        escaped = ESCAPED_SURROGATE.search(text) is not None
+        yield _row(value, escaped, Place(name, text.count("\n", 0, start) + 1))
         return
+    escaped = ESCAPED_SURROGATE.search(text) is not None
     for item in items:
-        yield _row(item, text, Place(name))
+        yield _row(item, escaped, Place(name))
 
 
 def _array_items(text: str, start: int) -> Iterator[tuple[int, int, object]]:

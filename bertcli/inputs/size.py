@@ -12,7 +12,7 @@ BY_LINE = frozenset({InputFormat.TXT, InputFormat.JSONL, InputFormat.CSV, InputF
 
 
 def expected_records(options: InputOptions) -> int | None:
-    """Return about how many records there are to come; None for stdin and compressed files.
+    """Return about how many records there are to come; None for pipes and compressed files.
 
     Lines are counted, so blank ones and line ends within quotes make it a little too many.
     """
@@ -27,8 +27,8 @@ def expected_records(options: InputOptions) -> int | None:
 
 
 def _count(source: Source, whole_file: bool) -> int | None:
-    if source.path is None or source.compression is not None:
-        return None
+    if source.path is None or source.compression is not None or not Path(source.path).is_file():
+        return None  # what is read from a pipe is gone
     if source.format is InputFormat.PARQUET:
         return _parquet_rows(source.path)
     if source.format not in BY_LINE:

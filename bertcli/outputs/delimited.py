@@ -6,33 +6,37 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bertcli.errors import OutputError
-from bertcli.outputs.fields import Fields, failed_row, free_name, named, own_fields
+from bertcli.outputs.fields import Fields, failed_row, free_name, names_of, own_fields
 from bertcli.outputs.jsonl import as_json
 from bertcli.results import Answer
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The columns of a file: those of the first answered record, and the error last."""
+    """The columns of a file, settled by its first answered record, for all that follow.
 
-    names: tuple[str, ...]
-    known: frozenset[str]
+    `own` are the records' own columns, `found` maps a result's key to its column, and `error` is
+    the name of the last column.
+    """
+
+    own: tuple[str, ...]
+    found: Mapping[str, str]
+    error: str
 
     @classmethod
-    def of(cls, fields: Iterable[str]) -> Header:
-        """Return the header for these fields, with a free name for the error."""
-        columns = tuple(dict.fromkeys(fields))
-        names = (*columns, free_name("error", columns))
-        return cls(names, frozenset(names))
+    def of(cls, own: Iterable[str], found: Mapping[str, str]) -> Header:
+        """Return the header for these columns, with a free name for the error."""
+        columns = tuple(dict.fromkeys(own))
+        return cls(columns, found, free_name("error", (*columns, *found.values())))
 
     @property
-    def error(self) -> str:
-        """The name of the last column."""
-        return self.names[-1]
+    def names(self) -> tuple[str, ...]:
+        """All columns in their order."""
+        return (*self.own, *self.found.values(), self.error)
 
 
 def render_csv(answers: Iterable[Answer], delimiter: str = ",") -> Iterator[str]:
@@ -50,7 +54,8 @@ def render_csv(answers: Iterable[Answer], delimiter: str = ",") -> Iterator[str]
             waiting.append(answer)
             continue
         if header is None:
-            header = Header.of(_rows(answer)[0])
+            own, first = own_fields(answer), next(iter(_found(answer)), {})
+            header = Header.of(own, names_of(own, first))
             yield _line(header.names, delimiter)
             yield from (_lines(early, header, delimiter) for early in waiting)
         yield _lines(answer, header, delimiter)
@@ -65,33 +70,37 @@ def render_tsv(answers: Iterable[Answer]) -> Iterator[str]:
 
 def _only_errors(failed: list[Answer], delimiter: str) -> Iterator[str]:
     """Yield the file of a run in which nothing could be answered."""
-    header = Header.of(name for answer in failed for name in own_fields(answer))
+    header = Header.of((name for answer in failed for name in own_fields(answer)), {})
     yield _line(header.names, delimiter)
     yield from (_lines(answer, header, delimiter) for answer in failed)
 
 
-def _rows(answer: Answer) -> list[Fields]:
-    """Return a good answer's rows, each with the record's own columns in front."""
-    own = own_fields(answer)
-    found = answer.result.rows() if answer.result else []
-    return [own | named(own, row) for row in found]
+def _found(answer: Answer) -> Sequence[Mapping[str, object]]:
+    return answer.result.rows() if answer.result else []
 
 
 def _lines(answer: Answer, header: Header, delimiter: str) -> str:
     """Return the lines of one record; a failed one has one line, with its error."""
-    rows = _rows(answer) or [failed_row(answer, header.known, header.error)]
-    return "".join(_line(_cells(row, header, answer), delimiter) for row in rows)
+    if found := _found(answer):
+        rows = [_row(answer, one, header) for one in found]
+    else:
+        rows = [failed_row(answer, header.own, header.found, header.error)]
+    return "".join(
+        _line([_cell(row.get(name)) for name in header.names], delimiter) for row in rows
+    )
 
 
-def _cells(row: Fields, header: Header, answer: Answer) -> Iterable[str]:
-    """Return a row's cells in the order of the header."""
-    extra = [name for name in row if name not in header.known]
+def _row(answer: Answer, found: Mapping[str, object], header: Header) -> Fields:
+    """Return a row of a good answer: its own columns, and what was found under the file's names."""
+    own = own_fields(answer)
+    extra = [name for name in own if name not in header.own]
+    extra += [name for key, name in names_of(own, found).items() if key not in header.found]
     if extra:
         raise OutputError(
             f"{answer.record.place} has the column {extra[0]}, which the first record has not; "
             "a table needs the same columns in every row, so write -f jsonl instead"
         )
-    return [_cell(row.get(name)) for name in header.names]
+    return own | {header.found[key]: found[key] for key in found if key in header.found}
 
 
 def _cell(value: object) -> str:

@@ -52,14 +52,19 @@ def free_name(key: str, taken: Collection[str]) -> str:
     return key
 
 
-def named(own: Mapping[str, object], found: Mapping[str, object]) -> Fields:
-    """Return a result's fields under names that hide no own column.
+def names_of(own: Mapping[str, object], found: Mapping[str, object]) -> dict[str, str]:
+    """Return the name of each of a result's fields, none for what an own column says already.
 
-    >>> named({"text": "fine", "score": 4}, {"label": "positive", "score": 0.9})
-    {'label': 'positive', 'predicted_score': 0.9}
+    >>> names_of({"text": "fine", "score": 4}, {"label": "positive", "score": 0.9})
+    {'label': 'label', 'score': 'predicted_score'}
     """
     repeated = {key for key in ECHOES if key in own and key in found and own[key] == found[key]}
-    return {free_name(key, own): found[key] for key in found if key not in repeated}
+    return {key: free_name(key, own) for key in found if key not in repeated}
+
+
+def named(own: Mapping[str, object], found: Mapping[str, object]) -> Fields:
+    """Return a result's fields under names that hide no own column."""
+    return {name: found[key] for key, name in names_of(own, found).items()}
 
 
 def nested_row(answer: Answer) -> Fields:
@@ -88,12 +93,15 @@ def placed_error(answer: Answer) -> str:
     return f"{place}: {error}"
 
 
-def failed_row(answer: Answer, columns: Collection[str], error: str) -> Fields:
-    """Return the row of a failed record in a file whose columns are settled.
+def failed_row(
+    answer: Answer, columns: Collection[str], found: Mapping[str, str], error: str
+) -> Fields:
+    """Return the row of a failed record in a file whose own columns and result names are settled.
 
     What the record has beyond these columns is left out; where it stands is said in the error.
     """
     own = own_fields(answer)
-    if "text" in own and not answer.record.columns and "query" in columns:  # as a search calls it
-        own["query"] = own.pop("text")
-    return {name: own[name] for name in own if name in columns} | {error: placed_error(answer)}
+    row = {name: own[name] for name in own if name in columns}
+    if "text" in own and not answer.record.columns and "query" in found:  # as a search calls it
+        row[found["query"]] = own["text"]
+    return row | {error: placed_error(answer)}

@@ -51,9 +51,10 @@ class Journal:
 
         Raises OutputError where they are those of other records: the input has changed.
         """
-        found = self._database.execute(
-            "SELECT records, answers FROM groups WHERE number = ?", (number,)
-        ).fetchone()
+        with _explained(self._name):
+            found = self._database.execute(
+                "SELECT records, answers FROM groups WHERE number = ?", (number,)
+            ).fetchone()
         if found is None:
             return None
         digest, stored = found
@@ -78,8 +79,9 @@ class Journal:
         """Store the answers of a group of records for good."""
         rows = [[packed(one.result), one.error] for one in answers]
         row = (number, _digest(records), zlib.compress(json.dumps(rows).encode(), QUICK))
-        self._database.execute("INSERT INTO groups VALUES (?, ?, ?)", row)
-        self._database.commit()
+        with _explained(self._name):
+            self._database.execute("INSERT INTO groups VALUES (?, ?, ?)", row)
+            self._database.commit()
 
 
 def journal_of(output: str) -> Path:
@@ -96,20 +98,27 @@ def open_journal(output: str, run: Mapping[str, str]) -> Iterator[Journal]:
     another process writes the same output, and where the file is damaged or cannot be written.
     """
     path = journal_of(output)
-    try:
+    with _explained(str(path)):
         database = sqlite3.connect(path, timeout=0)
-        try:
+    try:
+        with _explained(str(path)):
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("PRAGMA trusted_schema = OFF")
             database.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
             _check(database, run, path)
-            yield Journal(database, str(path))
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        raise OutputError(_advice(path, error)) from error
+        yield Journal(database, str(path))
+    finally:
+        database.close()
     with suppress(OSError):
         path.unlink()
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(_advice(Path(name), error)) from error
 
 
 def packed(value: object) -> object:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bertcli.errors import OutputError
-from bertcli.outputs.fields import Fields, failed_row, free_name, named, own_fields
+from bertcli.outputs.fields import Fields, failed_row, free_name, names_of, own_fields
 from bertcli.outputs.jsonl import as_json
 from bertcli.outputs.sink import Sink
 from bertcli.results import (
@@ -168,7 +168,7 @@ def _result_names(answer: Answer, taken: list[str], keys: list[str]) -> dict[str
     """Return the column for each key of a result; none for what the record's own columns say."""
     own = dict.fromkeys(taken) | own_fields(answer)
     found = answer.result.nested() if answer.result else {}
-    return {key: name for key in keys for name in named(own, {key: found.get(key)})}
+    return names_of(own, {key: found.get(key) for key in keys})
 
 
 def _table(group: list[Answer], layout: Layout) -> pa.Table:
@@ -181,7 +181,7 @@ def _table(group: list[Answer], layout: Layout) -> pa.Table:
 def _row(answer: Answer, layout: Layout) -> Fields:
     """Return an answer's fields under the names of the file's columns."""
     if answer.result is None:
-        return failed_row(answer, layout.schema.names, layout.error)
+        return failed_row(answer, layout.own, layout.found, layout.error)
     own = own_fields(answer)
     extra = [name for name in own if name not in layout.own]
     if extra:

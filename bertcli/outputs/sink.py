@@ -181,7 +181,7 @@ def _open_atomically(target: Path, path: str) -> Iterator[GuardedStream]:
     with explained(path):
         stream = temporary.open("xb")
         with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX)  # somebody may be looking at it for a moment
     try:
         guarded = GuardedStream(stream, path, rewindable=True)
         yield guarded

@@ -29,12 +29,14 @@ TEMPERATURE = 0.05
 class Choice:
     """Which labels come out: at most `top_k` (None for all), each at `threshold` or above.
 
+    `usual` where nobody asked for a number: then a classifier of several labels a text gives all.
     Without a `threshold` each label has its own in `thresholds`, if it has one.
     """
 
     top_k: int | None = 1
     threshold: float | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    usual: bool = False
 
     def of(self, labels: Sequence[str], scores: NDArray[np.float64]) -> tuple[LabelScore, ...]:
         """Return the chosen labels, best first; equal scores keep the labels' order."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bertcli.errors import DataError, OutputError
-from bertcli.train.optimizers import Optimizer, Optimizers
+from bertcli.train.optimizers import Optimizer, Optimizers, trained
 
 WARM_UP_STEPS = 200
 SAVE_SECONDS = 120
@@ -85,7 +85,7 @@ def train(
     without. Raises DataError when the loss is no longer finite.
     """
     torch.manual_seed(settings.seed)
-    parameters = [one for one in model.parameters() if one.requires_grad]
+    parameters = trained(model)
     optimizers = Optimizers(model, settings.optimizer, settings.learning_rate)
     state = _restore(path, parameters, optimizers)
     started = saved = time.monotonic()

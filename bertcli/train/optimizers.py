@@ -24,6 +24,11 @@ class Optimizer(StrEnum):
     MUON = "muon"
 
 
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that training changes."""
+    return [one for one in model.parameters() if one.requires_grad]
+
+
 class Optimizers:
     """The optimizers of a run, driven as one."""
 
@@ -32,21 +37,21 @@ class Optimizers:
 
         Embedding tables stay with AdamW: most of their rows have no gradient in a step.
         """
-        trained = [one for one in model.parameters() if one.requires_grad]
+        moving = trained(model)
         tables = {id(one) for one in _tables(model.modules())}
         moved = {
             id(one)
-            for one in trained
+            for one in moving
             if kind is Optimizer.MUON and one.ndim == 2 and id(one) not in tables
         }
         self._all: list[torch.optim.Optimizer] = []
-        if matrices := [one for one in trained if id(one) in moved]:
+        if matrices := [one for one in moving if id(one) in moved]:
             self._all.append(
                 torch.optim.Muon(
                     matrices, lr=learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
                 )
             )
-        if rest := [one for one in trained if id(one) not in moved]:
+        if rest := [one for one in moving if id(one) not in moved]:
             self._all.append(
                 torch.optim.AdamW(
                     rest,

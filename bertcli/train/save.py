@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.checkpoints.layout import HEAD_CONFIG, THRESHOLDS, Checkpoint
-from bertcli.engine.families import TEXT_PAIRS, TOKEN_TYPES, Head
+from bertcli.engine.families import PRECISION, TEXT_PAIRS, TOKEN_TYPES, Head
 from bertcli.errors import OutputError
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 READABLE = 0o644
-OF_A_HEAD = (TEXT_PAIRS, TOKEN_TYPES, THRESHOLDS, "problem_type")
-"""Settings that were true of the base's own training, and not of the next one."""
+OF_ITS_OWN = (TEXT_PAIRS, TOKEN_TYPES, THRESHOLDS, PRECISION, "problem_type")
+"""Settings that were true of the base's own training and measuring, and not of the next one's."""
 LAST = ("config.json", HEAD_CONFIG)
 HUB_BASE = f"sentence-transformers/{BASE_NAME}"
 
@@ -112,6 +112,8 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
             for path in sorted(Path(name).iterdir(), key=lambda path: path.name in LAST):
                 if path.is_file():  # safetensors writes for the owner's eyes only
                     path.chmod(READABLE)
+                elif (folder / path.name).is_dir():  # by a run that was killed while it moved
+                    shutil.rmtree(folder / path.name)
                 path.replace(folder / path.name)
     except OSError as error:
         raise _not_written(folder, error.strerror or str(error)) from error
@@ -152,7 +154,7 @@ def _config(model: Trainee, base: Checkpoint) -> dict[str, Any]:
     config = {
         key: value
         for key, value in base.config.items()
-        if not key.startswith("_") and key not in OF_A_HEAD
+        if not key.startswith("_") and key not in OF_ITS_OWN
     }
     config["architectures"] = [type(model.plain).__name__]
     if model.head in (Head.SEQUENCE, Head.TOKEN):
@@ -167,7 +169,7 @@ def _copy_sentence_settings(base: Checkpoint, into: Path) -> None:
     modules = base.folder / "modules.json"
     if not modules.is_file():
         return
-    for name in ("modules.json", "sentence_bert_config.json"):
+    for name in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
         if (base.folder / name).is_file():
             shutil.copyfile(base.folder / name, into / name)
     for one in json.loads(modules.read_text(encoding="utf-8")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -157,10 +157,6 @@ class Trainee(nn.Module):
             self._run, windows, self.head, self._padding, ENCODE_TOKENS, reduce
         )
 
-    def trained(self) -> list[nn.Parameter]:
-        """Return the parameters that training changes."""
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
-
     @property
     def padding(self) -> int:
         """The id of the padding token."""
@@ -195,7 +191,10 @@ def _load(
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    config = transformers.AutoConfig.for_model(**checkpoint.config)
+    try:
+        config = transformers.AutoConfig.for_model(**checkpoint.config)
+    except Exception as error:  # transformers passes on whatever its many parts raise
+        raise _unloadable(checkpoint, error) from error
     for key in DROPOUTS:
         if hasattr(config, key):
             setattr(config, key, dropout)
@@ -206,16 +205,37 @@ def _load(
         setattr(config, key, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of transformers about itself
-        model, report = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(
-            checkpoint.folder,
-            config=config,
-            attn_implementation="eager",
-            use_safetensors=True,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,  # a head for other labels begins anew
-            output_loading_info=True,
-        )
-    return model.float(), set(report["missing_keys"])
+        try:
+            model, report = getattr(transformers, AUTO_CLASSES[head]).from_pretrained(
+                checkpoint.folder,
+                config=config,
+                attn_implementation="eager",
+                use_safetensors=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,  # a head for other labels begins anew
+                output_loading_info=True,
+            )
+        except Exception as error:
+            raise _unloadable(checkpoint, error) from error
+    missing = set(report["missing_keys"])
+    misfits = {name for name, *_ in report["mismatched_keys"]}
+    _refuse_holes(checkpoint, model, head, missing | misfits)
+    return model.float(), missing
+
+
+def _unloadable(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return CheckpointError(f"{checkpoint.name}: transformers cannot load it ({line})")
+
+
+def _refuse_holes(checkpoint: Checkpoint, model: Any, head: Head, missing: Iterable[str]) -> None:
+    """Raise CheckpointError where the encoder itself lacks weights: they would be random ones."""
+    encoder = "" if head is Head.BASE else f"{model.base_model_prefix}."
+    for name in sorted(missing):
+        if name.startswith(encoder) and "pooler" not in name:
+            raise CheckpointError(
+                f"{checkpoint.name}: the weights lack {name}, which config.json calls for"
+            )
 
 
 def _start_alike(model: nn.Module, table: str) -> None:

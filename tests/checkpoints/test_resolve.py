@@ -12,7 +12,7 @@ import huggingface_hub.errors as hub
 import pytest
 
 from bertcli.checkpoints import resolve as resolving
-from bertcli.checkpoints.cache import find_cached, hub_cache, is_offline
+from bertcli.checkpoints.cache import cached_folder, find_cached, hub_cache, is_offline
 from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.engine.families import Head
@@ -206,6 +206,31 @@ def test_a_download(
     assert (asked["name"], asked["revision"]) == ("someone/else", "v9")
     assert not any("bin" in pattern or "py" in pattern for pattern in asked["allow_patterns"])
     assert capsys.readouterr().out == ""
+
+
+def test_a_download_without_weights_is_fetched_again(
+    tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was broken off, or was not to have pickles; offline the way out is told."""
+    cached = cached_folder("someone/else")
+    snapshot = cached / "snapshots" / "c0ffee"
+    shutil.copytree(tiny_checkpoint("bert", Head.QA), snapshot)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("c0ffee")
+    weights = snapshot / "model.safetensors"
+    tensors = weights.read_bytes()
+    weights.unlink()
+    assert "the hub has a pickle alone: try --allow-pickle" in message("someone/else")
+
+    def fetch(name: str, **how: Any) -> str:
+        weights.write_bytes(tensors)
+        return str(snapshot)
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert resolve(ModelChoice("someone/else")).head is Head.QA
+    monkeypatch.delattr(huggingface_hub, "snapshot_download")
+    assert resolve(ModelChoice("someone/else")).head is Head.QA
 
 
 def adapter(folder: Path, base: str | None) -> Path:

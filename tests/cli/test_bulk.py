@@ -195,6 +195,14 @@ def test_another_command_does_not_go_on(
     assert classify("-i", rows, "-o", "a.csv", "--resume", "-q").code == 3
 
 
+def test_what_is_done_with_bad_records_may_change(classify: Run, rows: Path) -> None:
+    """A run that stopped at a bad record goes on under more patience, and skips it if asked to."""
+    line = ("-i", rows, "-o", "a.csv", "--resume")
+    assert classify(*line, "--max-errors", 0).code == 1
+    assert classify(*line, "--max-errors", 1, "--on-error", "skip").code == 3
+    assert len(Path("a.csv").read_text().splitlines()) == ROWS  # header and all but the bad one
+
+
 def test_resume_needs_files(classify: Run, rows: Path) -> None:
     """Without -o there is nothing to go on with."""
     ran = classify("-i", rows, "--resume")

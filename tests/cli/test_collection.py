@@ -83,4 +83,8 @@ def test_bad_input(run: Run, texts: Path, here: Path) -> None:
     assert run("cluster", "x", "--index", "./idx").said("give one")
     (here / "some.csv").write_text('text\nOne.\n""\nTwo.\n')
     ran = run("similar", "-i", "some.csv", "--threshold", -1)
-    assert ran.code == 3 and len(ran.records) == 1 and "passed over" in ran.err
+    assert ran.code == 3 and len(ran.records) == 1 and "some.csv:3: empty text" in ran.err
+    assert run("similar", "-i", "some.csv", "--threshold", -1, "-q").err == ""
+    for more in (("--on-error", "stop"), ("--max-errors", 0)):
+        ran = run("similar", "-i", "some.csv", "--threshold", -1, *more)
+        assert ran.code == 1 and ran.out == "" and "some.csv:3" in ran.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -411,6 +413,11 @@ def test_a_cross_encoder_has_the_last_word(run: Run, notes: Path, tiny_checkpoin
     query = ("search", "pets", "--index", "./idx", "--rerank", cross)
     (record,) = run(*query).records
     scores = [hit["rerank_score"] for hit in record["hits"]]
+    rows = list(csv.DictReader(io.StringIO(run(*query, "-f", "csv").out)))
+    assert [float(row["rerank_score"]) for row in rows] == pytest.approx(scores)
+    assert [float(row["score"]) for row in rows] == pytest.approx(
+        [hit["score"] for hit in record["hits"]]
+    )
     assert len(scores) == 4 and scores == sorted(scores, reverse=True)
     expected = cross_encoded(cross, "pets", [hit["text"] for hit in record["hits"]])
     assert scores == pytest.approx(expected, abs=1e-4)

@@ -64,6 +64,15 @@ def test_what_is_written_runs_in_int8(run: Run, texts: Path, classifier: Path) -
     assert run("quantize", classifier, "--check", texts, "-o", "small").said("exists already")
 
 
+def test_what_is_trained_on_it_is_not_quantised(run: Run, texts: Path, classifier: Path) -> None:
+    """Nobody measured what int8 would change of that."""
+    assert run("quantize", classifier, "--check", texts, "-o", "small").code == 0
+    Path("rows.csv").write_text("text,label\n" + "the cat,a\na dog,b\n" * 4)
+    line = ("train", "classify", "rows.csv", "--valid", "rows.csv", "--epochs", 1)
+    assert run(*line, "-m", "./small", "-o", "new").code == 0
+    assert "bertcli_precision" not in json.loads(Path("new/config.json").read_text())
+
+
 def test_too_much_drift_is_refused(
     run: Run, texts: Path, classifier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

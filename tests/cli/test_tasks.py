@@ -170,6 +170,23 @@ def test_labels_are_chosen_by_meaning(run: Run, here: Path) -> None:
     assert sum(one["score"] for one in both["labels"]) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_number_of_labels_that_is_asked_for_is_given(run: Run, tiny_checkpoint: Any) -> None:
+    """Also by a checkpoint of several labels a text, which gives all unless told otherwise."""
+    settings = {"problem_type": "multi_label_classification"}
+    model = tiny_checkpoint("bert", Head.SEQUENCE, **settings)
+    (several,) = run("classify", "the cat", "-m", model).records
+    assert len(several["labels"]) > 1
+    (one,) = run("classify", "the cat", "-m", model, "-k", 1).records
+    assert one["label"] == several["labels"][0]["label"] and len(one.get("labels", [1])) == 1
+
+
+def test_all_targets_are_scored(run: Run) -> None:
+    """As many as there are, unless fewer are asked for."""
+    line = ("fill-mask", "The film was [MASK].", "--targets", "good,bad,fine,new,old,long,short")
+    assert len(run(*line).records[0]["masks"][0]["fills"]) == 7
+    assert len(run(*line, "-k", 2).records[0]["masks"][0]["fills"]) == 2
+
+
 def test_multi_label_scores_each_label_by_itself(run: Run) -> None:
     """With --multi-label a score does not depend on what else is asked; a threshold filters."""
     line = ("classify", "The striker scored twice.", "--multi-label", "-k", 9)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertcli.errors import DataError
+from bertcli.inputs import csv_rows, lines
 from bertcli.records import Record
 
 from .conftest import Read, outcomes
@@ -61,6 +62,17 @@ def test_a_cell_of_two_megabytes(read: Read) -> None:
     (record,) = read("a.csv", "text\n" + "x" * 2_000_000 + "\n")
     assert isinstance(record, Record)
     assert len(record.text) == 2_000_000
+
+
+def test_a_line_that_is_too_long(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one bad row, its rest is none of its own, and the lines below keep their numbers."""
+    monkeypatch.setattr(lines, "LINE_BYTES", 20)
+    monkeypatch.setattr(csv_rows, "LINE_BYTES", 20)
+    found = outcomes(read("a.csv", f"text\none\n{'x' * 90}\ntwo\n"))
+    assert [found[0], found[2]] == ["2 one", "4 two"]
+    assert found[1].startswith("3 !not valid CSV (a line has more than")
+    with pytest.raises(DataError, match=r"a\.csv:1: .* a line has more than .* header line"):
+        read("a.csv", "x" * 90)
 
 
 def test_a_row_that_is_not_utf8_is_bad_and_the_rest_goes_on(read: Read) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,9 +31,12 @@ def test_lines_rows_and_files_are_counted(tmp_path: Path) -> None:
 
 
 def test_what_is_costly_to_know_is_not_known(tmp_path: Path) -> None:
-    """A compressed file or stdin has no count, and then there is no time left to show."""
+    """A compressed file, a pipe or stdin has no count, and then there is no time left to show."""
     packed = tmp_path / "a.txt.gz"
     packed.write_bytes(gzip.compress(b"one\ntwo\n"))
     assert expected(packed) is None
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+    assert expected(pipe) is None
     assert expected_records(InputOptions()) is None
     assert expected_records(InputOptions(inputs=("-",))) is None

@@ -74,6 +74,20 @@ def test_own_columns_keep_their_names() -> None:
     assert named(own, found) == {"predicted_predicted_label": "new", "score": 1}
 
 
+def test_a_result_has_one_column_whatever_the_records_bring() -> None:
+    """The first answered record settles it, for rows with fewer columns and for failed ones."""
+    more = answered(0, "a", FINE, text="a", label="gold")
+    less = answered(1, "b", FINE, text="b")
+    bad = failed(2, "c", "too long", text="c", label="own")
+    rows = list(csv.DictReader(io.StringIO("".join(render_csv([more, less, bad])))))
+    assert [row["predicted_label"] for row in rows] == ["fine", "fine", ""]
+    assert [row["label"] for row in rows] == ["gold", "", "own"]
+    rows = list(csv.DictReader(io.StringIO("".join(render_csv([less, bad])))))
+    assert [row["label"] for row in rows] == ["fine", ""]
+    with pytest.raises(OutputError, match="has the column label"):
+        list(render_csv([less, more]))
+
+
 def test_nan_becomes_null() -> None:
     """JSON has no NaN, however deep it sits."""
     assert as_json({"a": [float("nan"), {"b": np.float32("inf")}]}) == '{"a": [null, {"b": null}]}'

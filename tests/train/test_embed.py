@@ -18,6 +18,7 @@ from bertcli.engine.pooling import pool
 from bertcli.engine.windows import Window
 from bertcli.records import ScoredPair
 from bertcli.train.embed import pooled, unit_scores
+from tiny import change_json
 
 PAIRS = [
     ("the cat sat on the mat", "the dog slept in the house", 5.0),
@@ -80,6 +81,7 @@ def test_the_order_of_scored_pairs_is_learnt(
 ) -> None:
     """On its own data; pooled as the base is, with the same vectors on both engines."""
     base = sentence_base(tiny_checkpoint("bert", Head.BASE), tmp_path / "base")
+    change_json(base / "config_sentence_transformers.json", prompts={"query": "find: "})
     start = [
         "train",
         "embed",
@@ -103,6 +105,8 @@ def test_the_order_of_scored_pairs_is_learnt(
     assert np.linalg.norm(vectors[0]) == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(vectors[0], vectors[1], atol=0.05)
     if more != ["--rank", "16"]:
+        prompts = json.loads((tmp_path / "out" / "config_sentence_transformers.json").read_text())
+        assert prompts["prompts"] == {"query": "find: "}
         from sentence_transformers import SentenceTransformer
 
         theirs = SentenceTransformer(str(tmp_path / "out")).encode("bread and water")
@@ -118,6 +122,28 @@ def test_pairs_without_scores_find_each_other(
     how = ["--valid", "few.jsonl", "--epochs", "40", "--learning-rate", "3e-3", "--rank", "4"]
     assert main([*start, *how, "-o", "out"]) == 0
     assert "recall@1 1" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_run_that_was_killed_while_it_moved_files_goes_on(
+    pairs: Path, tmp_path: Path, tiny_checkpoint: Any
+) -> None:
+    """A folder of the checkpoint that is there already is no reason to stop."""
+    base = sentence_base(tiny_checkpoint("bert", Head.BASE), tmp_path / "base")
+    line = ["train", "embed", "pairs.jsonl", "--score-field", "score", "-m", str(base), "-o", "out"]
+    line += ["--valid", "pairs.jsonl", "--epochs", "2", "--merge"]
+    with pytest.MonkeyPatch.context() as patch:
+        real = Path.replace
+
+        def dies(self: Path, target: Path) -> Path:
+            if target == Path("out/config.json"):
+                raise KeyboardInterrupt
+            return real(self, target)
+
+        patch.setattr(Path, "replace", dies)
+        assert main(line) == 130
+    assert Path("out/1_Pooling").is_dir() and not Path("out/config.json").exists()
+    assert main([*line, "--resume"]) == 0
+    assert Path("out/1_Pooling/config.json").is_file()
 
 
 def test_smoothing_is_refused(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:

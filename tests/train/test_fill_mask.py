@@ -21,7 +21,7 @@ from bertcli.errors import DataError
 from bertcli.train.blocks import MaskRates, Vocabulary
 from bertcli.train.fill_mask import masked_loss, measure
 from bertcli.train.loop import Progress, Settings, train
-from bertcli.train.optimizers import Optimizer, Optimizers
+from bertcli.train.optimizers import Optimizer, Optimizers, trained
 from bertcli.train.trainee import Trainee
 
 SETTINGS = Settings(steps=6, evaluate_every=3)
@@ -64,7 +64,7 @@ def training(
 
 def weights_of(model: Trainee) -> torch.Tensor:
     """Return everything that was trained, in one row."""
-    return torch.cat([parameter.detach().ravel() for parameter in model.trained()])
+    return torch.cat([parameter.detach().ravel() for parameter in trained(model)])
 
 
 def test_training_learns(base: Checkpoint, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_muon_moves_matrices_and_adamw_the_rest(base: Checkpoint) -> None:
     model = Trainee(base, Head.MASKED_LM, rank=None)
     muon, adamw = Optimizers(model, Optimizer.MUON, 1e-3)._all
     of = [{id(p) for g in one.param_groups for p in g["params"]} for one in (muon, adamw)]
-    assert of[0] | of[1] == {id(one) for one in model.trained()}
+    assert of[0] | of[1] == {id(one) for one in trained(model)}
     assert not of[0] & of[1]
     assert id(model.plain.bert.embeddings.word_embeddings.weight) in of[1]
     assert id(model.plain.bert.encoder.layer[0].output.dense.weight) in of[0]

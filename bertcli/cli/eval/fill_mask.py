@@ -36,7 +36,7 @@ def fill_mask(
     mask_rate: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of tokens to mask.")
     ] = 0.15,
-    seed: Annotated[int, typer.Option(help="Seed of the masks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the masks.")] = 0,
 ) -> None:
     """Measure how well masked tokens are guessed: top-1, top-5 and perplexity.
 

@@ -1,4 +1,4 @@
-"""`bertcli index …`: one module for what fills an index, one for what looks after it."""
+"""`bertcli index …`: what fills an index, what looks after it, what shows beforehand."""
 
 from __future__ import annotations
 

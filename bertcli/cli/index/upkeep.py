@@ -1,4 +1,4 @@
-"""Looking after indexes: remove, info, list, check, repair, compact, copy, rebuild."""
+"""Looking after indexes: remove, info, list, check, repair, compact, copy, tune, rebuild."""
 
 from __future__ import annotations
 

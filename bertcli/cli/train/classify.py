@@ -50,7 +50,7 @@ def classify(
     bertcli train classify RTE/train.tsv --valid RTE/dev.tsv -o my-nli
     bertcli train classify tickets.csv --label-field tags --label-sep ";" -o my-tagger
     """
-    from bertcli.checkpoints.load import load_tokenizer
+    from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.engine.families import TEXT_PAIRS, Head
     from bertcli.evaluate.classify import measure_classify
@@ -100,7 +100,7 @@ def classify(
         problem_type=problem,
         **{TEXT_PAIRS: pairs},
     )
-    window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
+    window = window_of(checkpoint, tokenizer)
     task = Classify(model, tokenizer, window, labels, multi, Choice(None))
 
     def measure() -> Scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import Annotated
 
@@ -44,7 +45,7 @@ def embed(
     bertcli train embed pairs.csv --score-field score -o my-embedder
     bertcli train embed faq.jsonl --first-field question --second-field answer -o my-embedder
     """
-    from bertcli.checkpoints.load import load_tokenizer
+    from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.engine.choices import Pooling
     from bertcli.engine.families import Head
@@ -78,15 +79,17 @@ def embed(
     tokenizer = load_tokenizer(checkpoint)
     settings = checkpoint.sentence
     pooling = Pooling(settings.pooling or Pooling.MEAN)
-    window = min(checkpoint.window, settings.max_length or checkpoint.window)
+    window = window_of(checkpoint, tokenizer)
+    window = min(window, settings.max_length or window)
     model = Trainee(checkpoint, Head.BASE, lora_rank(flags), (), flags.dropout, flags.seed)
     task = Embed(model, tokenizer, window, pooling, settings.normalize)
 
     def measure() -> Scores:
         if scored:
             return {"Spearman": measure_embed(task, valid).spearman}
+        unit = replace(task, normalize=True)  # as the loss and every index compare them
         first, second = (
-            task.vectors([getattr(one, side) for one in valid]) for side in ("first", "second")
+            unit.vectors([getattr(one, side) for one in valid]) for side in ("first", "second")
         )
         nearest = (first @ second.T).argmax(axis=1)
         return {"recall@1": float((nearest == range(len(valid))).mean())}

@@ -58,7 +58,7 @@ def ner(
     """
     import numpy as np
 
-    from bertcli.checkpoints.load import load_tokenizer
+    from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.cli.label_names import label_map, renamed
     from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
@@ -92,7 +92,7 @@ def ner(
     settings = {TOKEN_TYPES: CAPITALS} if told else {}
     rank = lora_rank(flags)
     model = Trainee(checkpoint, Head.TOKEN, rank, tags, flags.dropout, flags.seed, **settings)
-    window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
+    window = window_of(checkpoint, tokenizer)
     task = Ner(model, tokenizer, window, tags, capitals=told)
 
     def measure() -> Scores:

@@ -45,7 +45,7 @@ def qa(
     """
     import numpy as np
 
-    from bertcli.checkpoints.load import load_tokenizer
+    from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.engine.families import Head
     from bertcli.evaluate.qa import measure_qa
@@ -79,7 +79,7 @@ def qa(
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
     model = Trainee(checkpoint, Head.QA, lora_rank(flags), (), flags.dropout, flags.seed)
-    window = min(checkpoint.window, tokenizer.max_length or checkpoint.window)
+    window = window_of(checkpoint, tokenizer)
     task = Qa(model, tokenizer, window)
 
     def measure() -> Scores:

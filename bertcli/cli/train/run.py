@@ -83,7 +83,7 @@ class TrainFlags:
     merge: Annotated[
         bool, typer.Option("--merge", help="Write a whole checkpoint, not an adapter.")
     ] = False
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0
     plot: Annotated[
         Path | None, typer.Option(help="Draw loss and scores in this .png, .svg or .pdf.")
     ] = None
