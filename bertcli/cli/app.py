@@ -169,7 +169,9 @@ def _used_wrongly(message: str, context: typer.Context | None, arguments: list[s
 def _failed(line: str, code: int, arguments: list[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
-    print_error(" ".join(line.split()))
+    from bertcli.outputs.visible import visible
+
+    print_error(visible(" ".join(line.split())))
     _flush_stdout()
     return code
 

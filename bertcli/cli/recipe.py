@@ -229,8 +229,10 @@ def write(
 
 
 def warn(line: str) -> None:
-    """Write one line to stderr."""
-    typer.echo(f"bertcli: {line}", err=True)
+    """Write one line to stderr, whatever signs the names in it have."""
+    from bertcli.outputs.visible import visible
+
+    typer.echo(f"bertcli: {visible(line)}", err=True)
 
 
 class Watch:
@@ -297,8 +299,10 @@ def show_facts(facts: Mapping[str, object]) -> None:
     from bertcli.outputs.visible import visible
 
     for name, value in facts.items():
-        shown = f"{value:,}" if isinstance(value, int | float) else visible(str(value))
-        typer.echo(f"{name:15} {shown}")
+        if isinstance(value, list):
+            value = ", ".join(map(str, value))
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        typer.echo(f"{name:15} {f'{value:,}' if number else visible(str(value))}")
     typer.echo("")
 
 

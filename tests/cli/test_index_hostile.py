@@ -503,3 +503,20 @@ def test_a_failure_after_the_switch_costs_no_data(
         assert run("index", command, "./i").said("cannot be read or written")
     assert texts(run, "cat") == ["the cat sat"]
     assert run("index", "check", "./i").code == 0
+
+
+def test_what_an_index_says_of_itself_obeys_nobody(
+    tiny: Callable[..., Ran], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Escape codes in a stranger's manifest, or in a file's name, are shown on a terminal."""
+    Path("a\x1b[31m.txt").write_text("the cat sat")
+    tiny("index", "build", "./i", "a\x1b[31m.txt", "-q")
+    manifest = Path("i/manifest.json")
+    content = json.loads(manifest.read_text())
+    content["model"]["name"] = "evil\x1b]0;title\x07"
+    manifest.write_text(json.dumps(content))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    for line in (("info", "./i"), ("check", "./i"), ("update", "./i")):
+        ran = run("index", *line)
+        assert "\x1b" not in ran.out + ran.err and "\x07" not in ran.out + ran.err
+    assert "evil␛]0;title␇" in run("index", "info", "./i").out

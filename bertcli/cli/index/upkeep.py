@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,10 +24,11 @@ from bertcli.cli.index.open import (
     recorded_model,
 )
 from bertcli.cli.options import ModelFlags, grouped
-from bertcli.cli.recipe import choose_checkpoint, warn
+from bertcli.cli.recipe import choose_checkpoint, show_facts, warn
 from bertcli.errors import BertcliError, CheckpointError, IndexFolderError, UsageError
 from bertcli.index.choices import Kind
 from bertcli.index.places import named_folder, place_of, shown
+from bertcli.outputs.visible import visible
 
 if TYPE_CHECKING:
     from bertcli.index.folder import IndexFolder
@@ -96,7 +97,7 @@ def info(name: Name, debug: Debug = False) -> None:
     with IndexFolder.open(place_of(name)) as index:
         found = index.info()
         sources = [one.name for one in index.sources().values()]
-    _show(
+    show_facts(
         {
             "path": str(found.path),
             "documents": found.documents,
@@ -143,7 +144,8 @@ def list_indexes(debug: Debug = False) -> None:
         }
         if sys.stdout.isatty():
             size = f"{found.size_bytes / 1e6:,.1f} MB"
-            typer.echo(f"{place.name:24} {found.chunks:>9,} passages  {size:>12}  {facts['model']}")
+            line = f"{place.name:24} {found.chunks:>9,} passages  {size:>12}  {facts['model']}"
+            typer.echo(visible(line))
         else:
             typer.echo(json.dumps(facts, ensure_ascii=False))
     if not places:
@@ -167,7 +169,7 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     with IndexFolder.open(place, whole=False) as index:
         found = [*problems(index), *_model_problems(index, model)]
         passages = index.info().chunks
-    _show({"path": str(place), "passages": passages, "problems": found})
+    show_facts({"path": str(place), "passages": passages, "problems": found})
     if found:
         raise IndexFolderError(
             f"index {shown(place)} has {len(found)} problems: `bertcli index repair {name}` mends "
@@ -261,7 +263,7 @@ def tune(
     if not trials:
         warn(f"{shown(place_of(name))} is searched exactly: there is nothing to tune")
     for trial in trials:
-        _show(
+        show_facts(
             {
                 "effort": trial.effort,
                 "recall@10": round(trial.recall, 4),
@@ -338,12 +340,3 @@ def _model_problems(index: IndexFolder, model: ModelFlags) -> list[str]:
     if not wrong:
         return []
     return [f"{wrong} of {len(rows)} vectors are not what the model makes of their texts"]
-
-
-def _show(facts: dict[str, Any]) -> None:
-    """Write facts for a person on a terminal, as a JSON line into a pipe."""
-    if not sys.stdout.isatty():
-        typer.echo(json.dumps(facts, ensure_ascii=False))
-        return
-    for name, value in facts.items():
-        typer.echo(f"{name:15} {', '.join(value) if isinstance(value, list) else value}")
