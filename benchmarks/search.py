@@ -32,7 +32,7 @@ from bertcli.cli.embed import build_embed
 from bertcli.cli.index.open import identity
 from bertcli.cli.options import ModelFlags
 from bertcli.index.chunks import Chunk
-from bertcli.index.documents import Entry, NewDocument
+from bertcli.index.content import Entry, NewDocument
 from bertcli.index.folder import IndexFolder
 from bertcli.index.manifest import Chunking, Manifest
 from bertcli.index.query import words_of

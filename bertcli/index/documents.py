@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,173 +16,24 @@ from numpy.typing import NDArray
 from bertcli.errors import BertcliError
 from bertcli.index.chunks import Chunk
 from bertcli.index.connection import connect, create, open_existing
+from bertcli.index.content import (
+    Counts,
+    NewDocument,
+    Passage,
+    Row,
+    Stored,
+    columns_json,
+    outline_json,
+    row_hash,
+    text_hash,
+)
 from bertcli.index.failures import damaged
 from bertcli.index.files import REMOVED, Files
 from bertcli.index.keywords import matching
 from bertcli.index.query import any_of
-from bertcli.index.vectors import Vectors
+from bertcli.index.schema import REMOVED_TABLE, SCHEMA
 from bertcli.index.where import Filter
-from bertcli.index.words import TOKENIZER, full_text, storable
-from bertcli.records import Document, Heading
-
-REMOVED_TABLE = """
-CREATE TABLE IF NOT EXISTS removed (
-    file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,
-    hash BLOB NOT NULL,
-    PRIMARY KEY (file, hash)
-) WITHOUT ROWID
-"""
-"""Rows of files that a person took out of the index: they stay out when the file changes."""
-# Texts have a table of their own, so that conditions on documents never walk through them. A
-# chunk's text is a slice of its document's. The full-text table keeps no copy of the text either;
-# an entry is removed by handing in the same words again, see `words.full_text`. Its rowid is the
-# chunk's id. `row` is apart from `id`, so that rows can be packed together without touching the
-# words. A row of vectors belongs to one chunk, or it is in `unused`, from where it is taken when
-# its text comes back; `crc` is the checksum of its bytes, `hash` tells its text.
-SCHEMA = f"""
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE sources (
-    id INTEGER PRIMARY KEY,
-    path TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL,
-    include TEXT NOT NULL,
-    exclude TEXT NOT NULL,
-    field TEXT NOT NULL
-);
-CREATE TABLE files (
-    id INTEGER PRIMARY KEY,
-    source INTEGER NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
-    path TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER,
-    hash BLOB NOT NULL,
-    error TEXT
-);
-CREATE TABLE documents (
-    id INTEGER PRIMARY KEY,
-    file INTEGER REFERENCES files (id),
-    name TEXT NOT NULL,
-    line INTEGER,
-    hash BLOB NOT NULL,
-    metadata TEXT NOT NULL,
-    outline TEXT
-);
-CREATE TABLE texts (
-    document INTEGER PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE,
-    text TEXT NOT NULL
-);
-CREATE INDEX documents_by_name ON documents (name, line);
-CREATE INDEX documents_by_file ON documents (file) WHERE file IS NOT NULL;
-CREATE TABLE chunks (
-    id INTEGER PRIMARY KEY,
-    document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
-    row INTEGER NOT NULL UNIQUE,
-    start INTEGER NOT NULL,
-    "end" INTEGER NOT NULL,
-    line INTEGER NOT NULL,
-    heading TEXT,
-    page INTEGER,
-    hash BLOB NOT NULL,
-    crc INTEGER NOT NULL
-);
-CREATE INDEX chunks_by_document ON chunks (document);
-CREATE INDEX chunks_by_hash ON chunks (hash);
-CREATE TABLE unused (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, crc INTEGER NOT NULL);
-CREATE INDEX unused_by_hash ON unused (hash);
-CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize='{TOKENIZER}');
-{REMOVED_TABLE};
-INSERT INTO meta VALUES ('rows', 0), ('complete', 0);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class NewDocument:
-    """A text to be indexed: the file or label it came from, how it is divided, and its columns.
-
-    `line` is set where the document is one row of a file, None where it is the whole of it.
-    """
-
-    name: str
-    text: str
-    line: int | None = None
-    columns: Mapping[str, object] = field(default_factory=dict)
-    headings: tuple[Heading, ...] = ()
-    pages: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, name: str, document: Document) -> NewDocument:
-        """Return a document under the name that it is found by."""
-        d = document
-        return cls(name, d.text, d.line, d.columns, d.headings, d.pages)
-
-    @property
-    def document(self) -> Document:
-        """The document without its name."""
-        return Document(self.text, self.headings, self.pages, self.line, self.columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A document with its chunks and their vectors `(len(chunks), d)` float32."""
-
-    document: NewDocument
-    chunks: Sequence[Chunk]
-    vectors: Vectors
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of the vector file: its number, and the checksum of its bytes."""
-
-    number: int
-    crc: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How much an index holds; `complete` is False while a run adds, and after one that died."""
-
-    documents: int
-    chunks: int
-    complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A chunk as it is read back: its text, where it stands, and its document's columns.
-
-    `start` and `end` are its characters in its document, whose text is `whole`; `line` to
-    `last_line` are lines of the file.
-    """
-
-    chunk: int
-    start: int
-    end: int
-    document: str
-    line: int
-    last_line: int
-    heading: str | None
-    page: int | None
-    columns: Mapping[str, object]
-    whole: str
-    path: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The text of the chunk."""
-        return self.whole[self.start : self.end]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A document as it is read back, with the path of its file."""
-
-    name: str
-    line: int | None
-    columns: Mapping[str, object]
-    text: str
-    path: str | None
+from bertcli.index.words import full_text, storable
 
 
 class Documents:
@@ -317,8 +166,8 @@ class Documents:
                 storable(document.name),
                 document.line,
                 text_hash(document.text),
-                _metadata(document.columns),
-                _outline(document),
+                columns_json(document.columns),
+                outline_json(document),
             ),
         )
         number = cursor.lastrowid or 0
@@ -356,7 +205,7 @@ class Documents:
 
     def was_removed(self, file: int, document: NewDocument) -> bool:
         """Return whether a person took this very row of a file out of the index."""
-        row = (file, _row_hash(document.text, _metadata(document.columns)))
+        row = (file, row_hash(document.text, columns_json(document.columns)))
         query = "SELECT 1 FROM removed WHERE file = ? AND hash = ?"
         return self.connection.execute(query, row).fetchone() is not None
 
@@ -458,17 +307,17 @@ class Documents:
                 first, last = line, line + stored.text.count("\n", start, end)
             passages.append(
                 Passage(
-                    chunk,
-                    start,
-                    end,
-                    stored.name,
-                    first,
-                    last or first,
-                    heading,
-                    page,
-                    stored.columns,
-                    stored.text,
-                    stored.path,
+                    chunk=chunk,
+                    start=start,
+                    end=end,
+                    document=stored.name,
+                    line=first,
+                    last_line=last or first,
+                    heading=heading,
+                    page=page,
+                    columns=stored.columns,
+                    whole=stored.text,
+                    path=stored.path,
                 )
             )
         return passages
@@ -547,7 +396,7 @@ class Documents:
         (metadata,) = self.connection.execute(
             "SELECT metadata FROM documents WHERE id = ?", (document,)
         ).fetchone()
-        return _row_hash(self.stored(document).text, metadata)
+        return row_hash(self.stored(document).text, metadata)
 
     def number(self, query: str) -> int:
         """Return the one number that a query finds."""
@@ -555,36 +404,3 @@ class Documents:
         if found is None or type(found[0]) is not int:
             raise damaged(self._path.parent, f"{self._path.name} lacks its counts")
         return found[0]
-
-
-def text_hash(text: str) -> bytes:
-    """Return what tells a text from every other: the first 16 bytes of its SHA-256."""
-    return hashlib.sha256(storable(text).encode()).digest()[:16]
-
-
-def _row_hash(text: str, metadata: str) -> bytes:
-    """Return what tells a row of a file from others: its text and its columns, not its place."""
-    return text_hash(f"{metadata}\n{text}")
-
-
-def _outline(document: NewDocument) -> str | None:
-    """Return headings and pages as JSON, to cut the text anew one day; None without any."""
-    if not document.headings and not document.pages:
-        return None
-    headings = [[one.start, one.level, one.title] for one in document.headings]
-    return json.dumps({"headings": headings, "pages": document.pages})
-
-
-def _metadata(columns: Mapping[str, object]) -> str:
-    """Return the columns as JSON that SQLite's own functions can read (they refuse NaN)."""
-    return json.dumps(_json_value(columns), ensure_ascii=True, default=str, allow_nan=False)
-
-
-def _json_value(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _json_value(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_value(inner) for inner in value]
-    return value

@@ -15,7 +15,8 @@ import numpy as np
 from bertcli.errors import BertcliError, IndexFolderError
 from bertcli.index import ann
 from bertcli.index.choices import Kind
-from bertcli.index.documents import Documents, Entry, Row, text_hash
+from bertcli.index.content import Entry, Row, text_hash
+from bertcli.index.documents import Documents
 from bertcli.index.failures import storage_failures
 from bertcli.index.files import Source
 from bertcli.index.lock import LOCK_NAME, WriteLock

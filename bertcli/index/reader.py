@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bertcli.errors import UsageError
 from bertcli.index import ann
-from bertcli.index.documents import Documents, NewDocument, Passage
+from bertcli.index.content import NewDocument, Passage
+from bertcli.index.documents import Documents
 from bertcli.index.failures import storage_failures
 from bertcli.index.files import FileState, Source
 from bertcli.index.manifest import Manifest
@@ -284,16 +285,16 @@ class IndexReader:
             Hit(
                 score,
                 passage.text,
-                passage.document,
-                passage.line,
-                passage.columns,
-                passage.chunk,
-                passage.last_line,
-                passage.heading,
-                passage.page,
-                passage.start,
-                passage.end,
-                passage.path,
+                document=passage.document,
+                line=passage.line,
+                columns=passage.columns,
+                id=passage.chunk,
+                last_line=passage.last_line,
+                heading=passage.heading,
+                page=passage.page,
+                start=passage.start,
+                end=passage.end,
+                path=passage.path,
             )
             for score, passage in zip(scores, self._documents.passages(rows), strict=True)
         ]

@@ -19,7 +19,8 @@ import numpy as np
 
 from bertcli.errors import IndexFolderError
 from bertcli.index.chunks import Chunk
-from bertcli.index.documents import Documents, NewDocument, Row
+from bertcli.index.content import NewDocument, Row
+from bertcli.index.documents import Documents
 from bertcli.index.failures import storage_failures
 from bertcli.index.folder import IndexFolder, next_generation
 from bertcli.index.lock import LOCK_NAME, WriteLock

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from bertcli.errors import DataError, IndexFolderError
 from bertcli.index.chunks import Chunk
-from bertcli.index.documents import NewDocument, text_hash
+from bertcli.index.content import NewDocument, text_hash
 from bertcli.index.files import REMOVED, FileState, Source
 from bertcli.index.vectors import Vectors
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 
-from bertcli.index.documents import Documents, NewDocument, Row, text_hash
+from bertcli.index.content import NewDocument, Row, is_outline, outlined, text_hash
+from bertcli.index.documents import Documents
 from bertcli.index.words import TOKENIZER, full_text
-from bertcli.records import Heading
 
 
 class Upkeep:
@@ -52,7 +51,7 @@ class Upkeep:
                 raise sqlite3.DatabaseError(f"document {found[0]} is found again and again")
             last, outline = found
             stored = self._documents.stored(last)
-            headings, pages = _outlined(outline)
+            headings, pages = outlined(outline)
             yield (
                 last,
                 NewDocument(stored.name, stored.text, stored.line, stored.columns, headings, pages),
@@ -66,7 +65,7 @@ class Upkeep:
         columns = "json_valid(metadata) AND json_type(metadata) = 'object'"
         lost = [one for (one,) in self._rows(f"SELECT id FROM documents WHERE NOT ({columns})")]
         outlines = self._rows("SELECT id, outline FROM documents WHERE outline IS NOT NULL")
-        flat = [one for one, outline in outlines if not _is_outline(outline)]
+        flat = [one for one, outline in outlines if not is_outline(outline)]
         each = [(one,) for one in lost]
         self._connection.executemany("UPDATE documents SET metadata = '{}' WHERE id = ?", each)
         each = [(one,) for one in flat]
@@ -195,20 +194,3 @@ class Upkeep:
             for name, _ in tables:
                 self._connection.execute(f"DROP TABLE IF EXISTS temp.{name}_terms")
             self._connection.execute("DROP TABLE temp.again")
-
-
-def _outlined(outline: str | None) -> tuple[tuple[Heading, ...], tuple[int, ...]]:
-    """Return headings and pages from their JSON."""
-    if outline is None:
-        return (), ()
-    content = json.loads(outline)
-    return tuple(Heading(*one) for one in content["headings"]), tuple(content["pages"])
-
-
-def _is_outline(outline: str) -> bool:
-    try:
-        headings, pages = _outlined(outline)
-    except (ValueError, TypeError, KeyError):
-        return False
-    numbers = [*pages, *(number for one in headings for number in (one.start, one.level))]
-    return all(type(one) is int for one in numbers)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bertcli.index.chunks import Chunk, divide
-from bertcli.index.documents import NewDocument
+from bertcli.index.content import NewDocument
 from bertcli.index.files import Source
 from bertcli.index.folder import IndexFolder
 from bertcli.index.update import Survey, kept, prepare, survey

@@ -17,7 +17,7 @@ import numpy as np
 
 from bertcli.index import folder
 from bertcli.index.chunks import Chunk
-from bertcli.index.documents import Entry, NewDocument
+from bertcli.index.content import Entry, NewDocument
 from bertcli.index.manifest import Chunking, Manifest, ModelIdentity
 
 MANIFEST = Manifest(ModelIdentity("mini", "a" * 64, "mean", True, 4, ""), Chunking(256, 32))

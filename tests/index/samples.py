@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bertcli.index.chunks import Chunk
-from bertcli.index.documents import Entry, NewDocument
+from bertcli.index.content import Entry, NewDocument
 from bertcli.index.folder import IndexFolder
 from bertcli.index.manifest import Chunking, Manifest, ModelIdentity
 from bertcli.index.vectors import Vectors

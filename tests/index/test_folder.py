@@ -18,7 +18,8 @@ import pytest
 from bertcli.errors import IndexFolderError, UsageError
 from bertcli.index import folder
 from bertcli.index.chunks import Chunk
-from bertcli.index.documents import Documents, Entry, NewDocument
+from bertcli.index.content import Entry, NewDocument
+from bertcli.index.documents import Documents
 from bertcli.index.folder import IndexFolder
 
 from .samples import MANIFEST, MODEL, build, entry, in_child, numbered, texts, unit_vectors

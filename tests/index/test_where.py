@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bertcli.errors import UsageError
 from bertcli.index.chunks import Chunk
-from bertcli.index.documents import Entry, NewDocument
+from bertcli.index.content import Entry, NewDocument
 from bertcli.index.folder import IndexFolder
 from bertcli.index.query import parse
 from bertcli.index.where import compile_where

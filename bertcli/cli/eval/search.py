@@ -117,7 +117,7 @@ def _found(folder: Path, checkpoint: Checkpoint, embed: Embed, mode: Mode) -> Ru
     import numpy as np
 
     from bertcli.index.chunks import Chunk
-    from bertcli.index.documents import Entry, NewDocument
+    from bertcli.index.content import Entry, NewDocument
     from bertcli.index.folder import IndexFolder
     from bertcli.index.manifest import Chunking, Manifest
     from bertcli.inputs.beir import beir_file, read_passages

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bertcli.errors import DataError
 
 if TYPE_CHECKING:
-    from bertcli.index.documents import NewDocument
+    from bertcli.index.content import NewDocument
     from bertcli.index.files import Source
 
 
@@ -53,7 +53,7 @@ def _is_utf8(path: Path) -> bool:
 
 def reader(failed: Callable[[str], None]) -> Callable[[Path, str, str], Iterator[NewDocument]]:
     """Return what reads files as documents; rows that cannot be read are handed to `failed`."""
-    from bertcli.index.documents import NewDocument
+    from bertcli.index.content import NewDocument
     from bertcli.inputs.documents.read import read_documents
     from bertcli.records import Document
 

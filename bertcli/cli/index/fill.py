@@ -34,7 +34,7 @@ from bertcli.records import BadRecord
 
 if TYPE_CHECKING:
     from bertcli.cli.recipe import Incoming
-    from bertcli.index.documents import Entry
+    from bertcli.index.content import Entry
     from bertcli.index.files import Source
     from bertcli.index.folder import IndexFolder
     from bertcli.index.update import Found, Survey
@@ -342,7 +342,7 @@ def _entries(
 def _embedded(
     index: IndexFolder, records: list[Record], embed: Embed, field: str
 ) -> Iterator[Entry]:
-    from bertcli.index.documents import Entry, NewDocument
+    from bertcli.index.content import Entry, NewDocument
     from bertcli.index.update import chunk_texts
 
     documents = [

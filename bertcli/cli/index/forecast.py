@@ -21,7 +21,7 @@ from bertcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from bertcli.index.chunks import Chunk
-    from bertcli.index.documents import NewDocument
+    from bertcli.index.content import NewDocument
     from bertcli.index.files import Source
     from bertcli.index.manifest import Chunking
     from bertcli.tasks.embed import Embed

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bertcli.checkpoints.layout import Checkpoint
     from bertcli.index.chunks import Chunk
-    from bertcli.index.documents import NewDocument
+    from bertcli.index.content import NewDocument
     from bertcli.index.folder import IndexFolder
     from bertcli.index.manifest import Chunking, ModelIdentity
     from bertcli.index.update import Cut
