@@ -33,14 +33,20 @@ PACKAGES = (
 QUICK = {
     "cold.py": ["--rounds", "1", "--texts", "50"],
     "embed.py": ["--rounds", "1", "--count", "100"],
+    "embed_peers.py": ["--rounds", "1", "--count", "20"],
     "pipelines.py": ["--rounds", "1", "--count", "50"],
+    "lengths.py": ["--rounds", "1", "--tokens", "512"],
+    "scaling.py": ["--records", "20", "50", "--labels", "2", "5", "--windows", "1", "2"],
     "limit.py": ["--rounds", "1"],
     "memory.py": ["--megabytes", "5"],
 }
 PLANS = {
     "One answer from a cold process": "cold.py",
     "Bulk embedding": "embed.py",
+    "Bulk embedding beside other tools": "embed_peers.py",
     "Bulk classify and ner": "pipelines.py",
+    "By the length of the texts": "lengths.py",
+    "As the input grows": "scaling.py",
     "How far from what the processor can do": "limit.py",
     "Peak memory on a stream": "memory.py",
 }
