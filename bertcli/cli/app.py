@@ -31,6 +31,7 @@ from bertcli.cli import (
 from bertcli.cli.quick import QuickCommand, QuickGroup
 from bertcli.cli.settings import user_defaults
 from bertcli.errors import BertcliError, UsageError
+from bertcli.outputs.visible import visible
 
 INTERRUPTED = 130
 SHOWN_LETTERS = 300
@@ -169,9 +170,10 @@ def _used_wrongly(message: str, context: typer.Context | None, arguments: list[s
 def _failed(line: str, code: int, arguments: list[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
-    from bertcli.outputs.visible import visible
-
-    print_error(visible(" ".join(line.split())))
+    said = " ".join(line.split())
+    with suppress(MemoryError):  # which may be what there is to tell
+        said = visible(said)
+    print_error(said)
     _flush_stdout()
     return code
 
