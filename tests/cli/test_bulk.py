@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,23 @@ from .conftest import Run
 
 BERTCLI = (sys.executable, "-m", "bertcli")
 ROWS = 1_400  # three groups of records
+
+DYING = """
+import os, signal, sys
+import bertcli.tasks.run as run
+from bertcli.cli.app import main
+
+answer, asked = run._answer_group, []
+
+def answer_or_die(*arguments):
+    asked.append(1)
+    if len(asked) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer(*arguments)
+
+run._answer_group = answer_or_die
+main(sys.argv[1:])
+"""  # bertcli, killed before it answers the third group
 
 
 @pytest.fixture
@@ -128,24 +144,13 @@ def test_a_killed_run_goes_on(classifier: Path, rows: Path, name: str) -> None:
     """After kill -9 the same command answers the rest; the bytes are those of an unbroken run."""
     line = [*BERTCLI, "classify", "-m", str(classifier), "-i", str(rows), "-q"]
     assert subprocess.run([*line, "-o", f"whole-{name}"]).returncode == 3
-    with subprocess.Popen([*line, "-o", name, "--resume"]) as running:
-        _wait_for_journal(name)
-        running.send_signal(signal.SIGKILL)
+    dying = [sys.executable, "-c", DYING, *line[3:], "-o", name, "--resume"]
+    assert subprocess.run(dying).returncode == -signal.SIGKILL
     assert not Path(name).exists()
+    assert journal_of(name).exists()
     assert subprocess.run([*line, "-o", name, "--resume"]).returncode == 3
     assert Path(name).read_bytes() == Path(f"whole-{name}").read_bytes()
     assert not journal_of(name).exists()
-
-
-def _wait_for_journal(name: str) -> None:
-    end = time.monotonic() + 30
-    while not _groups(name) and time.monotonic() < end:
-        time.sleep(0.005)
-
-
-def _groups(name: str) -> bool:
-    path = journal_of(name)
-    return path.exists() and path.stat().st_size > 20_000
 
 
 def test_what_was_answered_is_not_computed_again(
