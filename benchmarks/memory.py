@@ -10,29 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from timing import BERTCLI, environment, read_texts, table
+from timing import BERTCLI, Cost, cost, read_texts, table
 
 SMALL = 1
 TASKS = {
     "classify": ["classify", "--labels", "programming,mathematics,files,time", "-f", "jsonl"],
     "embed": ["embed", "-f", "jsonl"],
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """The most memory a command held at once, and how long it took."""
-
-    megabytes: float
-    seconds: float
 
 
 def main() -> None:
@@ -78,30 +67,16 @@ def write_stream(path: Path, megabytes: int, letters: int, column: int) -> int:
     return count
 
 
-def peak(command: list[str], stream: Path, way: str) -> Peak:
-    """Return the peak of one run over a stream, given by name or through a pipe.
-
-    The kernel counts the peak of a process from before it became bertcli, so this module must stay
-    small: it imports nothing heavy.
-    """
-    source = ["-i", str(stream)] if way == "file" else ["-i", "-", "--input-format", "jsonl"]
-    began = time.perf_counter()
+def peak(command: list[str], stream: Path, way: str) -> Cost:
+    """Return the cost of one run over a stream, given by name or through a pipe."""
+    if way == "file":
+        return cost([BERTCLI, *command, "-i", str(stream)])
     feeder = subprocess.Popen(["cat", str(stream)], stdout=subprocess.PIPE)
-    with subprocess.Popen(
-        [BERTCLI, *command, *source],
-        stdin=feeder.stdout if way == "pipe" else subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        env=environment(),
-    ) as process:
-        if feeder.stdout:
-            feeder.stdout.close()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+    assert feeder.stdout
+    with feeder.stdout as pipe:
+        found = cost([BERTCLI, *command, "-i", "-", "--input-format", "jsonl"], pipe)
     feeder.wait()
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed with exit code {process.returncode}")
-    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return Peak(kilobytes / 1024, time.perf_counter() - began)
+    return found
 
 
 if __name__ == "__main__":

@@ -12,16 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from timing import BERTCLI, SEED, environment, read_texts, table
+from timing import BERTCLI, SEED, cost, read_texts, table
 
 WINDOW_WORDS = 250
 TEXTS = 200
@@ -80,14 +76,9 @@ def short_texts(count: int) -> Iterator[str]:
 
 def measured(number: int, command: Sequence[str]) -> list[str]:
     """Return the number, the seconds, the rate and the peak memory of one run."""
-    began = time.perf_counter()
-    child = subprocess.Popen([BERTCLI, *command], stdout=subprocess.DEVNULL, env=environment())
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - began
-    if status:
-        sys.exit(f"bertcli {' '.join(command)} failed")
-    megabytes = usage.ru_maxrss / 1024
-    return [f"{number:,}", f"{seconds:.1f}", f"{number / seconds:,.1f}", f"{megabytes:,.0f}"]
+    took = cost([BERTCLI, *command])
+    rate = number / took.seconds
+    return [f"{number:,}", f"{took.seconds:.1f}", f"{rate:,.1f}", f"{took.megabytes:,.0f}"]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -24,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from timing import BERTCLI, environment, table
+from timing import BERTCLI, cost, table
 
 from bertcli.checkpoints.catalog import builtin_for
 from bertcli.checkpoints.resolve import builtin_checkpoint
@@ -195,12 +194,8 @@ def cold_answer(path: Path, corpus: Corpus, number: int) -> tuple[float, float]:
     """Return seconds and megabytes of one `bertcli search`."""
     query = " ".join(corpus.texts(10**6 + number, 1)[0].split()[:6])
     command = [BERTCLI, "search", query, "--index", str(path), "-f", "jsonl"]
-    began = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment())
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(command)} failed")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    took = cost(command)
+    return took.seconds, took.megabytes
 
 
 def warm(index: IndexFolder, corpus: Corpus) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 BERTCLI = str(Path(sys.executable).with_name("bertcli"))
 PEERS = Path(__file__).parent / "peers"
@@ -42,6 +43,14 @@ class Timed:
         return max(self.seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The seconds of a run, and the most memory it held at once."""
+
+    seconds: float
+    megabytes: float
+
+
 def alternate(
     contestants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1
 ) -> list[Timed]:
@@ -69,6 +78,23 @@ def run(command: Sequence[str]) -> str:
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed with exit code {done.returncode}:\n{done.stderr}")
     return done.stdout
+
+
+def cost(command: Sequence[str], stdin: int | IO[bytes] = subprocess.DEVNULL) -> Cost:
+    """Return what one run of a command takes, its output thrown away.
+
+    The kernel counts the peak of a process from before it became the command, so who measures
+    memory must stay small: it imports nothing heavy.
+    """
+    began = time.perf_counter()
+    child = subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL, env=environment())
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - began
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        sys.exit(f"{' '.join(command)} failed with exit code {child.returncode}")
+    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return Cost(seconds, kilobytes / 1024)
 
 
 def environment() -> dict[str, str]:

@@ -16,6 +16,17 @@ goes on all the same, as a list of indexes over a damaged one, says so itself.
 from __future__ import annotations
 
 
+def first_line(error: Exception, most: int | None = None) -> str:
+    """Return the first line of what another library says, its type where it says nothing.
+
+    With `most` no more than so many characters of it.
+
+    >>> first_line(ValueError("bad shape\\nat 3")), first_line(TimeoutError())
+    ('bad shape', 'TimeoutError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
 class BertcliError(Exception):
     """The root: a failure with a message that a user can act on."""
 

@@ -10,6 +10,7 @@
 # of the third and of what it began with; the mean of the fourth and of what that began with ships. 62,
 # 14, 55 and 48 minutes are those of one core without bfloat16 that had other work to do as well.
 set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
 data=$1 output=$2
 shift 2
 
@@ -22,29 +23,16 @@ bertcli train ner "$data"/{uner_ewt,btc,crossner_coarse,wnut17}_train.jsonl.gz "
 bertcli train ner "$data"/{uner_ewt,crossner_coarse,crossner_coarse}_train.jsonl.gz "${valid[@]}" \
     -m "$output/all" -o "$output/some" --epochs 2 --minutes 14 --learning-rate 2e-4 --seed 2 \
     "${how[@]}" "$@"
-mean() { # ONE OTHER TARGET
-    cp -r "$2" "$3"
-    python - "$1" "$2" "$3" <<'PYTHON'
-import sys
-from pathlib import Path
-from safetensors.numpy import load_file, save_file
-
-one, two, target = (Path(folder) / "adapter_model.safetensors" for folder in sys.argv[1:])
-one, two = load_file(one), load_file(two)
-mean = {name: ((one[name].astype("f4") + two[name].astype("f4")) / 2).astype("f2") for name in one}
-save_file(mean, target, {"format": "pt"})
-PYTHON
-}
-mean "$output/all" "$output/some" "$output/first-mean"
+python "$here/mean.py" "$output/all" "$output/some" "$output/first-mean"
 bertcli train ner "$data"/{uner_ewt,uner_ewt,btc,crossner_coarse,crossner_coarse,wnut17}_train.jsonl.gz \
     "${valid[@]}" -m "$output/first-mean" -o "$output/again" --epochs 3 --minutes 55 \
     --learning-rate 4e-4 --seed 7 "${how[@]}" --map person=PER --map location=LOC \
     --map corporation=ORG --map group=ORG --map creative-work= --map product= "$@"
-mean "$output/first-mean" "$output/again" "$output/second-mean"
+python "$here/mean.py" "$output/first-mean" "$output/again" "$output/second-mean"
 bertcli train ner "$data"/{uner_ewt,uner_ewt,btc,crossner_coarse,crossner_coarse,wnut17}_train.jsonl.gz \
     "${valid[@]}" -m "$output/second-mean" -o "$output/last" --epochs 3 --minutes 48 \
     --learning-rate 3e-4 --seed 11 "${how[@]}" --map person=PER --map location=LOC \
     --map corporation=ORG --map group=ORG --map creative-work= --map product= "$@"
-mean "$output/second-mean" "$output/last" "$output/mean"
+python "$here/mean.py" "$output/second-mean" "$output/last" "$output/mean"
 bertcli eval ner "$data"/uner_ewt_dev.jsonl.gz -m "$output/mean"
 bertcli eval ner "$data"/crossner_coarse_dev.jsonl.gz -m "$output/mean" --ignore MISC

@@ -11,6 +11,7 @@
 # the second once more from where that ended, for 140 minutes; the fourth goes on from the mean of both's
 # weights with more of QAMR and a little dropout. What ships is the mean of the fourth and of that mean.
 set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
 data=$1 output=$2
 shift 2
 
@@ -47,24 +48,11 @@ bertcli train qa "$chosen/second.jsonl" -m "$output/first" -o "$output/second" -
     --unanswerable 0.35 --evaluations 4 --epochs 2 --minutes 118 --seed 2 "${how[@]}" "$@"
 bertcli train qa "$chosen/second.jsonl" -m "$output/second" -o "$output/third" --learning-rate 2.5e-4 \
     --unanswerable 0.35 --evaluations 4 --epochs 2 --minutes 140 --seed 3 "${how[@]}" "$@"
-mean() { # ONE OTHER TARGET
-    cp -r "$2" "$3"
-    python - "$1" "$2" "$3" <<'PYTHON'
-import sys
-from pathlib import Path
-from safetensors.numpy import load_file, save_file
-
-one, two, target = (Path(folder) / "adapter_model.safetensors" for folder in sys.argv[1:])
-one, two = load_file(one), load_file(two)
-mean = {name: ((one[name].astype("f4") + two[name].astype("f4")) / 2).astype("f2") for name in one}
-save_file(mean, target, {"format": "pt"})
-PYTHON
-}
-mean "$output/second" "$output/third" "$output/first-mean"
+python "$here/mean.py" "$output/second" "$output/third" "$output/first-mean"
 bertcli train qa "$chosen/fourth.jsonl" -m "$output/first-mean" -o "$output/fourth" \
     --learning-rate 2e-4 --unanswerable 0.3 --evaluations 2 --epochs 2 --minutes 90 --dropout 0.05 \
     --seed 4 "${how[@]}" "$@"
-mean "$output/first-mean" "$output/fourth" "$output/mean"
+python "$here/mean.py" "$output/first-mean" "$output/fourth" "$output/mean"
 for name in newwiki qed fairytale squad2; do
     bertcli eval qa "$data/dev_$name.jsonl.gz" -m "$output/mean"
 done

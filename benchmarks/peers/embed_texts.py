@@ -1,8 +1,8 @@
 """Embed texts again and again with another tool: TOOL MODEL TEXTS.txt VECTORS.npy.
 
 The model is loaded once; for every line on stdin the texts are embedded, and the seconds written to
-stdout. The first vectors are saved. MODEL is a folder of sentence-transformers, for fastembed and
-onnx-int8 one that `export_onnx.py` made.
+stdout. The first vectors are saved. MODEL is a folder of sentence-transformers, for fastembed one
+that `export_onnx.py` made.
 """
 
 import sys

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertcli.errors import CheckpointError
+from bertcli.errors import CheckpointError, first_line
 
 PICKLED = "pytorch_model.bin"
 PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "README.md"]
@@ -135,9 +135,8 @@ def download(name: str, revision: str | None = None, allow_pickle: bool = False)
     except (
         Exception
     ) as error:  # the hub's transport has exceptions of its own, which vary by version
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{name}: the hub could not be reached ({line}); "
+            f"{name}: the hub could not be reached ({first_line(error)}); "
             "check the network, or give a local folder with -m DIR"
         ) from error
 

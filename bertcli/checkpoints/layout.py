@@ -13,6 +13,7 @@ from bertcli.engine.families import CAPITALS, FAMILIES, TOKEN_TYPES, Head, head_
 from bertcli.errors import CheckpointError
 
 PICKLES = (PICKLED, "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
+WEIGHTS = "model.safetensors"
 HEAD_CONFIG = "head_config.json"
 THRESHOLDS = "thresholds"
 HEAD_SETTINGS: Mapping[str, type] = {
@@ -271,13 +272,13 @@ def _config_from_task(base: Checkpoint, settings: Mapping[str, Any]) -> Mapping[
 
 
 def _weight_files(folder: Path, label: str, allow_pickle: bool) -> tuple[Path, ...]:
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    single, index = folder / WEIGHTS, folder / f"{WEIGHTS}.index.json"
     if single.is_file():
         return (single,)
     if allow_pickle and not index.is_file() and (folder / PICKLED).is_file():
         return (folder / PICKLED,)
     if not index.is_file():
-        raise _no_safetensors(folder, label, "model.safetensors")
+        raise _no_safetensors(folder, label, WEIGHTS)
     shards = read_json(index, "").get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise CheckpointError(f"{index}: it names no weight files; copy it again")
@@ -291,7 +292,7 @@ def _weight_files(folder: Path, label: str, allow_pickle: bool) -> tuple[Path, .
 def _no_safetensors(folder: Path, label: str, expected: str) -> CheckpointError:
     pickle = next((name for name in PICKLES if (folder / name).is_file()), None)
     if pickle is None:
-        hub = folder != Path(label).expanduser()
+        hub = expected == WEIGHTS and folder != Path(label).expanduser()
         hint = "; or the hub has a pickle alone: try --allow-pickle" if hub else ""
         return CheckpointError(f"{label}: no {expected}; the checkpoint is incomplete{hint}")
     return CheckpointError(

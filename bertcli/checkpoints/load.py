@@ -9,7 +9,7 @@ from bertcli.checkpoints.layout import Checkpoint
 from bertcli.engine.choices import BATCH_TOKENS, Precision
 from bertcli.engine.families import PRECISION, Head, runs_on_onnx
 from bertcli.engine.tokens import TextTokenizer
-from bertcli.errors import BertcliError, CheckpointError
+from bertcli.errors import BertcliError, CheckpointError, first_line
 
 if TYPE_CHECKING:
     from bertcli.engine.encoder import Encoder
@@ -95,8 +95,7 @@ def first_run(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> t
     except BertcliError:
         raise
     except Exception as error:  # the engines have exceptions of their own
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{checkpoint.name}: does not run ({line})") from error
+        raise CheckpointError(f"{checkpoint.name}: does not run ({first_line(error)})") from error
     if not bool(np.isfinite(output).all()):
         raise CheckpointError(
             f"{checkpoint.name}: computes no finite numbers; its weights are damaged"

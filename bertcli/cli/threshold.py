@@ -84,9 +84,10 @@ def check_labels(
     """Raise DataError for the first text with a label that a checkpoint does not have."""
     for text in texts:
         for label in text.labels:
-            if names.get(label, label) not in labels:
+            called = names.get(label, label)
+            if called not in labels:
                 raise DataError(
-                    f"{text.place}: the checkpoint has no label {label!r}, its labels are "
+                    f"{text.place}: the checkpoint has no label {called!r}, its labels are "
                     f"{named(sorted(labels))}; say what it is called there with --map {label}=NAME"
                 )
 

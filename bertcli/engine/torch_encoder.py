@@ -14,7 +14,7 @@ from bertcli.engine.encoder import Logits, Reduce, encode_in_batches, unreduced
 from bertcli.engine.families import Head
 from bertcli.engine.weights import Weights
 from bertcli.engine.windows import Window
-from bertcli.errors import CheckpointError, UsageError
+from bertcli.errors import CheckpointError, UsageError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -136,9 +136,8 @@ def _load(source: TorchSource, head: Head) -> Any:
             output_loading_info=True,
         )
     except Exception as error:  # transformers passes on whatever its many parts raise
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{source.folder}: transformers cannot load it ({line})") from error
-    _refuse_missing(source.folder, head, loaded["missing_keys"])
+        raise unloadable(source.folder, error) from error
+    refuse_missing(source.folder, head, loaded["missing_keys"])
     return model
 
 
@@ -150,14 +149,17 @@ def _tensors(weights: Weights | None) -> dict[str, torch.Tensor] | None:
     return {name: torch.tensor(array) for name, array in weights.items()}
 
 
-def _refuse_missing(folder: Path, head: Head, missing: Iterable[str]) -> None:
+def unloadable(name: object, error: Exception) -> CheckpointError:
+    """Return what to tell of a checkpoint of this name that transformers does not take."""
+    return CheckpointError(f"{name}: transformers cannot load it ({first_line(error)})")
+
+
+def refuse_missing(name: object, head: Head, missing: Iterable[str]) -> None:
     """Raise CheckpointError for weights that transformers would make up at random.
 
     A bare encoder's pooler may be missing: nobody asks for what it computes.
     """
     unused = "pooler" if head is Head.BASE else None
-    needed = sorted(name for name in missing if unused is None or unused not in name)
+    needed = sorted(one for one in missing if unused is None or unused not in one)
     if needed:
-        raise CheckpointError(
-            f"{folder}: the weights lack {needed[0]}, which config.json calls for"
-        )
+        raise CheckpointError(f"{name}: the weights lack {needed[0]}, which config.json calls for")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertcli.errors import CheckpointError
+from bertcli.errors import CheckpointError, first_line
 
 DTYPES = {
     "F64": "<f8",
@@ -203,8 +203,8 @@ def _read_pickle(path: Path) -> dict[str, NDArray[Any]]:
         if not all(isinstance(one, torch.Tensor) for one in tensors.values()):
             raise TypeError("it holds more than tensors")
     except Exception as error:  # of pickle, zipfile and torch
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: refused, not a pickle of tensors alone ({line})") from error
+        said = f"{path}: refused, not a pickle of tensors alone ({first_line(error)})"
+        raise CheckpointError(said) from error
     return {
         name: (one.float() if one.dtype is torch.bfloat16 else one).detach().numpy()
         for name, one in tensors.items()

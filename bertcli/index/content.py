@@ -39,6 +39,11 @@ class NewDocument:
         """The document without its name."""
         return Document(self.text, self.headings, self.pages, self.line, self.columns)
 
+    @property
+    def row_hash(self) -> bytes:
+        """What tells a row of a file from others."""
+        return row_hash(self.text, columns_json(self.columns))
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -183,7 +183,7 @@ class Documents:
         index is not indexed again by an update, nor is a row that was removed.
         """
         found = self.connection.execute(
-            "SELECT DISTINCT documents.id, documents.file FROM documents "
+            "SELECT DISTINCT documents.id, documents.file, documents.line FROM documents "
             f"JOIN chunks ON document = documents.id WHERE {condition.sql}",
             condition.values,
         ).fetchall()
@@ -191,23 +191,21 @@ class Documents:
             "INSERT OR IGNORE INTO removed VALUES (?, ?)",
             [
                 (file, self._row_hash(document))
-                for document, file in found
-                if file is not None and self.stored(document).line is not None
+                for document, file, line in found
+                if file is not None and line is not None
             ],
         )
-        self.remove_documents([document for document, _ in found])
+        self.remove_documents([document for document, *_ in found])
         self.connection.executemany(
             "UPDATE files SET error = ?2 WHERE id = ?1 AND NOT EXISTS "
             "(SELECT 1 FROM documents WHERE file = ?1)",
-            [(file, REMOVED) for file in {file for _, file in found if file is not None}],
+            [(file, REMOVED) for file in {file for _, file, _ in found if file is not None}],
         )
         return len(found)
 
-    def was_removed(self, file: int, document: NewDocument) -> bool:
-        """Return whether a person took this very row of a file out of the index."""
-        row = (file, row_hash(document.text, columns_json(document.columns)))
-        query = "SELECT 1 FROM removed WHERE file = ? AND hash = ?"
-        return self.connection.execute(query, row).fetchone() is not None
+    def removed_rows(self, file: int) -> set[bytes]:
+        """Return the hashes of the rows of a file that a person took out of the index."""
+        return {one for (one,) in self.rows("SELECT hash FROM removed WHERE file = ?", file)}
 
     def remove_documents(self, documents: Iterable[int]) -> None:
         """Remove documents, their chunks and words; the rows of their vectors become unused."""
@@ -393,10 +391,8 @@ class Documents:
             raise damaged(self._path.parent, f"columns of document {document}") from error
 
     def _row_hash(self, document: int) -> bytes:
-        (metadata,) = self.connection.execute(
-            "SELECT metadata FROM documents WHERE id = ?", (document,)
-        ).fetchone()
-        return row_hash(self.stored(document).text, metadata)
+        query = "SELECT text, metadata FROM documents JOIN texts ON document = id WHERE id = ?"
+        return row_hash(*self.connection.execute(query, (document,)).fetchone())
 
     def number(self, query: str) -> int:
         """Return the one number that a query finds."""

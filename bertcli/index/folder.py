@@ -309,8 +309,9 @@ class IndexFolder(IndexReader):
             number = files.insert(found.source, found.state)
         else:
             files.change(number, found.source, found.state)
+        removed = self._documents.removed_rows(number)
         for document, chunks in one.documents:
-            if document.line is not None and self._documents.was_removed(number, document):
+            if removed and document.row_hash in removed:
                 continue
             rows = []
             for text in chunk_texts(document, chunks):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,11 +128,17 @@ class IndexReader:
                 return self._hits([row for row, _ in best], [score for _, score in best])
             dimension = self.manifest.model.dimension
             asked = checked(vector[None], 1, dimension)
-            with ThreadPoolExecutor(1) as beside:  # both halves at once take two thirds of the time
-                half = beside.submit(self._nearest, asked, committed, depth, live, shared=True)
+            if self._approximate() is None:
+                near = self._nearest(asked, committed, depth, live)
                 worded = self._worded(query.wanted, depth, live, narrowed)
-                near = half.result().rows[0].tolist()
-            rows = fuse([near, [row for row, _ in worded]])[:k]
+            else:  # in a large index both halves at once take two thirds of the time
+                from concurrent.futures import ThreadPoolExecutor  # 4 ms of a cold start
+
+                with ThreadPoolExecutor(1, initializer=ann.keep_to_this_thread) as beside:
+                    half = beside.submit(self._nearest, asked, committed, depth, live)
+                    worded = self._worded(query.wanted, depth, live, narrowed)
+                near = half.result()
+            rows = fuse([near.rows[0].tolist(), [row for row, _ in worded]])[:k]
             cosines = read_rows(self._vector_file, rows, dimension) @ asked[0]
             return self._hits(rows, cosines.tolist())
 
@@ -247,26 +252,18 @@ class IndexReader:
     ) -> list[tuple[int, float]]:
         """Return the live rows with these phrases and their BM25, the best `depth` of them."""
         spare = 0 if live is None else int((~live).sum())  # as many may be kept out
-        found = self._documents.matching(phrases, depth + spare)
-        worded = [match for match in found if live is None or live[match[0]]][:depth]
-        if len(worded) < depth and narrowed:  # a filter must not empty a result that exists
-            found = self._documents.matching(phrases, depth + spare, True)
+        for thorough in (False, True):
+            found = self._documents.matching(phrases, depth + spare, thorough)
             worded = [match for match in found if live is None or live[match[0]]][:depth]
+            if len(worded) == depth or not narrowed:
+                break  # else once more: a filter must not empty a result that exists
         return worded
 
     def _nearest(
-        self,
-        asked: Vectors,
-        committed: int,
-        k: int,
-        live: NDArray[np.bool_] | None,
-        shared: bool = False,
+        self, asked: Vectors, committed: int, k: int, live: NDArray[np.bool_] | None
     ) -> Nearest:
-        """Return the nearest live rows; `shared` where something else uses the processors too."""
         there = self._approximate()
         if there is not None and there.ann.rows <= committed:
-            if shared:
-                ann.keep_to_this_thread()
             return there.nearest(asked, self._vector_file, committed, k, live)
         blocks = read_blocks(self._vector_file, committed, self.manifest.model.dimension)
         return nearest(asked, blocks, k, live)

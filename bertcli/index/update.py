@@ -221,17 +221,17 @@ def _loaded(store: IO[bytes], count: int) -> Iterator[Prepared]:
 def _cut_file(
     found: Found, field: str, read: Read, cut: Cut, failed: Callable[[str], None]
 ) -> Prepared:
-    state, problem = found.state, ""
+    state = found.state
     try:
         documents = list(read(Path(state.path), state.name, field))
+        problem = "" if documents else f"{state.name}: has no text"
     except DataError as error:
         emptied = not state.size and state.error is None
         if found.indexed and not emptied:
             failed(f"{error}; what the index has of it stays")
             return Prepared(found, stays=True)
-        documents, problem = [], str(error)
-    if not documents:
-        problem = problem or f"{state.name}: has no text"
+        problem = str(error)
+    if problem:
         failed(problem)
         return Prepared(replace(found, state=replace(state, error=problem)))
     chunks = cut(documents)

@@ -63,19 +63,20 @@ class Upkeep:
         Their files are looked at as if they had changed, so that an update brings them back.
         """
         columns = "json_valid(metadata) AND json_type(metadata) = 'object'"
-        lost = [one for (one,) in self._rows(f"SELECT id FROM documents WHERE NOT ({columns})")]
+        lost = {one for (one,) in self._rows(f"SELECT id FROM documents WHERE NOT ({columns})")}
         outlines = self._rows("SELECT id, outline FROM documents WHERE outline IS NOT NULL")
-        flat = [one for one, outline in outlines if not is_outline(outline)]
-        each = [(one,) for one in lost]
-        self._connection.executemany("UPDATE documents SET metadata = '{}' WHERE id = ?", each)
-        each = [(one,) for one in flat]
-        self._connection.executemany("UPDATE documents SET outline = NULL WHERE id = ?", each)
-        self._connection.executemany(
-            "UPDATE files SET size = -1, hash = x'' "
-            "WHERE id = (SELECT file FROM documents WHERE documents.id = ?)",
-            [(one,) for one in {*lost, *flat}],
-        )
-        return len({*lost, *flat})
+        flat = {one for one, outline in outlines if not is_outline(outline)}
+        for change, documents in (
+            ("UPDATE documents SET metadata = '{}' WHERE id = ?", lost),
+            ("UPDATE documents SET outline = NULL WHERE id = ?", flat),
+            (
+                "UPDATE files SET size = -1, hash = x'' "
+                "WHERE id = (SELECT file FROM documents WHERE documents.id = ?)",
+                lost | flat,
+            ),
+        ):
+            self._connection.executemany(change, [(one,) for one in documents])
+        return len(lost | flat)
 
     def rehash(self) -> int:
         """Record the hashes that texts have now, and return how many had another one.

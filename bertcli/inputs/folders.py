@@ -64,7 +64,6 @@ def _walk(
     root: Path, selection: Selection, unlisted: Callable[[Path, str], object] | None
 ) -> Iterator[Path]:
     ignored = _Ignored(root)
-    full = root.resolve()
 
     def told(error: OSError) -> None:
         if unlisted is None or Path(error.filename) == root:
@@ -82,7 +81,7 @@ def _walk(
             path = here / name
             if name.startswith(".") or ignored.holds(path) or not path.is_file():
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(full):
+            if path.is_symlink() and not path.resolve().is_relative_to(ignored.full):
                 continue
             if selection.takes(PurePosixPath(path.relative_to(root))):
                 yield path
@@ -93,7 +92,7 @@ class _Ignored:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._full = root.resolve()
+        self.full = root.resolve()
         self._rules: dict[Path, GitIgnoreSpec | None] = {}
         self._places: dict[Path, list[Path]] = {}
 
@@ -103,18 +102,17 @@ class _Ignored:
 
         None where they ignore the root itself: who names it means it.
         """
-        full = self._full
-        chain = [full, *full.parents]
+        chain = [self.full, *self.full.parents]
         top = next((i for i, folder in enumerate(chain) if (folder / ".git").exists()), 0)
         above = chain[top:0:-1]
-        return [] if self._said(full, above, folder=True) else above
+        return [] if self._said(self.full, above, folder=True) else above
 
     def holds(self, path: Path, folder: bool = False) -> bool:
         """Return what the last rule that fits a path says."""
         parent = path.parent
         if parent not in self._places:
             inside = parent.relative_to(self._root).parts
-            below = [self._full.joinpath(*inside[:i]) for i in range(len(inside) + 1)]
+            below = [self.full.joinpath(*inside[:i]) for i in range(len(inside) + 1)]
             self._places[parent] = [*self._above, *below]
         places = self._places[parent]
         return self._said(places[-1] / path.name, places, folder)

@@ -97,12 +97,11 @@ def _json_rows(text: str, name: str, need: Sequence[str]) -> Iterator[Row | BadR
         return
     value, end = DECODER.raw_decode(text, start)
     _check_end(text, end)
+    escaped = ESCAPED_SURROGATE.search(text) is not None
     items = _data_items(value, need)
     if items is None:
-        escaped = ESCAPED_SURROGATE.search(text) is not None
         yield _row(value, escaped, Place(name, text.count("\n", 0, start) + 1))
         return
-    escaped = ESCAPED_SURROGATE.search(text) is not None
     for item in items:
         yield _row(item, escaped, Place(name))
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bertcli.errors import OutputError
@@ -50,12 +50,12 @@ def render_csv(answers: Iterable[Answer], delimiter: str = ",") -> Iterator[str]
     header: Header | None = None
     waiting: list[Answer] = []
     for answer in answers:
-        if header is None and answer.result is None:
-            waiting.append(answer)
-            continue
         if header is None:
-            own, first = own_fields(answer), next(iter(_found(answer)), {})
-            header = Header.of(own, names_of(own, first))
+            if answer.result is None:
+                waiting.append(answer)
+                continue
+            own = own_fields(answer)
+            header = Header.of(own, names_of(own, answer.result.rows()[0]))
             yield _line(header.names, delimiter)
             yield from (_lines(early, header, delimiter) for early in waiting)
         yield _lines(answer, header, delimiter)
@@ -75,24 +75,20 @@ def _only_errors(failed: list[Answer], delimiter: str) -> Iterator[str]:
     yield from (_lines(answer, header, delimiter) for answer in failed)
 
 
-def _found(answer: Answer) -> Sequence[Mapping[str, object]]:
-    return answer.result.rows() if answer.result else []
-
-
 def _lines(answer: Answer, header: Header, delimiter: str) -> str:
     """Return the lines of one record; a failed one has one line, with its error."""
-    if found := _found(answer):
-        rows = [_row(answer, one, header) for one in found]
-    else:
+    if answer.result is None:
         rows = [failed_row(answer, header.own, header.found, header.error)]
+    else:
+        own = own_fields(answer)
+        rows = [_row(own, one, header, answer) for one in answer.result.rows()]
     return "".join(
         _line([_cell(row.get(name)) for name in header.names], delimiter) for row in rows
     )
 
 
-def _row(answer: Answer, found: Mapping[str, object], header: Header) -> Fields:
+def _row(own: Fields, found: Mapping[str, object], header: Header, answer: Answer) -> Fields:
     """Return a row of a good answer: its own columns, and what was found under the file's names."""
-    own = own_fields(answer)
     extra = [name for name in own if name not in header.own]
     extra += [name for key, name in names_of(own, found).items() if key not in header.found]
     if extra:

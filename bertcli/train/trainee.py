@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from bertcli.checkpoints.layout import Checkpoint
 from bertcli.engine.batching import Batch
 from bertcli.engine.encoder import Logits, Reduce, encode_in_batches, unreduced
 from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
-from bertcli.engine.torch_encoder import AUTO_CLASSES
+from bertcli.engine.torch_encoder import AUTO_CLASSES, refuse_missing, unloadable
 from bertcli.engine.windows import Window
 from bertcli.errors import CheckpointError
 from bertcli.train.lora import add_lora, go_on_with_lora
@@ -194,7 +194,7 @@ def _load(
     try:
         config = transformers.AutoConfig.for_model(**checkpoint.config)
     except Exception as error:  # transformers passes on whatever its many parts raise
-        raise _unloadable(checkpoint, error) from error
+        raise unloadable(checkpoint.name, error) from error
     for key in DROPOUTS:
         if hasattr(config, key):
             setattr(config, key, dropout)
@@ -216,26 +216,13 @@ def _load(
                 output_loading_info=True,
             )
         except Exception as error:
-            raise _unloadable(checkpoint, error) from error
+            raise unloadable(checkpoint.name, error) from error
     missing = set(report["missing_keys"])
     misfits = {name for name, *_ in report["mismatched_keys"]}
-    _refuse_holes(checkpoint, model, head, missing | misfits)
+    encoder = "" if head is Head.BASE else f"{model.base_model_prefix}."  # its head may be new
+    holes = (name for name in missing | misfits if name.startswith(encoder))
+    refuse_missing(checkpoint.name, Head.BASE, holes)
     return model.float(), missing
-
-
-def _unloadable(checkpoint: Checkpoint, error: Exception) -> CheckpointError:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return CheckpointError(f"{checkpoint.name}: transformers cannot load it ({line})")
-
-
-def _refuse_holes(checkpoint: Checkpoint, model: Any, head: Head, missing: Iterable[str]) -> None:
-    """Raise CheckpointError where the encoder itself lacks weights: they would be random ones."""
-    encoder = "" if head is Head.BASE else f"{model.base_model_prefix}."
-    for name in sorted(missing):
-        if name.startswith(encoder) and "pooler" not in name:
-            raise CheckpointError(
-                f"{checkpoint.name}: the weights lack {name}, which config.json calls for"
-            )
 
 
 def _start_alike(model: nn.Module, table: str) -> None:

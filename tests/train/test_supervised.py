@@ -18,7 +18,7 @@ from torch import nn
 from bertcli.checkpoints.load import LoadOptions, load_encoder
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.cli.app import main
-from bertcli.cli.train.run import held_apart
+from bertcli.cli.train.run import held_out
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
 from bertcli.records import AnsweredQuestion
@@ -208,7 +208,7 @@ def test_what_is_held_out_shares_no_article_with_the_rest(titles: tuple[str, ...
     ]
     key = (lambda one: one.group or one.context) if len(titles) > 1 else lambda one: one.context
     for seed in range(5):
-        kept, out = held_apart(rows, None, 0.1, key, seed)
+        kept, out = held_out(rows, None, 0.1, key, seed, whole=True)
         assert not {key(one) for one in kept} & {key(one) for one in out}
         assert len(kept) + len(out) == 40
         assert 1 <= len(out) <= 8

@@ -97,8 +97,9 @@ def fill_mask(
     if block > checkpoint.window:
         raise UsageError(f"--block {block}: the model reads {checkpoint.window} tokens at once")
     with work_folder(output, flags.resume) as work:
-        own = (corpus, valid, valid_split, field, steps, block, batch_tokens, mask_rate, replace)
-        check_same_run(work, flags, None, [repr((*own, evaluate_every)).encode()])
+        data, size = (corpus, valid, valid_split, field), (steps, block, batch_tokens)
+        own = (*data, *size, mask_rate, replace, evaluate_every)
+        check_same_run(work, flags, None, [repr(own).encode()])
         content = block - tokenizer.frame.single
         blocks, held_out = _blocks(corpus, valid, valid_split, field, tokenizer, content, work)
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")

@@ -15,7 +15,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
-    held_apart,
+    held_out,
     lora_rank,
     named_files,
 )
@@ -61,12 +61,13 @@ def qa(
         raise UsageError("--smoothing: answers are learned without it")
     questions = list(read_questions(data, asked.columns))
     several = len({one.group for one in questions}) > 1
-    questions, valid = held_apart(
+    questions, valid = held_out(
         questions,
         list(read_questions(how.valid, asked.columns)) if how.valid else None,
         how.valid_split,
         lambda one: (several and one.group) or one.context,
         flags.seed,
+        whole=True,
     )
     lessons.check_answers([*questions, *valid])
     rng = np.random.default_rng(flags.seed)

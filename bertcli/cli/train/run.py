@@ -22,6 +22,7 @@ from bertcli.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.random import Generator
     from torch import Tensor
 
     from bertcli.checkpoints.layout import Checkpoint
@@ -175,70 +176,24 @@ def held_out(
     share: float,
     kind: Callable[[Labelled], object],
     seed: int,
+    whole: bool = False,
 ) -> tuple[list[Labelled], list[Labelled]]:
     """Return what to train and what to measure on: `valid`, or a share of each kind of the data.
 
-    Raises UsageError when nothing is left to measure on.
+    With `whole` kinds are held out whole, since their members give each other away. Raises
+    UsageError when nothing is left to measure on.
     """
     import numpy as np
 
     if valid is not None:
-        return _given(data, valid)
-    rng = np.random.default_rng(seed)
-    kinds = _by_kind(data, kind)
-    chosen: set[int] = set()
-    for members in kinds:
-        count = round(len(members) * share)
-        chosen |= {members[i] for i in rng.permutation(len(members))[:count]}
-    if not chosen:  # many kinds of few members each: any of them, but never all of a kind
-        spare = [i for members in kinds for i in members[1:]]
-        chosen = {spare[i] for i in rng.permutation(len(spare))[: round(len(data) * share)]}
-    return _parted(data, chosen, share)
-
-
-def held_apart(
-    data: Sequence[Labelled],
-    valid: Sequence[Labelled] | None,
-    share: float,
-    group: Callable[[Labelled], object],
-    seed: int,
-) -> tuple[list[Labelled], list[Labelled]]:
-    """Return the same where members of a group give each other away: whole groups are held out.
-
-    Raises UsageError when nothing is left to measure on.
-    """
-    import numpy as np
-
-    if valid is not None:
-        return _given(data, valid)
-    groups = _by_kind(data, group)
-    chosen: set[int] = set()
-    for number in np.random.default_rng(seed).permutation(len(groups))[:-1]:
-        if len(chosen) + len(groups[number]) <= round(len(data) * share):
-            chosen |= set(groups[number])
-    if not chosen and len(groups) > 1 and share:
-        chosen = set(sorted(groups, key=len)[0])
-    return _parted(data, chosen, share)
-
-
-def _given(
-    data: Sequence[Labelled], valid: Sequence[Labelled]
-) -> tuple[list[Labelled], list[Labelled]]:
-    if not valid:
-        raise UsageError("--valid: there is no row in it to measure on")
-    return list(data), list(valid)
-
-
-def _by_kind(data: Sequence[Labelled], kind: Callable[[Labelled], object]) -> list[list[int]]:
+        if not valid:
+            raise UsageError("--valid: there is no row in it to measure on")
+        return list(data), list(valid)
     kinds: dict[object, list[int]] = {}
     for number, one in enumerate(data):
         kinds.setdefault(kind(one), []).append(number)
-    return list(kinds.values())
-
-
-def _parted(
-    data: Sequence[Labelled], chosen: set[int], share: float
-) -> tuple[list[Labelled], list[Labelled]]:
+    choose = _whole_kinds if whole else _of_each_kind
+    chosen = choose(list(kinds.values()), share, np.random.default_rng(seed))
     if not chosen:
         raise UsageError(
             f"{len(data)} rows are too few to hold out {share:.0%} of: "
@@ -248,6 +203,30 @@ def _parted(
     for number, one in enumerate(data):
         parts[number in chosen].append(one)
     return parts
+
+
+def _of_each_kind(kinds: list[list[int]], share: float, rng: Generator) -> set[int]:
+    chosen: set[int] = set()
+    for members in kinds:
+        count = round(len(members) * share)
+        chosen |= {members[i] for i in rng.permutation(len(members))[:count]}
+    if not chosen:  # many kinds of few members each: any of them, but never all of a kind
+        spare = [i for members in kinds for i in members[1:]]
+        count = round(sum(map(len, kinds)) * share)
+        chosen = {spare[i] for i in rng.permutation(len(spare))[:count]}
+    return chosen
+
+
+def _whole_kinds(kinds: list[list[int]], share: float, rng: Generator) -> set[int]:
+    """Return the members of as many kinds as fit, at least of the smallest; never of all."""
+    chosen: set[int] = set()
+    most = round(sum(map(len, kinds)) * share)
+    for number in rng.permutation(len(kinds))[:-1]:
+        if len(chosen) + len(kinds[number]) <= most:
+            chosen |= set(kinds[number])
+    if not chosen and len(kinds) > 1 and share:
+        chosen = set(sorted(kinds, key=len)[0])
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)

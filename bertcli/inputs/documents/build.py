@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from bertcli.records import Document, Heading
 
+SAID_LETTERS = 120
+"""As much as is told of what a library says of a damaged document."""
+
 
 class DocumentBuilder:
     """A document that grows; blocks stand on lines of their own, with one empty line between."""

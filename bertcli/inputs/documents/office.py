@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from bertcli.errors import DataError
-from bertcli.inputs.documents.build import DocumentBuilder
+from bertcli.errors import DataError, first_line
+from bertcli.inputs.documents.build import SAID_LETTERS, DocumentBuilder
 from bertcli.inputs.documents.html import decoded, html
 from bertcli.inputs.documents.marked import markdown
 from bertcli.records import Document
@@ -41,7 +41,7 @@ def pdf(data: bytes) -> Document:
             built.page()
             built.block(page.extract_text())
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"is a damaged PDF ({_first_line(error)})") from error
+        raise DataError(f"is a damaged PDF ({first_line(error, SAID_LETTERS)})") from error
     document = built.done()
     if not document.text.strip():
         raise DataError(
@@ -87,7 +87,9 @@ def docx(data: bytes) -> Document:
         SyntaxError,
         zipfile.BadZipFile,
     ) as error:
-        raise DataError(f"is a damaged Word document ({_first_line(error)})") from error
+        raise DataError(
+            f"is a damaged Word document ({first_line(error, SAID_LETTERS)})"
+        ) from error
     return built.done()
 
 
@@ -114,7 +116,7 @@ def epub(data: bytes) -> Document:
             for chapter in _spine(book):
                 built.append(html(decoded(book.read(chapter)), xhtml=True))
     except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, StopIteration) as error:
-        raise DataError(f"is a damaged EPUB ({_first_line(error)})") from error
+        raise DataError(f"is a damaged EPUB ({first_line(error, SAID_LETTERS)})") from error
     return built.done()
 
 
@@ -142,7 +144,7 @@ def notebook(data: bytes) -> Document:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"is a damaged notebook ({_first_line(error)})") from error
+        raise DataError(f"is a damaged notebook ({first_line(error, SAID_LETTERS)})") from error
     cells = content.get("cells") if isinstance(content, dict) else None
     if not isinstance(cells, list):
         raise DataError("is no Jupyter notebook: it has no list of cells")
@@ -170,7 +172,9 @@ def _refuse_bomb(data: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise DataError(f"is damaged: not a zip archive inside ({_first_line(error)})") from error
+        raise DataError(
+            f"is damaged: not a zip archive inside ({first_line(error, SAID_LETTERS)})"
+        ) from error
     if sum(entry.file_size for entry in entries) > UNPACKED_BYTES:
         raise DataError(f"would be over {UNPACKED_BYTES >> 20} MB unpacked: split it")
     if any(entry.flag_bits & 1 for entry in entries):
@@ -179,7 +183,3 @@ def _refuse_bomb(data: bytes) -> None:
 
 def _local(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -6,8 +6,9 @@ import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bertcli.errors import DataError, RecordError
+from bertcli.errors import DataError, RecordError, first_line
 from bertcli.inputs.documents import marked
+from bertcli.inputs.documents.build import SAID_LETTERS
 from bertcli.inputs.formats import InputFormat, compression_of, format_of, read_stream
 from bertcli.inputs.lines import HEAD_BYTES, read_whole_text
 from bertcli.inputs.records import text_of
@@ -110,8 +111,8 @@ def _whole(path: Path, name: str) -> Document:
     except MemoryError:
         raise
     except Exception as error:  # a damaged file makes its library raise whatever it likes
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise DataError(f"{name}: cannot be read, it is damaged ({line})") from error
+        said = f"{name}: cannot be read, it is damaged ({first_line(error, SAID_LETTERS)})"
+        raise DataError(said) from error
 
 
 def _bytes(path: Path, name: str) -> bytes:
