@@ -2,27 +2,25 @@
 
 import os
 import resource
-import signal
 import sys
 from contextlib import suppress
-from types import FrameType
 
-from bertcli.cli.app import main
+from bertcli.cli.signals import asked_to_end, heed_signals
 
 
 def run() -> None:
     """Run the command line and leave with its exit code."""
     _replace_closed_streams()
     _prepare_for_little_memory()
-    for asked_to_end in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(asked_to_end) is signal.SIG_DFL:  # nohup has SIGHUP ignored
-            signal.signal(asked_to_end, _leave)
+    heed_signals()
+    try:
+        from bertcli.cli.app import main
+    except (KeyboardInterrupt, ImportError):
+        if asked_to_end() is None:
+            raise
+        sys.stderr.write("bertcli: interrupted\n")
+        sys.exit(asked_to_end())
     sys.exit(main(sys.argv[1:]))
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    """End as an exception does, so that temporary files are removed on the way out."""
-    sys.exit(128 + number)
 
 
 def _prepare_for_little_memory() -> None:

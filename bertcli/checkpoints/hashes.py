@@ -41,10 +41,15 @@ def fresh_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def text_sha256(text: str) -> str:
+    """Return the SHA-256 of a text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def joint_sha256(paths: Iterable[Path]) -> str:
     """Return one hash for several files: a single file's own, else the hash of their hashes."""
     found = [file_sha256(path) for path in paths]
-    return found[0] if len(found) == 1 else hashlib.sha256("\n".join(found).encode()).hexdigest()
+    return found[0] if len(found) == 1 else text_sha256("\n".join(found))
 
 
 def _store() -> Path:

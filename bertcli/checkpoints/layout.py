@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +159,19 @@ class Checkpoint:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files whose bytes decide its answers."""
+        """The files with its weights."""
         adapter = (self.adapter.weights,) if self.adapter else ()
         return (*self.weights, *adapter, *((self.linear.weights,) if self.linear else ()))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides its answers beside the weights and the tokenizer, as JSON has it."""
+        return {
+            "config": self.config,
+            "sentence": asdict(self.sentence),
+            "adapter": self.adapter and self.adapter.config,
+            "linear": self.linear and self.linear.config,
+        }
 
 
 def read_checkpoint(

@@ -30,6 +30,7 @@ from bertcli.cli import (
 )
 from bertcli.cli.quick import QuickCommand, QuickGroup
 from bertcli.cli.settings import user_defaults
+from bertcli.cli.signals import asked_to_end
 from bertcli.errors import BertcliError, UsageError
 from bertcli.outputs.visible import visible
 
@@ -124,6 +125,8 @@ def main(arguments: list[str]) -> int:
         line = "bertcli: a number on the command line, or in the input, is too large"
         return _failed(line, UsageError.exit_code, arguments)
     except Exception as error:  # a defect of bertcli or of a library: still one line
+        if code := asked_to_end():
+            return _failed("bertcli: interrupted", code, arguments)
         said = f"{type(error).__name__}: {error}"[:SHOWN_LETTERS]
         if any(sign in str(error) for sign in MEMORY_SIGNS):
             return _failed(NO_MEMORY, BertcliError.exit_code, arguments)

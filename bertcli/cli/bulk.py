@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bertcli.cli.recipe import Incoming, show_facts, write
+from bertcli.cli.recipe import Incoming, keep_apart, show_facts, write
 from bertcli.errors import UsageError
 from bertcli.records import BadRecord, Item, Pause, Record
 
@@ -61,6 +63,9 @@ def answer_all(
     `look_ahead` makes them apart from each other. `made_with` tells the hashes of the checkpoints
     and of the index behind the answers; it is asked only where they are wanted.
     """
+    read = [*(context.params.get("inputs") or ()), *map(str, _files_named(context))]
+    keep_apart({"--manifest": bulk.manifest, "-o": out.output}, ())
+    keep_apart({"--manifest": bulk.manifest}, read)
     bounds = [one for one in (bulk.limit, bulk.sample) if one is not None]
     items = replace(items, items=_chosen(items, bulk), most=min(bounds, default=None))
     if bulk.dry_run:
@@ -77,11 +82,15 @@ def answer_all(
     written.leave()
 
 
-def weights_of(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return the name of a checkpoint with the SHA-256 of its weights."""
-    from bertcli.checkpoints.hashes import joint_sha256
+def hashes_of(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the SHA-256 of a checkpoint's weights, of its settings and of its tokenizer."""
+    from bertcli.checkpoints.hashes import file_sha256, joint_sha256, text_sha256
 
-    return {f"checkpoint {checkpoint.name}": joint_sha256(checkpoint.files)}
+    return {
+        f"checkpoint {checkpoint.name}": joint_sha256(checkpoint.files),
+        f"settings of {checkpoint.name}": text_sha256(json.dumps(checkpoint.settings)),
+        f"tokenizer of {checkpoint.name}": file_sha256(checkpoint.tokenizer),
+    }
 
 
 def spread(items: Sequence[Any]) -> Iterator[Any]:
@@ -125,19 +134,24 @@ def _journal(
     """Return the journal that --resume wants, opened; none without it."""
     if not bulk.resume:
         return nullcontext()
-    if out.output in (None, "-"):
+    from bertcli import __version__
+    from bertcli.outputs.formats import choose_format, is_stdout
+    from bertcli.outputs.journal import open_journal
+    from bertcli.outputs.sink import check_writable, is_device
+
+    output = str(out.output)
+    if is_stdout(out.output) or is_device(output):
         raise UsageError("--resume needs a file to write: name one with -o")
+    choose_format(out.output_format, output, terminal=False)
+    check_writable(output)
     if items.live:
         raise UsageError("--resume needs input that can be read again: name files with -i")
-    from bertcli import __version__
-    from bertcli.outputs.journal import open_journal
-
     run = {"bertcli": __version__} | {
         f"--{name.replace('_', '-')}": value
         for name, value in run_flags(context).items()
         if name not in HEEDED
     }
-    return open_journal(str(out.output), run | made_with())
+    return open_journal(output, run | _made_with(context, made_with))
 
 
 def _recorder(
@@ -148,7 +162,8 @@ def _recorder(
         return None
     from bertcli.cli.replay import Recorder
 
-    return Recorder(bulk.manifest, context, run_flags(context), items.options, made_with())
+    hashes = _made_with(context, made_with)
+    return Recorder(bulk.manifest, context, run_flags(context), items.options, hashes)
 
 
 def run_flags(context: typer.Context) -> dict[str, str]:
@@ -158,6 +173,20 @@ def run_flags(context: typer.Context) -> dict[str, str]:
         for name, value in sorted(context.params.items())
         if name not in NOT_THE_RUN and value is not None
     }
+
+
+def _made_with(context: typer.Context, made_with: MadeWith) -> dict[str, str]:
+    """Return the hashes of all that the answers depend on, beside the flags and the records."""
+    from bertcli.checkpoints.hashes import fresh_sha256
+
+    files = (path for path in _files_named(context) if path.is_file())
+    return {f"file {path}": fresh_sha256(path) for path in files} | made_with()
+
+
+def _files_named(context: typer.Context) -> list[Path]:
+    """Return the files that options name to be read, such as --labels-file, without the input."""
+    named = ((name, value) for name, value in context.params.items() if name not in NOT_THE_RUN)
+    return [value for _, value in named if isinstance(value, Path)]
 
 
 def _chosen(items: Incoming, bulk: BulkFlags) -> Iterator[Item]:
@@ -206,8 +235,8 @@ def _forecast(compute: Compute, items: Incoming, bulk: BulkFlags) -> dict[str, o
     if total is None:
         total = len(head) + sum(1 for _ in records)
     count = tokens = errors = 0
+    list(compute(head[:1]))  # what is done once only
     probes = spread(head)
-    list(compute(list(islice(probes, 1))))  # what is done once only
     began = time.perf_counter()
     while (group := list(islice(probes, PROBE_GROUP))) and _since(began) < PROBE_SECONDS:
         for answer in compute(group):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.families import TEXT_PAIRS, Head
@@ -98,7 +98,7 @@ def classify(
         items,
         out,
         bulk,
-        partial(weights_of, built.checkpoint),
+        partial(hashes_of, built.checkpoint),
     )
 
 
@@ -174,7 +174,9 @@ def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:
     parts = (listed or "").split(",")
     if file is not None:
         try:
-            parts += [line.replace("\t", "=", 1) for line in file.read_text("utf-8").splitlines()]
+            parts += [
+                line.replace("\t", "=", 1) for line in file.read_text("utf-8-sig").splitlines()
+            ]
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--labels-file {file}: cannot be read ({error})") from error
     pairs = [part.partition("=") for part in parts if part.strip()]
@@ -244,7 +246,9 @@ def _by_similarity(
 
     embed = replace(build_embed(checkpoint, model, brief=brief), normalize=True)
     about = [_hypotheses(template, each) for each in named.values()]
-    means = np.stack([embed.vectors(each).mean(axis=0) for each in about])
+    ends = np.cumsum([len(each) for each in about])[:-1]
+    every = embed.vectors([one for each in about for one in each])
+    means = np.stack([part.mean(axis=0) for part in np.split(every, ends)])
     vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
     return ClassifyBySimilarity(embed, list(named), vectors, multi_label, choice)
 

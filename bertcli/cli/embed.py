@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.choices import Pooling
@@ -52,7 +52,7 @@ def embed(
     items = read_items(context, texts, source)
     checkpoint = choose_checkpoint(model, "embed")
     task = build_embed(checkpoint, model, pooling, normalize, prompt, items.few)
-    answer_all(context, partial(answers, task), items, out, bulk, partial(weights_of, checkpoint))
+    answer_all(context, partial(answers, task), items, out, bulk, partial(hashes_of, checkpoint))
 
 
 def build_embed(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.families import Head
@@ -54,7 +54,7 @@ def fill_mask(
     most = top_k or len(words) or USUAL
     task = FillMask(encoder, tokenizer, window, most, words, model.long)
     _refuse_without_mask(task, texts or [])
-    answer_all(context, partial(answers, task), items, out, bulk, partial(weights_of, checkpoint))
+    answer_all(context, partial(answers, task), items, out, bulk, partial(hashes_of, checkpoint))
 
 
 def _words(targets: str | None) -> tuple[str, ...]:

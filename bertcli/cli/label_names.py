@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.cli.recipe import warn
 from bertcli.errors import UsageError
+from bertcli.inputs.rows import named
 
 if TYPE_CHECKING:
     from bertcli.records import TaggedText
@@ -19,15 +21,25 @@ LabelMap = Annotated[
 ]
 
 
-def label_map(pairs: list[str] | None) -> dict[str, str]:
-    """Return the new name of each old one, empty for a label to be left out."""
+def label_map(pairs: list[str] | None, labels: Iterable[str]) -> dict[str, str]:
+    """Return the new name of each old one, empty for a label to be left out.
+
+    Old names that are none of the file's `labels` are told: most probably they are misspelt.
+    """
     found = {}
     for pair in pairs or ():
         old, equals, new = pair.partition("=")
         if not equals or not old.strip():
             raise UsageError(f"--map {pair}: expected OLD=NEW, as in --map POS=positive")
         found[old.strip()] = new.strip()
+    if idle := found.keys() - (known := set(labels)):
+        warn(f"--map {min(idle)}=…: no such label in the data, which has {named(sorted(known))}")
     return found
+
+
+def span_labels(texts: Iterable[TaggedText]) -> Iterator[str]:
+    """Yield the labels of all spans."""
+    return (label for text in texts for _, _, label in text.spans)
 
 
 def renamed(text: TaggedText, names: Mapping[str, str]) -> TaggedText:

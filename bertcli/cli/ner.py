@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.choices import Aggregate
@@ -41,7 +41,7 @@ def ner(
 
     items = read_items(context, texts, source)
     checkpoint, task = ner_task(model, aggregate, items.few)
-    answer_all(context, partial(answers, task), items, out, bulk, partial(weights_of, checkpoint))
+    answer_all(context, partial(answers, task), items, out, bulk, partial(hashes_of, checkpoint))
 
 
 def ner_task(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.bulk import answer_all, weights_of
+from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, grouped
 from bertcli.cli.recipe import (
     Incoming,
@@ -99,7 +99,7 @@ def qa(
                 condition=condition,
                 passages=passages,
             )
-            made_with = lambda: weights_of(checkpoint) | folder.hashes()  # noqa: E731
+            made_with = lambda: hashes_of(checkpoint) | folder.hashes()  # noqa: E731
             answer_all(command, compute, items, out, bulk, made_with)
         return
     source = replace(source, whole_file=not per_line)
@@ -113,7 +113,7 @@ def qa(
     else:
         items = _read_questions(command, source, question_field, context_field)
     checkpoint, task = qa_task(model, top_k, no_answer_threshold, items.few)
-    answer_all(command, partial(answers, task), items, out, bulk, partial(weights_of, checkpoint))
+    answer_all(command, partial(answers, task), items, out, bulk, partial(hashes_of, checkpoint))
 
 
 def _from_index(

@@ -59,6 +59,8 @@ def quantize(
         raise UsageError(f"{output}: exists already; name a new folder with -o")
     flags = ModelFlags(model=name)
     checkpoint = choose_checkpoint(flags, "embed")
+    if output is not None and checkpoint.linear is not None:
+        raise UsageError(f"{checkpoint.name}: a linear head runs in int8 with --precision int8")
     records = _records(checkpoint, check, field, limit)
     full, quantised = (
         _results(checkpoint, replace(flags, precision=one), records)
@@ -155,8 +157,6 @@ def _show(checkpoint: Checkpoint, found: Sequence[Drift]) -> None:
 
 def _write(checkpoint: Checkpoint, output: Path) -> None:
     """Copy a checkpoint with the note that it runs in int8; the folder appears when complete."""
-    if checkpoint.linear is not None:
-        raise UsageError(f"{checkpoint.name}: a linear head runs in int8 with --precision int8")
     folder = checkpoint.adapter.folder if checkpoint.adapter else checkpoint.folder
     draft = output.with_name(f".{output.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -279,6 +280,8 @@ def _error_line(answer: Answer) -> str:
 
 def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
     """Say what there was, in full where the answers went to a file."""
+    from bertcli.outputs.formats import is_stdout
+
     if flags.quiet:
         return
     if tally.cut_texts:
@@ -286,7 +289,7 @@ def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
     if tally.errors:
         left = ", and were left out" if flags.on_error == "skip" else ""
         warn(f"{tally.errors} of {tally.records} records failed{left}")
-    if flags.verbose or flags.output not in (None, "-"):
+    if flags.verbose or not is_stdout(flags.output):
         rate = f"{tally.records / max(seconds, 1e-9):,.0f} records/s"
         warn(f"{tally.records:,} records, {tally.tokens:,} tokens, {seconds:.2f} s, {rate}")
 
@@ -314,6 +317,38 @@ def _hint_at_file(text: str) -> None:
         return
     if is_file:
         warn(f"{text} is taken as text; to read the file of that name use -i {text}")
+
+
+def keep_apart(written: Mapping[str, str | Path | None], read: Iterable[str]) -> None:
+    """Raise UsageError where a file to be written is one that is read, or is written twice.
+
+    `written` has the options that name files with what was given for each; `read` files, globs and
+    folders.
+    """
+    from bertcli.outputs.formats import is_stdout
+
+    options: dict[str, str] = {}
+    for option, path in written.items():
+        if path is None or is_stdout(str(path)):
+            continue
+        place = os.path.realpath(path)
+        if place in options:
+            raise UsageError(f"{options[place]} and {option} both name {path}: name two files")
+        options[place] = option
+    if not any(Path(place).is_file() for place in options):
+        return
+    for name in chain.from_iterable(map(_files_read, read)):
+        if (place := os.path.realpath(name)) in options:
+            raise UsageError(f"{options[place]} {name}: that file is read; write to another one")
+
+
+def _files_read(given: str) -> list[str]:
+    """Return the files behind an input; none where there are none, which its reader will tell."""
+    from bertcli.inputs.source import STDIN, find_sources
+
+    with suppress(BertcliError):
+        return [str(one.path) for one in find_sources([given])] if given != STDIN else []
+    return []
 
 
 def begun(items: Incoming) -> Incoming:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,7 +69,9 @@ class Recorder:
         """Return what is to be told of the bytes that go to stdout; None for a file."""
         import hashlib
 
-        self._output = hashlib.sha256() if out.output in (None, "-") else None
+        from bertcli.outputs.formats import is_stdout
+
+        self._output = hashlib.sha256() if is_stdout(out.output) else None
         return self._output
 
     def record(self, written: Written, out: OutputFlags) -> None:
@@ -179,9 +182,24 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def _fits(value: object, name: str) -> bool:
     """Tell whether a part of a manifest is of the kind that it should be."""
+    if not isinstance(value, SHAPE[name]):
+        return False
     if name == "command":
-        return isinstance(value, list) and value != [] and all(isinstance(x, str) for x in value)
-    return isinstance(value, SHAPE[name]) and (name != "output" or {"sha256", "format"} <= {*value})
+        return bool(value) and all(map(_is_argument, value))
+    if name == "output":
+        parts = (value.get("sha256"), value.get("format"), value.get("path") or "")
+        return all(map(_is_argument, parts))
+    return name != "records" or isinstance(value.get("records"), int)
+
+
+def _is_argument(value: object) -> bool:
+    """Tell whether something can stand on a command line."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    with suppress(UnicodeEncodeError):
+        value.encode()
+        return True
+    return False
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
@@ -211,7 +229,8 @@ def _run_again(then: Mapping[str, Any]) -> dict[str, Any]:
         done = subprocess.run([sys.executable, "-m", "bertcli", *line], capture_output=True)
         if not again.is_file():
             said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise DataError(f"the command failed, exit code {done.returncode}: {said}")
+            why = said or "it wrote no manifest of its own"
+            raise DataError(f"the command failed, exit code {done.returncode}: {why}")
         return read_manifest(again)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.bulk import answer_all
+from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.index.open import IndexOption, open_index
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import Incoming, choose_checkpoint, load_model, read_items
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from bertcli.checkpoints.layout import Checkpoint
     from bertcli.index.folder import IndexFolder
     from bertcli.index.query import Query
     from bertcli.index.refine import Wanted
@@ -129,13 +130,13 @@ def search(
             raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
         with IndexFolder.open(place_of(index)) as folder:
             finder = _finder(folder, None, find, model, items.few, out.quiet)
-            answer_all(context, partial(_by_words, finder=finder), items, out, bulk, folder.hashes)
+            answer_all(context, partial(_by_words, finder=finder), items, out, bulk, finder.hashes)
         return
     folder, embed = open_index(index, model, items.few)
     with folder:
         finder = _finder(folder, replace(embed, prompt=prompt), find, model, items.few, out.quiet)
         compute = partial(_by_meaning, finder=finder, embeds=items.options is not None)
-        answer_all(context, compute, items, out, bulk, folder.hashes)
+        answer_all(context, compute, items, out, bulk, finder.hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ class Finder:
     like: NDArray[np.float32] | None
     more: tuple[int, ...]
     less: tuple[int, ...]
+    reranker: Checkpoint | None
     cross_encoder: CrossEncoder | None
     few: bool
     places_only: bool
@@ -172,6 +174,10 @@ class Finder:
             places_only=self.places_only,
             reranked=self.cross_encoder is not None,
         )
+
+    def hashes(self) -> dict[str, str]:
+        """Return what tells its index and its cross-encoder from others."""
+        return self.folder.hashes() | (hashes_of(self.reranker) if self.reranker else {})
 
     def _hits(self, query: Query, vector: NDArray[np.float32] | None, wanted: Wanted) -> list[Hit]:
         from bertcli.index.refine import refined
@@ -261,6 +267,7 @@ def _finder(
     like = None
     if find.like is not None and embed is not None:
         like = _vector_of_file(find.like, folder, embed)
+    reranker = None if find.rerank is None else _reranker(find.rerank, model)
     return Finder(
         folder,
         embed,
@@ -276,7 +283,8 @@ def _finder(
         like,
         _ranks(find.more, "--more"),
         _ranks(find.less, "--less"),
-        None if find.rerank is None else _cross_encoder(find.rerank, model, few),
+        reranker,
+        None if reranker is None else _cross_encoder(reranker, model, few),
         few,
         places_only,
     )
@@ -378,18 +386,24 @@ def _vector_of_file(path: Path, folder: IndexFolder, embed: Embed) -> NDArray[np
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
 
 
-def _cross_encoder(name: str, model: ModelFlags, few: bool) -> CrossEncoder:
+def _reranker(name: str, model: ModelFlags) -> Checkpoint:
+    """Return the checkpoint of --rerank; raises CheckpointError where it scores no pairs."""
     from bertcli.engine.families import Head
-    from bertcli.tasks.rerank import CrossEncoder
 
-    chosen = replace(model, model=name, revision=None)
-    checkpoint = choose_checkpoint(chosen, "classify")
+    checkpoint = choose_checkpoint(replace(model, model=name, revision=None), "classify")
     if checkpoint.head is not Head.SEQUENCE:
         raise CheckpointError(
             f"--rerank {name}: is no cross-encoder: expected a checkpoint that scores pairs of "
             "texts, such as cross-encoder/ms-marco-MiniLM-L6-v2"
         )
-    return CrossEncoder(*load_model(checkpoint, Head.SEQUENCE, chosen, few))
+    return checkpoint
+
+
+def _cross_encoder(checkpoint: Checkpoint, model: ModelFlags, few: bool) -> CrossEncoder:
+    from bertcli.engine.families import Head
+    from bertcli.tasks.rerank import CrossEncoder
+
+    return CrossEncoder(*load_model(checkpoint, Head.SEQUENCE, model, few))
 
 
 def _ranks(text: str | None, option: str) -> tuple[int, ...]:

@@ -60,7 +60,8 @@ def fit(
 
     if model.model is None:
         raise UsageError("say whose thresholds: -m DIR, the folder of a fine-tuned checkpoint")
-    texts, names = some(read_labelled(files, labelled.columns), "text"), label_map(map_labels)
+    texts = some(read_labelled(files, labelled.columns), "text")
+    names = label_map(map_labels, (label for text in texts for label in text.labels))
     made = classify_task(model, {})
     check_pairs(made, are_pairs(texts))
     folder = _own_folder(made.checkpoint)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
 
 from bertcli.errors import DataError
 from bertcli.inputs.lines import LINE_BYTES, empty, not_utf8, raw_lines, start_text
-from bertcli.inputs.rows import BadRow, Row, check_columns
+from bertcli.inputs.rows import BadRow, Row, check_columns, distinct_names
 from bertcli.records import Place
 
 UNQUOTED = (
@@ -155,23 +154,9 @@ def _header(
     if isinstance(first, BadRow):
         raise DataError(f"{first}; expected a header line with the names of the columns")
     place, cells = first
-    header = _distinct(cells)
+    header = distinct_names(cells)
     check_columns(header, need, place)
     return header
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Number the names that come again, so that no column is lost.
-
-    >>> _distinct(["text", "label", "text"])
-    ['text', 'label', 'text.2']
-    """
-    seen: Counter[str] = Counter()
-    distinct = []
-    for name in names:
-        seen[name] += 1
-        distinct.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
-    return distinct
 
 
 def _row(header: Sequence[str], place: Place, cells: Sequence[str]) -> Row | BadRow:

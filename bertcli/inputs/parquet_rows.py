@@ -7,12 +7,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from bertcli.errors import DataError
+from bertcli.errors import DataError, first_line
 from bertcli.inputs.lines import check_not_empty
-from bertcli.inputs.rows import BadRow, Row, check_columns
+from bertcli.inputs.rows import BadRow, Row, check_columns, distinct_names
 from bertcli.records import Place
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 BATCH_ROWS = 256
 
@@ -31,14 +34,31 @@ def read_parquet(
     try:
         with _seekable(stream) as file:
             table = pq.ParquetFile(file)
-            check_columns(table.schema_arrow.names, need, Place(name))
-            batches = table.iter_batches(batch_size=BATCH_ROWS)
-            rows = (columns for batch in batches for columns in batch.to_pylist())
-            for number, columns in enumerate(rows, 1):
-                yield Row(columns, Place(name, number))
+            names = distinct_names(table.schema_arrow.names)
+            check_columns(names, need, Place(name))
+            number = 0
+            for batch in table.iter_batches(batch_size=BATCH_ROWS):
+                for columns in _rows(batch.rename_columns(names)):
+                    number += 1
+                    place = Place(name, number)
+                    yield (
+                        Row(columns, place) if isinstance(columns, dict) else BadRow(columns, place)
+                    )
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        reason = str(error).partition("\n")[0].rstrip(". ")
+        reason = first_line(error).rstrip(". ")
         raise DataError(f"{name}: is not a whole Parquet file ({reason})") from error
+
+
+def _rows(batch: RecordBatch) -> Iterator[dict[str, Any] | str]:
+    """Yield the values of each row by column, or what is wrong with it."""
+    try:
+        yield from batch.to_pylist()
+    except (ValueError, OverflowError):  # such as a date before the year 1, or after 9999
+        for number in range(batch.num_rows):
+            try:
+                yield from batch.slice(number, 1).to_pylist()
+            except (ValueError, OverflowError) as error:
+                yield f"a value that cannot be read ({first_line(error)})"
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from bertcli.errors import DataError
@@ -65,3 +65,21 @@ def check_columns(columns: Collection[str], need: Iterable[str], place: Place) -
 
 def _short(name: str) -> str:
     return name if len(name) <= SHOWN_LETTERS else name[: SHOWN_LETTERS - 1] + "…"
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Number the names that come again, so that no column is lost.
+
+    >>> distinct_names(["text", "label", "text", "text.2"])
+    ['text', 'label', 'text.3', 'text.2']
+    """
+    taken = set(names)
+    last: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        number = last.get(name, 0) + 1
+        while number > 1 and f"{name}.{number}" in taken:
+            number += 1
+        last[name] = number
+        distinct.append(name if number == 1 else f"{name}.{number}")
+    return distinct

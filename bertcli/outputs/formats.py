@@ -40,12 +40,12 @@ BINARY = frozenset({OutputFormat.PARQUET, OutputFormat.NPY})
 
 
 def is_stdout(path: str | None) -> bool:
-    """Return whether `-o` is missing or `-`.
+    """Return whether `-o` is missing, or names stdout.
 
     >>> is_stdout("-")
     True
     """
-    return path is None or path == "-"
+    return path in (None, "-", "/dev/stdout")
 
 
 def choose_format(explicit: OutputFormat | None, path: str | None, terminal: bool) -> OutputFormat:

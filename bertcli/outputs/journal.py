@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import resource
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -195,6 +196,8 @@ def record_bytes(record: Record | BadRecord) -> bytes:
 def _advice(path: Path, error: sqlite3.Error) -> str:
     if "locked" in str(error):
         return f"another run with --resume writes the same output; wait for it ({path} is in use)"
+    if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+        return f"cannot write {path}: it may be larger than allowed here; see ulimit -f"
     if isinstance(error, sqlite3.OperationalError):
         return f"cannot write {path}: {error}; free some space or choose another place with -o"
     return f"{path} is damaged ({error}); delete it to begin anew"

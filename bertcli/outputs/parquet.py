@@ -7,7 +7,7 @@ record's own columns are those of the first row group.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, cast
@@ -209,10 +209,10 @@ def _hit(hit: Hit) -> Fields:
 
 def _own_type(values: list[object]) -> pa.DataType:
     """Return the Arrow type that holds all the values; text where there is no other."""
-    try:
-        return _storable(pa.array(values).type) or TEXT
-    except (*UNFIT, UnicodeEncodeError):
-        return TEXT
+    for wanted in (None, pa.uint64()):  # which pyarrow does not think of by itself
+        with suppress(*UNFIT, UnicodeEncodeError):
+            return _storable(pa.array(values, type=wanted).type) or TEXT
+    return TEXT
 
 
 def _storable(kind: pa.DataType) -> pa.DataType | None:
@@ -245,7 +245,10 @@ def _column(values: list[object], field: pa.Field, first: Answer) -> pa.Array:
 
 def _as_text(value: object) -> str | None:
     """Return a value as text: itself, or its JSON."""
-    return value if value is None or isinstance(value, str) else as_json(value)
+    if value is None or isinstance(value, str):
+        return value
+    said = as_json(value)
+    return None if said == "null" else said  # a NaN
 
 
 def _encodable(value: object) -> object:

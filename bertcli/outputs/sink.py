@@ -17,6 +17,7 @@ from typing import IO, Protocol, cast
 from bertcli.errors import OutputError
 from bertcli.outputs.formats import compression_of, is_stdout
 
+DEVICES = ("/dev/fd/", "/dev/std", "/proc/")
 ABANDONED_SECONDS = 2.0
 """How old an unlocked temporary file must be: one that was just opened is about to be locked."""
 
@@ -141,15 +142,26 @@ def _open_stdout(digest: Digest | None) -> Iterator[GuardedStream]:
 
 def _open_file(path: str) -> AbstractContextManager[GuardedStream]:
     """Open a file atomically; a device or a named pipe directly."""
-    target = Path(os.path.realpath(path))
+    if is_device(path):
+        return _open_device(path)
+    check_writable(path)
+    return _open_atomically(Path(os.path.realpath(path)), path)
+
+
+def is_device(path: str) -> bool:
+    """Tell whether a path is something like /dev/null, a pipe or `>(…)`: nothing to rename over."""
+    return path.startswith(DEVICES) or (Path(path).exists() and not Path(path).is_file())
+
+
+def check_writable(path: str) -> None:
+    """Raise OutputError where no file can be made at a path, or replaced there."""
     with explained(path):
-        _refuse_unwritable(target)
-        special = target.exists() and not target.is_file()
-    return _open_device(target, path) if special else _open_atomically(target, path)
+        _refuse_unwritable(Path(os.path.realpath(path)))
 
 
 def _refuse_unwritable(target: Path) -> None:
     """Raise the error that opening would, for what a rename would get past."""
+    target.parent.stat()
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if target.exists() and not os.access(target, os.W_OK):
@@ -157,10 +169,11 @@ def _refuse_unwritable(target: Path) -> None:
 
 
 @contextmanager
-def _open_device(target: Path, path: str) -> Iterator[GuardedStream]:
-    """Open something like /dev/null, which cannot be renamed over."""
+def _open_device(path: str) -> Iterator[GuardedStream]:
+    """Open something like /dev/null; where a file is behind it, what the file has stays."""
     with explained(path):
-        stream = target.open("wb")
+        mode = "ab" if Path(path).is_file() else "wb"
+        stream = cast(IO[bytes], Path(path).open(mode))  # noqa: SIM115
     guarded = GuardedStream(stream, path)
     try:
         yield guarded

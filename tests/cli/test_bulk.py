@@ -20,6 +20,8 @@ from .conftest import Run
 BERTCLI = (sys.executable, "-m", "bertcli")
 ROWS = 1_400  # three groups of records
 
+MADE_WITH = ("checkpoint", "settings of", "tokenizer of")
+
 DYING = """
 import os, signal, sys
 import bertcli.tasks.run as run
@@ -128,6 +130,7 @@ def test_a_dry_run_predicts_and_writes_nothing(classify: Run, rows: Path) -> Non
     assert facts["tokens"] == pytest.approx(12 * ROWS, rel=0.5)
     assert classify("-i", rows, "--dry-run", "--limit", 10).records[0]["records"] == 10
     assert sorted(path.name for path in rows.parent.iterdir()) == ["rows.jsonl"]
+    assert classify("a cat", "--dry-run").records[0]["tokens"] > 0  # what warms up counts too
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9])
@@ -200,6 +203,48 @@ def test_another_command_does_not_go_on(
     assert classify("-i", rows, "-o", "a.csv", "--resume", "-q").code == 3
 
 
+def test_what_another_file_says_is_part_of_the_run(
+    run: Run, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels in a file: others under the same name do not go on, and replay names the file."""
+    labels = Path("labels.txt")
+    labels.write_text("pets\nnews\n")
+    line = ("classify", "--labels-file", "labels.txt", "-i", rows, "--limit", 20, "-q")
+    assert run(*line, "-o", "a.csv", "--manifest", "run.json").code == 0
+    import bertcli.outputs.write as writing
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "open_sink", _raise_interrupt)
+        assert run(*line, "-o", "b.csv", "--resume").code == 130
+    labels.write_text("pets\nsports\n")
+    assert run(*line, "-o", "b.csv", "--resume").said("file labels.txt", "cannot resume")
+    assert "made_with: file labels.txt was" in run("replay", "run.json").err
+
+
+def _raise_interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_checkpoints_settings_are_part_of_the_run(
+    run: Run, rows: Path, classifier: Path, own_copy: Any
+) -> None:
+    """Other thresholds in its config.json are named by replay, as other weights would be."""
+    copy = own_copy(classifier)
+    assert run("classify", "-m", copy, "a cat", "--manifest", "run.json").code == 0
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"thresholds": {"LABEL_0": 0.9}}))
+    assert f"made_with: settings of {copy} was" in run("replay", "run.json").err
+
+
+@pytest.mark.parametrize("output", ["no/a.csv", "a.unknown", "/dev/null", "-"])
+def test_what_can_never_be_written_leaves_no_journal(
+    classify: Run, rows: Path, output: str
+) -> None:
+    """It is told at once, with --resume too."""
+    assert classify("-i", rows, "-o", output, "--resume").code in (1, 2)
+    assert [path.name for path in rows.parent.iterdir()] == ["rows.jsonl"]
+
+
 def test_what_is_done_with_bad_records_may_change(classify: Run, rows: Path) -> None:
     """A run that stopped at a bad record goes on under more patience, and skips it if asked to."""
     line = ("-i", rows, "-o", "a.csv", "--resume")
@@ -226,7 +271,7 @@ def test_a_manifest_says_how_a_run_was_made(classify: Run, rows: Path, classifie
     assert told["records"]["records"] == ROWS
     assert told["records"]["errors"] == 1
     assert told["inputs"][0]["bytes"] == rows.stat().st_size
-    assert list(told["made_with"]) == [f"checkpoint {classifier}"]
+    assert list(told["made_with"]) == [f"{what} {classifier}" for what in MADE_WITH]
     assert told["output"]["sha256"] == _sha256("a.csv")
 
 
@@ -265,6 +310,52 @@ def test_what_is_no_manifest_is_told(run: Run, here: Path, content: str) -> None
     ran = run("replay", "m.json")
     assert ran.code == 1
     assert ran.said("m.json", "manifest")
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("command", ["classify", "\0"]),
+        ("command", ["classify", "\ud800"]),
+        ("output", {"path": 3, "format": "csv", "sha256": "0"}),
+        ("output", {"path": "a\0.csv", "format": "csv", "sha256": "0"}),
+        ("output", {"path": None, "format": ["csv"], "sha256": "0"}),
+        ("output", {"path": None, "format": "csv", "sha256": 0}),
+        ("records", {"records": "two"}),
+    ],
+)
+def test_a_manifest_with_parts_of_other_kinds(
+    classify: Run, run: Run, here: Path, part: str, value: object
+) -> None:
+    """One line, exit code 1."""
+    classify("a cat", "--manifest", "m.json")
+    told = json.loads(Path("m.json").read_text())
+    Path("m.json").write_text(json.dumps(told | {part: value}))
+    ran = run("replay", "m.json")
+    assert ran.code == 1
+    assert ran.said("m.json", "not the manifest of a run")
+
+
+def test_a_manifest_of_a_dry_run_is_told(classify: Run, run: Run, here: Path) -> None:
+    """Somebody wrote --dry-run into it: there is nothing to compare."""
+    classify("a cat", "--manifest", "m.json")
+    told = json.loads(Path("m.json").read_text())
+    told["command"].append("--dry-run")
+    Path("m.json").write_text(json.dumps(told))
+    assert run("replay", "m.json").said("exit code 0", "no manifest")
+
+
+def test_a_manifest_takes_no_other_files_place(classify: Run, rows: Path) -> None:
+    """Neither the output's nor an input's; what was there is as it was."""
+    before = rows.read_bytes()
+    both = classify("-i", rows, "-o", "a.csv", "--manifest", "./a.csv")
+    assert both.code == 2
+    assert both.said("--manifest", "-o", "two files")
+    over = classify("-i", "*.jsonl", "--manifest", rows)
+    assert over.code == 2
+    assert over.said("--manifest", "rows.jsonl", "is read")
+    assert rows.read_bytes() == before
+    assert not Path("a.csv").exists()
 
 
 def test_a_manifest_never_runs_a_replay(classify: Run, run: Run, here: Path) -> None:

@@ -387,6 +387,34 @@ def test_a_header_without_rows_is_refused(
     assert capsys.readouterr() == ("", f"bertcli: there is no {what} in the data\n")
 
 
+@pytest.mark.parametrize("option", ["--errors", "--differences"])
+def test_what_is_measured_on_is_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """A file to be written that is read, or another one that is written, is refused."""
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nA lovely film.,negative\n")
+    line = ["eval", "classify", str(tmp_path), "--compare", "sentiment"]
+    assert main([*line, option, str(path)]) == 2
+    assert "that file is read" in capsys.readouterr().err
+    assert main([*line, "--errors", "x.jsonl", "--differences", "./x.jsonl"]) == 2
+    assert "two files" in capsys.readouterr().err
+    assert path.read_text() == "text,label\nA lovely film.,negative\n"
+
+
+def test_a_map_of_a_label_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told: most probably it is misspelt."""
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nA lovely film.,positive\n")
+    assert main(["eval", "classify", str(path), "--map", "postive=positive"]) == 0
+    assert (
+        '--map postive=…: no such label in the data, which has "positive"'
+        in capsys.readouterr().err
+    )
+
+
 def test_wrong_records_that_cannot_be_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

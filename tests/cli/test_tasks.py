@@ -162,7 +162,8 @@ def test_prompt_pooling_and_length_can_be_chosen(run: Run) -> None:
 
 def test_labels_are_chosen_by_meaning(run: Run, here: Path) -> None:
     """Zero-shot labels work without any checkpoint of one's own, from the option or a file."""
-    (here / "labels.txt").write_text("sports\npolitics\tan election, parliament or government\n")
+    lines = "sports\npolitics\tan election, parliament or government\n"
+    (here / "labels.txt").write_text(lines, encoding="utf-8-sig")  # as Windows' editors save it
     ran = run("classify", "The striker scored twice.", "--labels-file", "labels.txt")
     assert ran.records[0]["label"] == "sports"
     both = run("classify", "The senate voted.", "--labels", "sports,politics", "-k", 2).records[0]

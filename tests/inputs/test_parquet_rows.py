@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +20,7 @@ from bertcli.records import BadRecord, Record
 from .conftest import Read, outcomes
 
 
-def parquet(columns: dict[str, list[object]]) -> bytes:
+def parquet(columns: dict[str, Any]) -> bytes:
     """Return a table as the bytes of a Parquet file with two rows to a group."""
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file, row_group_size=2)
@@ -43,6 +44,26 @@ def test_values_that_are_no_strings(read: Read) -> None:
     assert outcomes(read("b.parquet", parquet({"text": [1.5, float("nan")]}))) == [
         "1 1.5",
         "2 !empty text",
+    ]
+
+
+def test_columns_of_one_name_are_both_kept(read: Read) -> None:
+    """They are numbered as a CSV file's are."""
+    file = io.BytesIO()
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(table, file)
+    (record,) = read("a.parquet", file.getvalue())
+    assert record.columns == {"text": "a", "text.2": "b"}
+
+
+def test_a_date_that_python_has_not_is_one_bad_row(read: Read) -> None:
+    """The year 400,000 does not stop the rows around it."""
+    years = pa.array([0, 400_000 * 365 * 86_400, 1], pa.timestamp("s"))
+    data = parquet({"text": ["a", "b", "c"], "when": years})
+    assert outcomes(read("a.parquet", data)) == [
+        "1 a",
+        "2 !a value that cannot be read (date value out of range)",
+        "3 c",
     ]
 
 

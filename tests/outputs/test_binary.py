@@ -89,6 +89,8 @@ def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
     ]
     first = parquet(rows, tmp_path).to_pylist()[0]
     assert first["when"] == when
+    (large,) = parquet([answered(0, "", FINE, n=2**63 + 5)], tmp_path).to_pylist()
+    assert large["n"] == 2**63 + 5
     assert (first["none"], first["empty"], first["mixed"]) == (None, "{}", "1")
     assert (first["half"], first["deep"]) == ("\\ud800", [None])
 

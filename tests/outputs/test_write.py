@@ -165,6 +165,16 @@ def test_an_input_that_fails_is_not_blamed_on_the_output(tmp_path: Path) -> None
         write_answers(answers, OutputFormat.JSONL, Destination(str(tmp_path / "a.jsonl")))
 
 
+def test_an_open_file_keeps_what_it_has(tmp_path: Path) -> None:
+    """/dev/fd/N goes on where a shell's redirection stands; the file behind is not replaced."""
+    path = tmp_path / "log"
+    path.write_text("old\n")
+    with path.open("ab") as log:
+        destination = Destination(f"/dev/fd/{log.fileno()}")
+        write_answers(embed(), OutputFormat.JSONL, destination)
+    assert path.read_text().startswith("old\n{")
+
+
 def test_a_device_is_written_directly() -> None:
     """-o /dev/null works and is not replaced by a file."""
     write_answers(embed(), OutputFormat.JSONL, Destination("/dev/null"))

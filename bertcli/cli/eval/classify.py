@@ -73,8 +73,10 @@ def classify(
 
     if plot:
         check_plot(plot)
+    flags.keep_apart([*files, *map(str, filter(None, [labels_file]))], plot=plot)
     texts = some(read_labelled(files, labelled.columns), "text")
-    named, names = read_labels(labels, labels_file), label_map(map_labels)
+    named = read_labels(labels, labels_file)
+    names = label_map(map_labels, (label for text in texts for label in text.labels))
     several, pairs = any(len(text.labels) != 1 for text in texts), are_pairs(texts)
     if several and plot:
         raise UsageError("--plot: there is no confusion where a text has several labels")

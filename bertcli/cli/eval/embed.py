@@ -51,6 +51,7 @@ def embed(
     from bertcli.evaluate.intervals import paired_bootstrap
     from bertcli.inputs.labelled import Columns, read_pairs
 
+    flags.keep_apart(files)
     columns = Columns(first=first_field, second=second_field, score=score_field)
     pairs = some(read_pairs(files, columns), "pair")
 

@@ -47,6 +47,7 @@ def fill_mask(
     from bertcli.evaluate.fill_mask import guess_masked, score_guesses
     from bertcli.evaluate.intervals import paired_bootstrap
 
+    flags.keep_apart(files)
     texts = some(read_texts(files, field), "text")
 
     def guessed(chosen: ModelFlags) -> tuple[Checkpoint, TextTokenizer, list[Guesses]]:

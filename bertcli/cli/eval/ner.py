@@ -19,7 +19,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.label_names import LabelMap, label_map
+from bertcli.cli.label_names import LabelMap, label_map, span_labels
 from bertcli.cli.ner import ner_task
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.engine.choices import Aggregate
@@ -57,9 +57,10 @@ def ner(
     from bertcli.evaluate.ner import measure_ner
     from bertcli.inputs.labelled import Columns, read_tagged
 
+    flags.keep_apart(files)
     columns = Columns(text=field, tokens=tokens_field, tags=tags_field)
     texts = some((text for text in read_tagged(files, columns) if text.text), "text")
-    names, ignored = label_map(map_labels), frozenset(ignore or ())
+    names, ignored = label_map(map_labels, span_labels(texts)), frozenset(ignore or ())
 
     def measured(chosen: ModelFlags) -> tuple[str, NerScore]:
         checkpoint, task = ner_task(chosen, aggregate)

@@ -49,6 +49,7 @@ def qa(
     from bertcli.evaluate.qa import measure_qa
     from bertcli.inputs.labelled import read_questions
 
+    flags.keep_apart(files)
     questions = some(read_questions(files, asked.columns), "question")
 
     def measured(chosen: ModelFlags) -> tuple[str, QaScore]:

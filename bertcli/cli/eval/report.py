@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bertcli.cli.recipe import warn
+from bertcli.cli.recipe import keep_apart, warn
 from bertcli.errors import DataError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class EvalFlags:
     def __post_init__(self) -> None:
         if self.differences is not None and self.compare is None:
             raise UsageError("--differences needs --compare: between which two checkpoints?")
+
+    def keep_apart(self, read: Iterable[str], **written: Path | None) -> None:
+        """Raise UsageError where a file to be written is one of those read, or is written twice."""
+        more = {f"--{name.replace('_', '-')}": path for name, path in written.items()}
+        keep_apart({"--errors": self.errors, "--differences": self.differences, **more}, read)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,15 @@ def search(
 
     if flags.errors is not None:
         raise UsageError("--errors is not for search: --save-run writes what was found")
-    judgements = read_judgements(qrels or beir_file(folder, *QRELS))
+    judged = qrels or beir_file(folder, *QRELS)
+    read = [
+        judged,
+        *folder.glob("corpus.jsonl*"),
+        *folder.glob("queries.jsonl*"),
+        *filter(None, [run]),
+    ]
+    flags.keep_apart(map(str, read), save_run=save_run)
+    judgements = read_judgements(judged)
 
     def measured(chosen: ModelFlags) -> tuple[str, Run, SearchScore]:
         checkpoint = choose_checkpoint(chosen, "embed")

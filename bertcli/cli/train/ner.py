@@ -60,7 +60,7 @@ def ner(
 
     from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.checkpoints.resolve import ModelChoice, resolve
-    from bertcli.cli.label_names import label_map, renamed
+    from bertcli.cli.label_names import label_map, renamed, span_labels
     from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
     from bertcli.evaluate.ner import measure_ner
     from bertcli.inputs.labelled import Columns, read_tagged
@@ -71,10 +71,12 @@ def ner(
     from bertcli.train.trainee import Trainee
 
     columns = Columns(text=field, tokens=tokens_field, tags=tags_field)
-    names = label_map(map_labels)
+    texts = list(read_tagged(data, columns))
+    valid = list(read_tagged(how.valid, columns)) if how.valid else None
+    names = label_map(map_labels, span_labels([*texts, *(valid or ())]))
     texts, valid = held_out(
-        [renamed(one, names) for one in read_tagged(data, columns)],
-        [renamed(one, names) for one in read_tagged(how.valid, columns)] if how.valid else None,
+        [renamed(one, names) for one in texts],
+        None if valid is None else [renamed(one, names) for one in valid],
         how.valid_split,
         lambda one: bool(one.spans),
         flags.seed,

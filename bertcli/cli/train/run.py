@@ -196,8 +196,8 @@ def held_out(
     chosen = choose(list(kinds.values()), share, np.random.default_rng(seed))
     if not chosen:
         raise UsageError(
-            f"{len(data)} rows are too few to hold out {share:.0%} of: "
-            "give rows to measure on with --valid"
+            f"--valid-split {share:g} of {len(data)} rows is none to measure on: take a larger "
+            "share, or give rows of their own with --valid"
         )
     parts: tuple[list[Labelled], list[Labelled]] = ([], [])
     for number, one in enumerate(data):
