@@ -11,24 +11,7 @@ from typing import Annotated
 import typer
 
 from bertcli import __version__
-from bertcli.cli import (
-    classify,
-    collection,
-    doctor,
-    embed,
-    eval,
-    fill_mask,
-    index,
-    models,
-    ner,
-    qa,
-    quantize,
-    replay,
-    search,
-    threshold,
-    train,
-)
-from bertcli.cli.quick import QuickCommand, QuickGroup
+from bertcli.cli.quick import group_of
 from bertcli.cli.settings import user_defaults
 from bertcli.cli.signals import asked_to_end
 from bertcli.errors import BertcliError, UsageError
@@ -53,9 +36,30 @@ MEMORY_SIGNS = (
 """What libraries say, in errors of all kinds, when there is no memory left."""
 COMPLETION = "_BERTCLI_COMPLETE"  # set by the shell that asks for completions
 
+COMMANDS = {
+    "fill-mask": "bertcli.cli.fill_mask:fill_mask",
+    "classify": "bertcli.cli.classify:classify",
+    "ner": "bertcli.cli.ner:ner",
+    "qa": "bertcli.cli.qa:qa",
+    "embed": "bertcli.cli.embed:embed",
+    "search": "bertcli.cli.search:search",
+    "similar": "bertcli.cli.collection:similar",
+    "dedupe": "bertcli.cli.collection:dedupe",
+    "cluster": "bertcli.cli.collection:cluster",
+    "quantize": "bertcli.cli.quantize:quantize",
+    "replay": "bertcli.cli.replay:replay",
+    "doctor": "bertcli.cli.doctor:doctor",
+    "index": "bertcli.cli.index:app",
+    "models": "bertcli.cli.models:app",
+    "train": "bertcli.cli.train:app",
+    "eval": "bertcli.cli.eval:app",
+    "threshold": "bertcli.cli.threshold:app",
+}
+"""Where each command is; none is imported before it is asked for."""
+
 app = typer.Typer(
     name=NAME,
-    cls=QuickGroup,
+    cls=group_of(COMMANDS),
     add_completion=True,
     no_args_is_help=False,
     rich_markup_mode=None,
@@ -83,25 +87,6 @@ def bertcli(
         typer.echo(f"bertcli {__version__}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-app.command("fill-mask", cls=QuickCommand)(fill_mask.fill_mask)
-app.command("classify", cls=QuickCommand)(classify.classify)
-app.command("ner", cls=QuickCommand)(ner.ner)
-app.command("qa", cls=QuickCommand)(qa.qa)
-app.command("embed", cls=QuickCommand)(embed.embed)
-app.command("search", cls=QuickCommand)(search.search)
-app.command("similar", cls=QuickCommand)(collection.similar)
-app.command("dedupe", cls=QuickCommand)(collection.dedupe)
-app.command("cluster", cls=QuickCommand)(collection.cluster)
-app.command("quantize")(quantize.quantize)
-app.command("replay")(replay.replay)
-app.add_typer(index.app, name="index")
-app.add_typer(models.app, name="models")
-app.add_typer(train.app, name="train")
-app.add_typer(eval.app, name="eval")
-app.add_typer(threshold.app, name="threshold")
-app.command("doctor")(doctor.doctor)
 
 
 def main(arguments: list[str]) -> int:

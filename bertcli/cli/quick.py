@@ -1,4 +1,4 @@
-"""Command lines read without pydantic, which nothing in a usual one needs.
+"""Command lines read without pydantic, and without the commands that are not asked for.
 
 Typer 0.29 takes every value through pydantic, defaults and plain text too; importing it is a sixth
 of a cold start. Here the plain cases are converted at once and the rest, above all everything that
@@ -7,13 +7,17 @@ is wrong, is left to Typer and its messages.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer._coercion import RuntimeParam, build_runtime_param
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info, get_group
+from typer.models import CommandInfo
 
 OTHERWISE = object()
 
@@ -38,6 +42,56 @@ class QuickCommand(_Plainly, TyperCommand):
 
 class QuickGroup(_Plainly, TyperGroup):
     """A group of commands whose own plain values are converted without pydantic."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands, without a look at what they are."""
+        return list(self.commands)
+
+
+class Deferred(Mapping[str, Any]):
+    """Commands by name, each imported when it is asked for: all of them take 0.1 s.
+
+    `places` has a name's module and what in it is the command, or the Typer app of a group, as
+    `bertcli.cli.qa:qa`.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the command of that name; raises KeyError where there is none."""
+        if name not in self._made:
+            self._made[name] = _made(name, *self._places[name].split(":"))
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names, in their order."""
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._places)
+
+
+def group_of(places: Mapping[str, str]) -> type[QuickGroup]:
+    """Return the class of a group with the commands of `Deferred`, for Typer's `cls`."""
+
+    class Group(QuickGroup):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings | {"commands": Deferred(places)})
+
+    return Group
+
+
+def _made(name: str, module: str, attribute: str) -> Any:
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        group = get_group(found)
+        group.name = name
+        return group
+    info = CommandInfo(name, cls=QuickCommand, callback=found)
+    return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
 
 
 class _Quick(RuntimeParam):

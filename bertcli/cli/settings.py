@@ -42,6 +42,8 @@ def user_defaults(command: Any) -> dict[str, Any]:
     """
     file = config_file()
     settings = _read(file)
+    if not settings and not any(name.startswith(PREFIX) for name in os.environ):
+        return {}
     known = {name for one in _all_commands(command) for name in _options(one)}
     unknown = sorted(set(_values(settings)) - known)
     if unknown:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bertcli.__main__ import main
+from bertcli.cli.app import main
 from bertcli.cli.train.watch import HISTORY, History, training_table, watch
 from bertcli.engine.families import Head
 from bertcli.errors import UsageError

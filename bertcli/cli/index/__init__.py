@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import typer
 
-from bertcli.cli.index import fill, forecast, upkeep
+from bertcli.cli.quick import group_of
+
+COMMANDS = {
+    "build": "bertcli.cli.index.fill:build",
+    "add": "bertcli.cli.index.fill:add",
+    "update": "bertcli.cli.index.fill:update",
+    "remove": "bertcli.cli.index.upkeep:remove",
+    "info": "bertcli.cli.index.upkeep:info",
+    "list": "bertcli.cli.index.upkeep:list_indexes",
+    "chunks": "bertcli.cli.index.forecast:chunks",
+    "check": "bertcli.cli.index.upkeep:check",
+    "repair": "bertcli.cli.index.upkeep:repair",
+    "compact": "bertcli.cli.index.upkeep:compact",
+    "copy": "bertcli.cli.index.upkeep:copy",
+    "tune": "bertcli.cli.index.upkeep:tune",
+    "rebuild": "bertcli.cli.index.upkeep:rebuild",
+}
 
 app = typer.Typer(
-    help="Build and look after search indexes.", rich_markup_mode=None, no_args_is_help=True
+    help="Build and look after search indexes.",
+    cls=group_of(COMMANDS),
+    rich_markup_mode=None,
+    no_args_is_help=True,
 )
-app.command("build")(fill.build)
-app.command("add")(fill.add)
-app.command("update")(fill.update)
-app.command("remove")(upkeep.remove)
-app.command("info")(upkeep.info)
-app.command("list")(upkeep.list_indexes)
-app.command("chunks")(forecast.chunks)
-app.command("check")(upkeep.check)
-app.command("repair")(upkeep.repair)
-app.command("compact")(upkeep.compact)
-app.command("copy")(upkeep.copy)
-app.command("tune")(upkeep.tune)
-app.command("rebuild")(upkeep.rebuild)
