@@ -113,6 +113,11 @@ class Documents:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
 
+    def version(self) -> tuple[int, int]:
+        """Return what stays the same while nobody, here or elsewhere, changes the file."""
+        (others,) = self.connection.execute("PRAGMA data_version").fetchone()
+        return others, self.connection.total_changes
+
     def committed_rows(self) -> int:
         """Return how many rows of the vector file count, dead ones among them."""
         return self.number("SELECT value FROM meta WHERE key = 'rows'")

@@ -66,6 +66,7 @@ class IndexReader:
         self._vectors = vectors_path(path, manifest)
         self._vector_file = open_vectors(self._vectors)
         self._ann: ann.Loaded | None = None
+        self._fitting: tuple[object, NDArray[np.bool_]] | None = None
 
     def sources(self) -> dict[int, Source]:
         """Return the folders and files that the index was made from, by their ids."""
@@ -120,7 +121,7 @@ class IndexReader:
             committed = self._documents.committed_rows()
             live = self._live(committed, where)
             if query.unwanted:
-                live = np.ones(committed, bool) if live is None else live
+                live = np.ones(committed, bool) if live is None else live.copy()
                 live[self._documents.holding(query.unwanted)] = False
             narrowed = where is not None or bool(query.unwanted)
             if vector is None:
@@ -239,13 +240,19 @@ class IndexReader:
         )
 
     def _live(self, committed: int, where: Filter | None) -> NDArray[np.bool_] | None:
-        """Return which rows may be found `(committed,)`; None when all of them may."""
+        """Return which rows may be found `(committed,)`; None when all of them may.
+
+        A filter is kept for the next query: at a million passages it takes most of a second.
+        """
         live = self._documents.live_rows(committed)
         if where is None:
             return live
-        fitting = np.zeros(committed, bool)
-        fitting[self._documents.where(where)] = True  # a chunk's row is never a dead one
-        return fitting
+        asked = (where, committed, self._documents.version())
+        if self._fitting is None or self._fitting[0] != asked:
+            fitting = np.zeros(committed, bool)
+            fitting[self._documents.where(where)] = True  # a chunk's row is never a dead one
+            self._fitting = (asked, fitting)
+        return self._fitting[1]
 
     def _worded(
         self, phrases: Sequence[str], depth: int, live: NDArray[np.bool_] | None, narrowed: bool

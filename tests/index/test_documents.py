@@ -6,6 +6,7 @@ import json
 import sqlite3
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from bertcli.index import documents
 from bertcli.index.folder import IndexFolder
 from bertcli.index.query import parse
-from bertcli.index.where import any_path, compile_where
+from bertcli.index.where import Filter, any_path, compile_where
 from bertcli.index.words import full_text, storable
 
 from .samples import build, entry, numbered, texts, unit_vectors
@@ -89,6 +90,35 @@ def test_removed_documents_are_nowhere(tmp_path: Path) -> None:
         assert texts(index, rows[7].tolist(), 3) == []
     with database(path) as connection:
         connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_filter_that_is_kept_sees_every_change(
+    tmp_path: Path, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not computed again for the next query, but after whatever anybody has changed."""
+    rows, computed = unit_vectors(20), count()
+    path = build(tmp_path / "i", numbered(rows))
+    real = documents.Documents.where
+
+    def counted(self: documents.Documents, condition: Filter) -> Any:
+        next(computed)
+        return real(self, condition)
+
+    late = compile_where("line > 15")
+    with IndexFolder.open(path) as index:
+        monkeypatch.setattr(documents.Documents, "where", counted)
+        for _ in range(3):
+            assert len(index.search(rows[:1], 30, late)[0]) == 5
+        assert len(index.find(parse("-17 text"), rows[0], 30, late)) == 4
+        assert len(index.search(rows[:1], 30, late)[0]) == 5
+        assert next(computed) == 1
+        if elsewhere:
+            with IndexFolder.open(path) as other:
+                other.remove(compile_where("line = 18"))
+        else:
+            index.remove(compile_where("line = 18"))
+        assert len(index.search(rows[:1], 30, late)[0]) == 4
 
 
 def test_a_removal_counts_whole_or_not_at_all(
