@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bertcli.tasks.run import Task
 
 TEMPLATE = "This text is about {}."
+FEW_LABELS = 100
 
 
 @grouped
@@ -244,6 +245,7 @@ def _by_similarity(
     from bertcli.cli.embed import build_embed
     from bertcli.tasks.classify import ClassifyBySimilarity
 
+    brief = brief and len(named) <= FEW_LABELS
     embed = replace(build_embed(checkpoint, model, brief=brief), normalize=True)
     about = [_hypotheses(template, each) for each in named.values()]
     ends = np.cumsum([len(each) for each in about])[:-1]
