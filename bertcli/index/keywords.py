@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from bertcli.index.query import any_of
 
@@ -28,6 +29,20 @@ def matching(
     """
     if not phrases:
         return []
+    return [(one.row, one.score) for one in _found(connection, phrases, count, thorough)]
+
+
+class _Found(NamedTuple):
+    """A chunk that was found, with its vector row."""
+
+    chunk: int
+    row: int
+    score: float
+
+
+def _found(
+    connection: sqlite3.Connection, phrases: Sequence[str], count: int, thorough: bool
+) -> list[_Found]:
     (chunks,) = connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
     if thorough or chunks <= MANY_CHUNKS or len(phrases) == 1:
         return _ranked(connection, phrases, count)
@@ -52,37 +67,35 @@ def _holding(connection: sqlite3.Connection, phrase: str, most: int) -> int:
     return int(connection.execute(query, (any_of([phrase]), most)).fetchone()[0])
 
 
-def _ranked(connection: sqlite3.Connection, phrases: Sequence[str], count: int) -> list[Match]:
-    return connection.execute(
-        "SELECT row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ? "
+def _ranked(connection: sqlite3.Connection, phrases: Sequence[str], count: int) -> list[_Found]:
+    found = connection.execute(
+        "SELECT id, row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ? "
         "ORDER BY rank LIMIT ?) JOIN chunks ON id = rowid ORDER BY rank, row",
         (any_of(phrases), count),
-    ).fetchall()
+    )
+    return [_Found(*one) for one in found]
 
 
 def _raised(
     connection: sqlite3.Connection,
-    found: Sequence[Match],
+    found: Sequence[_Found],
     sought: Sequence[str],
     phrases: dict[str, int],
     chunks: int,
-) -> list[Match]:
+) -> list[_Found]:
     """Return what was found by some phrases in a new order: each of others adds its weight.
 
     That is BM25's inverse document frequency, what a phrase adds that a chunk of mean length has
     once. The table is asked for chunks with both, since it then leaps over most of a common
     phrase's: half the time of going through them all.
     """
-    scores = dict(found)
-    ids = {
-        connection.execute("SELECT id FROM chunks WHERE row = ?", (row,)).fetchone()[0]: row
-        for row in scores
-    }
+    scores = {one.chunk: one.score for one in found}
     for phrase, holding in phrases.items():
         weight = math.log((chunks - holding + 0.5) / (holding + 0.5))
         query = "SELECT rowid FROM words WHERE words MATCH ?"
         both = f"({any_of([phrase])}) AND ({any_of(sought)})"
         for (chunk,) in connection.execute(query, (both,)):
-            if chunk in ids:
-                scores[ids[chunk]] += weight
-    return sorted(scores.items(), key=lambda one: (-one[1], one[0]))
+            if chunk in scores:
+                scores[chunk] += weight
+    raised = [one._replace(score=scores[one.chunk]) for one in found]
+    return sorted(raised, key=lambda one: (-one.score, one.row))
