@@ -44,8 +44,11 @@ class Reading:
 
     def nested(self) -> dict[str, object]:
         """Return the counts; `cut_tokens` only where something was cut."""
-        counts: dict[str, object] = {"tokens": self.tokens, "windows": self.windows}
-        return counts | ({"cut_tokens": self.cut_tokens} if self.cut_tokens else {})
+        return {"tokens": self.tokens, "windows": self.windows} | self.cut()
+
+    def cut(self) -> dict[str, object]:
+        """Return how much was cut, where something was."""
+        return {"cut_tokens": self.cut_tokens} if self.cut_tokens else {}
 
 
 class Result(Protocol):
@@ -372,8 +375,9 @@ class SearchResult:
                 {"document": document, "hits": [hit.nested() for hit in hits]}
                 for document, hits in self.groups().items()
             ]
-            return {"query": self.query, "groups": groups}
-        return {"query": self.query, "hits": [hit.nested() for hit in self.hits]}
+            return {"query": self.query, "groups": groups} | self.reading.cut()
+        hits = [hit.nested() for hit in self.hits]
+        return {"query": self.query, "hits": hits} | self.reading.cut()
 
     def rows(self) -> list[dict[str, object]]:
         columns = list(SEARCH_COLUMNS)
@@ -426,7 +430,8 @@ class FoundAnswers:
         listed = [answer.nested() for answer in self.answers]
         best = listed[0] if listed else {"answer": None, "score": None}
         rest: dict[str, object] = {"answers": listed} if len(listed) > 1 else {}
-        return {"question": self.question, **best, "no_answer": rounded(self.no_answer)} | rest
+        found = {"question": self.question, **best, "no_answer": rounded(self.no_answer)}
+        return found | rest | self.reading.cut()
 
     def rows(self) -> list[dict[str, object]]:
         names = ("answer", "score", "passage_score", "document", "line", "passage")

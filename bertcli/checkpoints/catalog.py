@@ -17,14 +17,13 @@ BASE_ALIASES = (BASE_NAME, f"sentence-transformers/{BASE_NAME}")
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """A checkpoint that ships: its name, the command that uses it, and what it is trained for.
+    """A checkpoint that ships: its name, and the command that uses it.
 
     `scores` are those of its card, measured with `bertcli eval`.
     """
 
     name: str
     task: str
-    about: str
     scores: str
     adapter: bool = True
 
@@ -38,32 +37,27 @@ BUILTINS = (
     Builtin(
         BASE_NAME,
         "embed",
-        "English sentence embeddings, 384 numbers each",
         "STS-B dev Spearman 0.867",
         adapter=False,
     ),
     Builtin(
         "fill-mask",
         "fill-mask",
-        "English masked words, trained on Wikipedia",
         "Wikipedia top-1 0.382",
     ),
     Builtin(
         "sentiment",
         "classify",
-        "negative or positive English texts, trained on reviews",
         "SST-2 dev accuracy 0.883",
     ),
     Builtin(
         "ner",
         "ner",
-        "people, organisations and places in English texts",
         "UNER EWT dev F1 0.768",
     ),
     Builtin(
         "qa",
         "qa",
-        "answers to English questions, word for word, or none",
         "QED dev F1 0.654",
     ),
 )

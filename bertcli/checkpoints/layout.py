@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bertcli.checkpoints.cache import PICKLED
 from bertcli.engine.families import CAPITALS, FAMILIES, TOKEN_TYPES, Head, head_of
@@ -15,6 +15,7 @@ from bertcli.errors import CheckpointError
 PICKLES = (PICKLED, "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
 WEIGHTS = "model.safetensors"
 HEAD_CONFIG = "head_config.json"
+Setting = TypeVar("Setting")
 THRESHOLDS = "thresholds"
 HEAD_SETTINGS: Mapping[str, type] = {
     "base_model_name_or_path": str,
@@ -332,14 +333,20 @@ def _sentence_settings(folder: Path) -> SentenceSettings:
     if "Pooling" in kinds:
         file = folder / kinds["Pooling"] / "config.json"
         pooling = read_json(file, f"{file} is missing, which modules.json calls for")
-    limits = folder / "sentence_bert_config.json"
-    prompts = folder / "config_sentence_transformers.json"
     return SentenceSettings(
         pooling=_pooling_mode(folder, pooling),
         normalize="Normalize" in kinds,
-        max_length=read_json(limits, "").get("max_seq_length") if limits.is_file() else None,
-        prompts=read_json(prompts, "").get("prompts") or {} if prompts.is_file() else {},
+        max_length=_setting(folder / "sentence_bert_config.json", "max_seq_length", int),
+        prompts=_setting(folder / "config_sentence_transformers.json", "prompts", dict) or {},
     )
+
+
+def _setting(file: Path, key: str, kind: type[Setting]) -> Setting | None:
+    """Return what a file that may be there says; raises CheckpointError where it is no `kind`."""
+    found = read_json(file, "").get(key) if file.is_file() else None
+    if found is not None and not isinstance(found, kind):
+        raise CheckpointError(f"{file}: {key} is {found!r}, which is no {kind.__name__}")
+    return found
 
 
 def _pooling_mode(folder: Path, config: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bertcli.cli.recipe import Incoming, keep_apart, show_facts, write
+from bertcli.cli.recipe import Incoming, check_output, keep_apart, show_facts, write
 from bertcli.errors import UsageError
 from bertcli.records import BadRecord, Item, Pause, Record
 
@@ -63,15 +63,14 @@ def answer_all(
     `look_ahead` makes them apart from each other. `made_with` tells the hashes of the checkpoints
     and of the index behind the answers; it is asked only where they are wanted.
     """
-    read = [*(context.params.get("inputs") or ()), *map(str, _files_named(context))]
     keep_apart({"--manifest": bulk.manifest, "-o": out.output}, ())
-    keep_apart({"--manifest": bulk.manifest}, read)
+    keep_apart({"--manifest": bulk.manifest}, [*_inputs(context), *map(str, _files_named(context))])
     bounds = [one for one in (bulk.limit, bulk.sample) if one is not None]
     items = replace(items, items=_chosen(items, bulk), most=min(bounds, default=None))
     if bulk.dry_run:
         show_facts(_forecast(compute, items, bulk))
         return
-    recorder = _recorder(context, bulk, items, made_with)
+    recorder = _recorder(context, bulk, made_with)
     if recorder is not None:
         items = replace(items, items=recorder.watch(items))
     with _journal(context, items, out, bulk, made_with) as journal:
@@ -135,15 +134,14 @@ def _journal(
     if not bulk.resume:
         return nullcontext()
     from bertcli import __version__
-    from bertcli.outputs.formats import choose_format, is_stdout
+    from bertcli.outputs.formats import is_stdout
     from bertcli.outputs.journal import open_journal
-    from bertcli.outputs.sink import check_writable, is_device
+    from bertcli.outputs.sink import is_device
 
     output = str(out.output)
     if is_stdout(out.output) or is_device(output):
         raise UsageError("--resume needs a file to write: name one with -o")
-    choose_format(out.output_format, output, terminal=False)
-    check_writable(output)
+    check_output(out)
     if items.live:
         raise UsageError("--resume needs input that can be read again: name files with -i")
     run = {"bertcli": __version__} | {
@@ -154,16 +152,14 @@ def _journal(
     return open_journal(output, run | _made_with(context, made_with))
 
 
-def _recorder(
-    context: typer.Context, bulk: BulkFlags, items: Incoming, made_with: MadeWith
-) -> Recorder | None:
+def _recorder(context: typer.Context, bulk: BulkFlags, made_with: MadeWith) -> Recorder | None:
     """Return what writes the manifest, where one is wanted."""
     if bulk.manifest is None:
         return None
     from bertcli.cli.replay import Recorder
 
     hashes = _made_with(context, made_with)
-    return Recorder(bulk.manifest, context, run_flags(context), items.options, hashes)
+    return Recorder(bulk.manifest, context, run_flags(context), _inputs(context), hashes)
 
 
 def run_flags(context: typer.Context) -> dict[str, str]:
@@ -181,6 +177,11 @@ def _made_with(context: typer.Context, made_with: MadeWith) -> dict[str, str]:
 
     files = (path for path in _files_named(context) if path.is_file())
     return {f"file {path}": fresh_sha256(path) for path in files} | made_with()
+
+
+def _inputs(context: typer.Context) -> list[str]:
+    """Return the files, globs and folders of -i."""
+    return list(context.params.get("inputs") or ())
 
 
 def _files_named(context: typer.Context) -> list[Path]:

@@ -157,6 +157,8 @@ def classify_task(
     elif not named:
         choice = replace(choice, thresholds=checkpoint.thresholds)
     if not named and checkpoint.linear:
+        if multi_label and not checkpoint.linear.config["multi_label"]:
+            raise UsageError(f"{checkpoint.name} gives each text one label: it was trained so")
         task: Task = _by_linear_head(checkpoint, checkpoint.linear, model, brief, choice)
     elif not named:
         task = _fine_tuned(checkpoint, model, brief, multi_label, choice)
@@ -172,15 +174,15 @@ def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:
 
     Raises UsageError when a label is given twice, or only one is.
     """
-    parts = (listed or "").split(",")
+    pairs = [part.partition("=") for part in (listed or "").split(",")]
     if file is not None:
         try:
-            parts += [
-                line.replace("\t", "=", 1) for line in file.read_text("utf-8-sig").splitlines()
-            ]
+            pairs += [line.partition("\t") for line in file.read_text("utf-8-sig").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--labels-file {file}: cannot be read ({error})") from error
-    pairs = [part.partition("=") for part in parts if part.strip()]
+    pairs = [pair for pair in pairs if "".join(pair).strip()]
+    if any(not label.strip() for label, _, _ in pairs):
+        raise UsageError("a description without a label was given: write label=description")
     named = {label.strip(): (about or label).strip() for label, _, about in pairs}
     if len(named) < len(pairs):
         raise UsageError("the same label was given twice")

@@ -13,7 +13,15 @@ import typer
 
 from bertcli.cli.embed import build_embed
 from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import Incoming, Watch, choose_checkpoint, finish, read_items, warn
+from bertcli.cli.recipe import (
+    Incoming,
+    Watch,
+    check_output,
+    choose_checkpoint,
+    finish,
+    read_items,
+    warn,
+)
 from bertcli.errors import UsageError
 from bertcli.index.places import place_of
 from bertcli.records import Record
@@ -176,6 +184,7 @@ def _collection(
     index: str | None,
 ) -> _Collection:
     """Return the passages of an index, or the texts of a command line with their vectors."""
+    check_output(out)
     if index is not None:
         if texts or source.inputs:
             raise UsageError("--index and texts both say what to look at: give one")
@@ -205,7 +214,7 @@ def _of_items(items: Incoming, model: ModelFlags, out: OutputFlags) -> _Collecti
 
     embed = build_embed(choose_checkpoint(model, "embed"), model, normalize=True)
     members, vectors, records = list[Member](), [], list[Record]()
-    watch = Watch(out, named=not out.quiet)
+    watch = Watch(out, named=not out.quiet, rows=False)
     for answer in watch.over(answers(embed, items), lambda _: None):
         record = answer.record
         if not isinstance(answer.result, EmbedResult) or not isinstance(record, Record):
@@ -231,6 +240,8 @@ def _finish(these: _Collection, answers: Iterable[Answer], out: OutputFlags) -> 
     """Write answers; leaves with exit code 3 where a text could not be read."""
     finish(answers, out, Incoming(iter(())))
     if these.failed:
+        if not out.quiet:
+            warn(f"{these.failed} of {these.failed + len(these.members)} texts failed")
         raise typer.Exit(3)
 
 

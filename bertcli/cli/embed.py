@@ -12,7 +12,7 @@ from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, 
 from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.choices import Pooling
 from bertcli.engine.families import Head
-from bertcli.errors import UsageError
+from bertcli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
@@ -74,6 +74,8 @@ def build_embed(
     encoder, tokenizer, window = load_model(checkpoint, Head.BASE, model, brief)
     text = stored.prompts.get(prompt or "", prompt or "")
     limit = min(window, stored.max_length or window)
+    if limit <= tokenizer.frame.single:
+        raise CheckpointError(f"{checkpoint.name}: it reads {limit} tokens, no room for a text")
     if len(tokenizer.ids([text])[0]) > limit // 2:
         raise UsageError(f"--prompt takes more than half of the {limit} tokens the model reads")
     return Embed(

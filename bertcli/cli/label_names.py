@@ -13,11 +13,13 @@ from bertcli.errors import UsageError
 from bertcli.inputs.rows import named
 
 if TYPE_CHECKING:
-    from bertcli.records import TaggedText
+    from bertcli.records import LabelledText, TaggedText
 
 LabelMap = Annotated[
     list[str] | None,
-    typer.Option("--map", help="LABEL_OF_THE_FILE=LABEL_OF_THE_MODEL; repeatable."),
+    typer.Option(
+        "--map", help="LABEL_OF_THE_FILE=LABEL_OF_THE_MODEL, nothing to leave it out; repeatable."
+    ),
 ]
 
 
@@ -40,6 +42,19 @@ def label_map(pairs: list[str] | None, labels: Iterable[str]) -> dict[str, str]:
 def span_labels(texts: Iterable[TaggedText]) -> Iterator[str]:
     """Yield the labels of all spans."""
     return (label for text in texts for _, _, label in text.spans)
+
+
+def kept_labels(texts: Iterable[LabelledText], names: Mapping[str, str]) -> list[LabelledText]:
+    """Return texts without the labels that are to be left out, and without those that had no other.
+
+    With `--map neutral=` what is neutral is not measured on.
+    """
+    found = []
+    for text in texts:
+        labels = tuple(one for one in text.labels if names.get(one, one))
+        if labels or not text.labels:
+            found.append(replace(text, labels=labels))
+    return found
 
 
 def renamed(text: TaggedText, names: Mapping[str, str]) -> TaggedText:

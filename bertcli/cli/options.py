@@ -64,6 +64,9 @@ Texts = Annotated[
 ]
 
 
+FIELD = "text"
+
+
 @dataclass(frozen=True, slots=True)
 class InputFlags:
     """Where the records come from."""
@@ -75,7 +78,7 @@ class InputFlags:
     input_format: Annotated[
         InputFormat | None, typer.Option(help="Format of the input, whatever its suffix.")
     ] = None
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text"
+    field: Annotated[str, typer.Option(help="Column that holds the text.")] = FIELD
     whole_file: Annotated[
         bool, typer.Option("--whole-file", help="One record per text file, not per line.")
     ] = False
@@ -85,7 +88,7 @@ class InputFlags:
 class LabelledFlags:
     """In which columns labelled texts, or pairs of them, stand."""
 
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text"
+    field: Annotated[str, typer.Option(help="Column that holds the text.")] = FIELD
     pair_field: Annotated[str | None, typer.Option(help="Column of the second text of pairs.")] = (
         None
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.bulk import answer_all, hashes_of
-from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, grouped
+from bertcli.cli.options import FIELD, BulkFlags, InputFlags, ModelFlags, OutputFlags, grouped
 from bertcli.cli.recipe import (
     Incoming,
     choose_checkpoint,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bertcli.tasks.embed import Embed
     from bertcli.tasks.qa import Qa
 
+PASSAGES = 8
 NO_QUESTION = 'no question was asked: give one, as in bertcli qa "Who wrote it?" -i report.txt'
 
 Questions = Annotated[
@@ -60,8 +61,8 @@ def qa(
         str | None, typer.Option(help="Find the passages to read in this index.")
     ] = None,
     passages: Annotated[
-        int, typer.Option(min=1, help="With --index: how many passages to read.")
-    ] = 8,
+        int | None, typer.Option(min=1, help="With --index: how many passages to read; default 8.")
+    ] = None,
     where: Annotated[
         str | None, typer.Option(help="With --index: only documents for which this holds.")
     ] = None,
@@ -86,7 +87,8 @@ def qa(
     if index is not None:
         if context:
             raise UsageError("--context and --index both say what to read: give one")
-        items = read_items(command, questions, source)
+        named = question_field if source.field == FIELD else source.field
+        items = read_items(command, questions, replace(source, field=named))
         condition = None if where is None else compile_where(where)
         folder, embed = open_index(index, replace(model, model=None, revision=None), items.few)
         checkpoint, task = qa_task(model, top_k, no_answer_threshold, items.few)
@@ -97,11 +99,15 @@ def qa(
                 embed=replace(embed, prompt=""),
                 task=task,
                 condition=condition,
-                passages=passages,
+                passages=passages or PASSAGES,
             )
             made_with = lambda: hashes_of(checkpoint) | folder.hashes()  # noqa: E731
             answer_all(command, compute, items, out, bulk, made_with)
         return
+    if where is not None or passages is not None:
+        raise UsageError(
+            "--where and --passages say what to read of an index: name it with --index"
+        )
     source = replace(source, whole_file=not per_line)
     if questions:
         if not all(question.strip() for question in questions):
@@ -168,9 +174,11 @@ def _read_questions(
     from bertcli.inputs.records import question_records, read_rows
 
     stdin = stdin_or_help(command, bool(source.inputs))
-    rows = read_rows(input_options((), source), stdin)
+    options = input_options((), source)
+    rows = read_rows(options, stdin)
     records = question_records(rows, question_field, context_field)
-    return incoming(records, stdin, not source.inputs or "-" in source.inputs)
+    found = incoming(records, stdin, not source.inputs or "-" in source.inputs)
+    return replace(found, options=options)
 
 
 def _ask(questions: list[str], contexts: Iterable[Item]) -> Iterator[Item]:

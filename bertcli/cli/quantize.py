@@ -17,7 +17,7 @@ from bertcli.cli.models import Debug, Name
 from bertcli.cli.options import ModelFlags
 from bertcli.cli.recipe import choose_checkpoint, warn
 from bertcli.engine.choices import Precision
-from bertcli.engine.families import PRECISION, Head
+from bertcli.engine.families import PRECISION, TEXT_PAIRS, Head
 from bertcli.errors import BertcliError, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def quantize(
     checkpoint = choose_checkpoint(flags, "embed")
     if output is not None and checkpoint.linear is not None:
         raise UsageError(f"{checkpoint.name}: a linear head runs in int8 with --precision int8")
+    if checkpoint.config.get(TEXT_PAIRS):
+        raise UsageError(f"{checkpoint.name} reads pairs of texts, which cannot be measured here")
     records = _records(checkpoint, check, field, limit)
     full, quantised = (
         _results(checkpoint, replace(flags, precision=one), records)

@@ -20,6 +20,7 @@ from typer.main import get_command_from_info, get_group
 from typer.models import CommandInfo
 
 OTHERWISE = object()
+DIGITS = 20  # more than any number that is meant
 
 
 class _Plainly:
@@ -122,7 +123,7 @@ def _from_text(value: str, wanted: type, parameter: Any) -> Any:
         return Path(value)
     if issubclass(wanted, Enum):
         return {str(member.value): member for member in wanted}.get(value, OTHERWISE)
-    if wanted is int and value.isascii() and value.isdecimal():
+    if wanted is int and value.isascii() and value.isdecimal() and len(value) < DIGITS:
         number = int(value)
         low = number if parameter.min is None else parameter.min
         high = number if parameter.max is None else parameter.max

@@ -229,6 +229,16 @@ def write(
     return Written(tally, fmt, seconds, digest.hexdigest() if digest else None)
 
 
+def check_output(flags: OutputFlags) -> None:
+    """Raise, before any work is done, what writing the answers would raise in the end."""
+    from bertcli.outputs.formats import choose_format, is_stdout
+    from bertcli.outputs.sink import check_writable, is_device
+
+    choose_format(flags.output_format, flags.output, sys.stdout.isatty())
+    if flags.output is not None and not is_stdout(flags.output) and not is_device(flags.output):
+        check_writable(flags.output)
+
+
 def warn(line: str) -> None:
     """Write one line to stderr, whatever signs the names in it have."""
     from bertcli.outputs.visible import visible
@@ -239,17 +249,19 @@ def warn(line: str) -> None:
 class Watch:
     """Counts the bad records that pass, and does with them what the options say."""
 
-    def __init__(self, flags: OutputFlags, named: bool) -> None:
+    def __init__(self, flags: OutputFlags, named: bool, rows: bool = True) -> None:
+        """Name the first ones where they are to be `named`; with `rows` they may be written too."""
         self.errors = self.left_out = 0
         self._flags = flags
         self._named = named
+        self._rows = rows and flags.on_error == "row"
 
     def over(self, answers: Iterable[Answer], advance: Callable[[int], None]) -> Iterator[Answer]:
         """Yield the answers that are to be written."""
         for answer in answers:
             if answer.error is not None:
                 self._heed(answer)
-            if answer.error is None or self._flags.on_error == "row":
+            if answer.error is None or self._rows:
                 yield answer
             else:
                 self.left_out += 1
@@ -257,13 +269,16 @@ class Watch:
 
     def _heed(self, answer: Answer) -> None:
         """Name the first errors on stderr; stop at the first, or after too many."""
+        from bertcli.outputs.formats import is_stdout
+
         self.errors += 1
         if self._flags.on_error == "stop":
-            raise BertcliError(f"{_error_line(answer)} (--on-error stop: nothing was written)")
+            kept = "" if is_stdout(self._flags.output) else ": nothing was written"
+            raise BertcliError(f"{_error_line(answer)} (--on-error stop{kept})")
         if self._named and self.errors <= ERRORS_SHOWN:
             warn(_error_line(answer))
         if self._named and self.errors == ERRORS_SHOWN + 1:
-            kept = "are left out" if self._flags.on_error == "skip" else "have it in the output"
+            kept = "have it in the output" if self._rows else "are left out"
             warn(f"more bad records follow; they {kept}")
         most = self._flags.max_errors
         if most is not None and self.errors > most:

@@ -21,7 +21,6 @@ from bertcli.records import Item, Pause
 
 if TYPE_CHECKING:
     from bertcli.cli.options import OutputFlags
-    from bertcli.inputs.source import InputOptions
 
 PACKAGES = ("onnxruntime", "tokenizers", "numpy", "pyarrow", "torch", "transformers")
 SHAPE: dict[str, Any] = {
@@ -43,7 +42,7 @@ class Recorder:
         path: Path,
         context: typer.Context,
         flags: Mapping[str, str],
-        options: InputOptions | None,
+        inputs: Sequence[str],
         made_with: Mapping[str, str],
     ) -> None:
         import hashlib
@@ -51,7 +50,7 @@ class Recorder:
         self._path = path
         self._command: list[str] = context.find_root().obj or []
         self._flags = flags
-        self._options = options
+        self._given = inputs
         self._made_with = made_with
         self._records = hashlib.sha256()
         self._output: Any = None
@@ -107,10 +106,9 @@ class Recorder:
         from bertcli.checkpoints.hashes import fresh_sha256
         from bertcli.inputs.source import find_sources
 
-        sources = find_sources(self._options.inputs) if self._options else []
         return [
             {"path": one.name, "bytes": path.stat().st_size, "sha256": fresh_sha256(path)}
-            for one in sources
+            for one in find_sources(self._given)
             if one.path is not None and (path := Path(one.path)).is_file()
         ]
 

@@ -14,7 +14,7 @@ import typer
 from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.index.open import IndexOption, open_index
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import Incoming, choose_checkpoint, load_model, read_items
+from bertcli.cli.recipe import Incoming, choose_checkpoint, load_model, read_items, warn
 from bertcli.errors import CheckpointError, RecordError, UsageError
 from bertcli.index.places import place_of
 from bertcli.outputs.formats import OutputFormat
@@ -129,12 +129,13 @@ def search(
         if find.more or find.less or find.like:
             raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
         with IndexFolder.open(place_of(index)) as folder:
-            finder = _finder(folder, None, find, model, items.few, out.quiet)
+            finder = _finder(folder, None, source, find, model, items.few, out.quiet)
             answer_all(context, partial(_by_words, finder=finder), items, out, bulk, finder.hashes)
         return
     folder, embed = open_index(index, model, items.few)
     with folder:
-        finder = _finder(folder, replace(embed, prompt=prompt), find, model, items.few, out.quiet)
+        embed = replace(embed, prompt=prompt)
+        finder = _finder(folder, embed, source, find, model, items.few, out.quiet)
         compute = partial(_by_meaning, finder=finder, embeds=items.options is not None)
         answer_all(context, compute, items, out, bulk, finder.hashes)
 
@@ -254,6 +255,7 @@ class Finder:
 def _finder(
     folder: IndexFolder,
     embed: Embed | None,
+    source: InputFlags,
     find: FindFlags,
     model: ModelFlags,
     few: bool,
@@ -266,7 +268,7 @@ def _finder(
     count = max(find.top_k, RERANKED) if find.rerank else find.top_k
     like = None
     if find.like is not None and embed is not None:
-        like = _vector_of_file(find.like, folder, embed)
+        like = _vector_of_file(find.like, source.field, folder, embed)
     reranker = None if find.rerank is None else _reranker(find.rerank, model)
     return Finder(
         folder,
@@ -368,15 +370,20 @@ def _meanings(items: Iterable[Item], asked: dict[int, Query]) -> Iterator[Item]:
         yield item
 
 
-def _vector_of_file(path: Path, folder: IndexFolder, embed: Embed) -> NDArray[np.float32]:
-    """Return the mean of the vectors of a file's passages, length one."""
+def _vector_of_file(
+    path: Path, field: str, folder: IndexFolder, embed: Embed
+) -> NDArray[np.float32]:
+    """Return the mean of the vectors of a file's passages, length one.
+
+    `field` is the column of the text where the file has rows.
+    """
     import numpy as np
 
     from bertcli.cli.index.files import reader
     from bertcli.cli.index.open import cutter
     from bertcli.index.update import chunk_texts
 
-    documents = list(reader(lambda line: None)(path, str(path), "text"))
+    documents = list(reader(warn)(path, str(path), field))
     chunks = cutter(embed, folder.manifest.chunking)(documents)
     texts = [text for one in zip(documents, chunks, strict=True) for text in chunk_texts(*one)]
     if not texts:

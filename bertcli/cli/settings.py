@@ -45,9 +45,6 @@ def user_defaults(command: Any) -> dict[str, Any]:
     if not settings and not any(name.startswith(PREFIX) for name in os.environ):
         return {}
     known = {name for one in _all_commands(command) for name in _options(one)}
-    unknown = sorted(set(_values(settings)) - known)
-    if unknown:
-        raise UsageError(f"{file}: {unknown[0]} is not an option of any command")
     from_environment = {
         name: os.environ[variable]
         for name in known
@@ -71,6 +68,11 @@ def _defaults(
     if strange:
         raise UsageError(f"{file}: [{strange[0]}] is not a command")
     options = _options(command)
+    known = {name for one in _all_commands(command) for name in _options(one)}
+    unknown = sorted(set(_values(table)) - known)
+    if unknown:
+        whose = "any command" if below else command.name
+        raise UsageError(f"{file}: {unknown[0]} is not an option of {whose}")
     chosen = {**given, **environment}
     own = {options[name]: value for name, value in chosen.items() if name in options}
     return own | {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from bertcli.evaluate.intervals import Interval, bootstrap
 from bertcli.records import ScoredPair
 from bertcli.tasks.embed import Embed
+
+BLOCK = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,21 @@ def measure_embed(task: Embed, pairs: Iterable[ScoredPair]) -> EmbedScore:
     second = unit.vectors([one.second for one in listed])
     scores = np.array([one.score for one in listed], float)
     return EmbedScore((first * second).sum(axis=1), scores)
+
+
+def recall_at_1(task: Embed, pairs: Sequence[ScoredPair]) -> float:
+    """Return for how many pairs the second text is the nearest of all to the first, in 0…1.
+
+    Nearest by cosine, as the loss and every index compare them.
+    """
+    unit = replace(task, normalize=True)
+    first = unit.vectors([one.first for one in pairs])
+    second = unit.vectors([one.second for one in pairs])
+    right = 0
+    for at in range(0, len(pairs), BLOCK):
+        nearest = (first[at : at + BLOCK] @ second.T).argmax(axis=1)
+        right += int((nearest == np.arange(at, at + len(nearest))).sum())
+    return right / len(pairs)
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

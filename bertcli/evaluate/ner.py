@@ -56,11 +56,6 @@ class NerScore:
             false += sum(not any(_overlap(one, other) for other in gold) for one in found)
         return LabelCounts("partial", hits, false, missed)
 
-    @property
-    def right(self) -> list[bool]:
-        """Whether a text's spans are all right and complete, (n,)."""
-        return [one == other for one, other in zip(self.gold, self.predicted, strict=True)]
-
     def _count(self, label: str) -> LabelCounts:
         pairs = [
             ({s for s in gold if s[2] == label}, {s for s in found if s[2] == label})

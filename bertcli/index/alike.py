@@ -39,12 +39,9 @@ def pairs_above(vectors: Vectors, least: float) -> Iterator[Pair]:
                     yield Pair(float(scores[row, column]), begin + row, other + column)
 
 
-def best_pairs(vectors: Vectors, least: float, count: int | None) -> list[Pair]:
+def best_pairs(vectors: Vectors, least: float, count: int) -> list[Pair]:
     """Return the pairs of at least this cosine, highest first, at most `count`."""
-    found = pairs_above(vectors, least)
-    if count is None:
-        return sorted(found, key=_order)
-    return heapq.nsmallest(count, found, key=_order)
+    return heapq.nsmallest(count, pairs_above(vectors, least), key=_order)
 
 
 def groups_above(vectors: Vectors, least: float) -> list[list[int]]:

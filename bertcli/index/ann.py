@@ -234,7 +234,7 @@ def make(
     for _, block in read_blocks(file, committed, dimension):
         index.add(np.ascontiguousarray(block))
     draft = Ann(kind, "", 0, committed, 1, 0.0, 0, committed)
-    trials = measure(Loaded(draft, index), file, committed, dimension, recall)
+    trials = measure(Loaded(draft, index), file, dimension, recall)
     best = trials[-1]
     sampled = min(SAMPLED, committed)
     ready = replace(draft, effort=best.effort, recall=best.recall, sampled=sampled)
@@ -251,7 +251,7 @@ def tune(
     recall: float,
 ) -> list[Trial]:
     """Choose the least effort that reaches a recall@10, and return all that were measured."""
-    trials = measure(there, file, committed, dimension, recall)
+    trials = measure(there, file, dimension, recall)
     best = trials[-1]
     _note_down(
         folder,
@@ -261,9 +261,7 @@ def tune(
     return trials
 
 
-def measure(
-    there: Loaded, file: FileIO, committed: int, dimension: int, recall: float
-) -> list[Trial]:
+def measure(there: Loaded, file: FileIO, dimension: int, recall: float) -> list[Trial]:
     """Return the efforts tried, from few to more, until one reaches the recall or all are tried.
 
     The queries are vectors of the index, halfway to another one, so that none finds just itself.

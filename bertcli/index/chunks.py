@@ -68,7 +68,7 @@ def _sections(document: Document) -> Iterator[tuple[int, int, str | None]]:
     text, headings = document.text, document.headings
     begin, path = 0, list[Heading]()
     for number, heading in enumerate(headings):
-        if text[begin : heading.start].strip() and not _bare(text, begin, headings, number):
+        if text[begin : heading.start].strip() and not _bare(text, headings, number):
             yield begin, heading.start, _said(path)
             begin = heading.start
         path = [one for one in path if one.level < heading.level] + [heading]
@@ -76,7 +76,7 @@ def _sections(document: Document) -> Iterator[tuple[int, int, str | None]]:
         yield begin, len(text), _said(path)
 
 
-def _bare(text: str, begin: int, headings: Sequence[Heading], number: int) -> bool:
+def _bare(text: str, headings: Sequence[Heading], number: int) -> bool:
     """Return whether a section is nothing but a heading, and the next one is below it."""
     above = headings[number - 1] if number else None
     if above is None or above.level >= headings[number].level:

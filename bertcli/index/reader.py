@@ -187,8 +187,11 @@ class IndexReader:
 
     def name_of_file(self, path: Path) -> str | None:
         """Return what the documents of a file are called; None where it is not in the index."""
-        known = self.known_files().get(str(path.absolute()))
-        return None if known is None else known[2].name
+        known = self.known_files()
+        for place in (path.absolute(), path.resolve()):  # a linked file may be in by either
+            if found := known.get(str(place)):
+                return found[2].name
+        return None
 
     def with_context(self, hits: Sequence[Hit], lines: int) -> list[Hit]:
         """Return found passages with so many lines of their files before and after each."""

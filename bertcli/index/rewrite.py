@@ -102,8 +102,8 @@ def repair(index: IndexFolder, embed: Embed) -> Repaired:
     return Repaired(len(bad), changed, lost)
 
 
-def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> int:
-    """Cut and embed all stored texts with another model or other lengths; return the passages."""
+def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> None:
+    """Cut and embed all stored texts with another model or other lengths."""
     index.begin_writing()
     new = replace(manifest, generation=next_generation(index.path))
     with storage_failures(index.path), _removed_on_failure(index.path, new.generation):
@@ -120,7 +120,6 @@ def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> i
         finally:
             documents.close()
         index.become(new)
-    return count
 
 
 @contextmanager

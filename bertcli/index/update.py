@@ -95,11 +95,6 @@ class Prepared:
     documents: tuple[tuple[NewDocument, tuple[Chunk, ...]], ...] = ()
     stays: bool = False
 
-    @property
-    def chunks(self) -> int:
-        """How many chunks the file has."""
-        return sum(len(chunks) for _, chunks in self.documents)
-
 
 def survey(
     known: Mapping[str, tuple[int, int, FileState]],

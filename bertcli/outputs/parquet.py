@@ -95,9 +95,10 @@ RESULT_TYPES: dict[type[object], Mapping[str, pa.DataType]] = {
         **FOUND,
         "no_answer": SCORE,
         "answers": pa.list_(pa.struct(FOUND)),
+        "cut_tokens": WHOLE,
     },
     EmbedResult: {"embedding": pa.list_(pa.float32()), **READING},
-    SearchResult: {"query": TEXT, "hits": pa.list_(pa.struct(HIT))},
+    SearchResult: {"query": TEXT, "hits": pa.list_(pa.struct(HIT)), "cut_tokens": WHOLE},
     PairResult: {"score": SCORE, "first": pa.struct(MEMBER), "second": pa.struct(MEMBER)},
     GroupResult: {
         "group": WHOLE,
@@ -198,7 +199,8 @@ def _found(result: Result) -> Fields:
     if isinstance(result, EmbedResult):
         return result.reading.nested() | {"embedding": result.vector}
     if isinstance(result, SearchResult):
-        return {"query": result.query, "hits": [_hit(hit) for hit in result.hits]}
+        hits = [_hit(hit) for hit in result.hits]
+        return {"query": result.query, "hits": hits} | result.reading.cut()
     return result.nested()
 
 

@@ -90,10 +90,12 @@ def draw_masks(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return what the model sees of ids (n, length), and where it must predict the original.
 
-    Special tokens are never selected.
+    Special tokens are never selected; one token always is, since a loss over none is no number.
     """
     free = ~np.isin(ids, list(vocabulary.special))
     selected = (rng.random(ids.shape) < rates.select) & free
+    if not selected.any():
+        selected.flat[rng.choice(np.flatnonzero(free))] = True
     fate = rng.random(ids.shape)
     seen = np.where(selected & (fate < rates.mask), vocabulary.mask, ids)
     swapped = selected & (fate >= rates.mask) & (fate < rates.mask + rates.random)

@@ -48,7 +48,7 @@ class Settings:
 class Progress:
     """The state of a run after a step; `scores` where it was just measured on held-out data.
 
-    `loss` is a running mean, `done` a share of the whole run in 0…1.
+    `loss` is a running mean; `done` the share of the run that was over when the step began, 0…1.
     """
 
     step: int

@@ -103,7 +103,8 @@ def test_bad_records_are_written_left_out_or_the_end(classify: Run, rows: Path) 
     assert "error" in lines[700]
     assert good == [line for line in lines if "error" not in line]
     assert f"1 of {ROWS} records failed, and were left out" in left.err
-    assert stopped.said("rows.jsonl:701", 'no column "text"', "--on-error stop")
+    assert stopped.said("rows.jsonl:701", 'no column "text"', "--on-error stop", "nothing was")
+    assert "nothing was" not in classify("-i", rows, "--on-error", "stop").err  # some lines were
     assert not Path("none.jsonl").exists()
 
 
@@ -273,6 +274,16 @@ def test_a_manifest_says_how_a_run_was_made(classify: Run, rows: Path, classifie
     assert told["inputs"][0]["bytes"] == rows.stat().st_size
     assert list(told["made_with"]) == [f"{what} {classifier}" for what in MADE_WITH]
     assert told["output"]["sha256"] == _sha256("a.csv")
+
+
+def test_a_manifest_names_what_qa_read(run: Run, here: Path) -> None:
+    """Both where the files hold contexts and where they hold questions."""
+    Path("a.txt").write_text("Ann Lee built it.")
+    Path("b.jsonl").write_text('{"question": "Who?", "context": "Ann Lee built it."}\n')
+    for line in (["Who built it?", "-i", "a.txt"], ["-i", "b.jsonl"]):
+        assert run("qa", *line, "--manifest", "m.json").code == 0
+        (read,) = json.loads(Path("m.json").read_text())["inputs"]
+        assert read["path"] == line[-1]
 
 
 def test_replay_tells_whether_it_is_the_same(

@@ -77,6 +77,26 @@ def test_passages_of_an_index(run: Run, texts: Path) -> None:
     assert len(run("cluster", "--index", "./idx", "-k", 2, "-f", "csv").out.splitlines()) == 6
 
 
+@pytest.mark.parametrize("output", ["no/x.csv", "x.unknown"])
+def test_an_output_that_cannot_be_is_told_first(run: Run, texts: Path, output: str) -> None:
+    """Before anything is embedded."""
+    with texts.open("ab") as file:
+        file.write(b"\xff broken\n")  # which reading would tell
+    ran = run("similar", "-i", texts, "-o", output)
+    assert ran.code in (1, 2)
+    assert len(ran.err.splitlines()) == 1 and output in ran.err
+
+
+def test_texts_that_fail_are_counted_and_left_out(run: Run, texts: Path) -> None:
+    """Ten are named, the rest counted; there is no place for them in the output."""
+    with texts.open("a") as file:
+        file.writelines("9,\n" for _ in range(12))
+    ran = run("similar", "-i", texts)
+    assert ran.code == 3
+    assert "more bad records follow; they are left out" in ran.err
+    assert ran.err.splitlines()[-1] == "bertcli: 12 of 17 texts failed"
+
+
 def test_bad_input(run: Run, texts: Path, here: Path) -> None:
     """Too little to compare, both sources at once, and a bad record among good ones."""
     assert run("similar", "one text").said("1 texts: at least two")

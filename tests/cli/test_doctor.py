@@ -47,7 +47,7 @@ def test_a_missing_built_in_is_a_problem(
 ) -> None:
     """An incomplete installation fails the run, and the line says how to mend it."""
     monkeypatch.setattr(catalog, "BUILTIN_FOLDER", tmp_path)
-    only_base(monkeypatch, Builtin("fill-mask", "fill-mask", "", ""))
+    only_base(monkeypatch, Builtin("fill-mask", "fill-mask", ""))
     assert main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()
     (problem,) = [line for line in lines if line.startswith("problem")]

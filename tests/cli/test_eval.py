@@ -402,6 +402,43 @@ def test_what_is_measured_on_is_not_replaced(
     assert path.read_text() == "text,label\nA lovely film.,negative\n"
 
 
+def test_a_label_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--map neutral=` does not measure on what is neutral."""
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nA lovely film.,positive\nIt is Monday.,neutral\n")
+    assert main(["eval", "classify", str(path), "--map", "neutral="]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["records"], found["accuracy"]) == (1, 1.0)
+    assert [one["label"] for one in found["labels"]] == ["negative", "positive"]
+
+
+def test_a_comparison_has_no_order(
+    tmp_path: Path, tiny_checkpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One label a text or several: what holds for one checkpoint holds for both."""
+    one = str(tiny_checkpoint("bert", Head.SEQUENCE, seed=1))
+    several = {"problem_type": "multi_label_classification"}
+    other = str(tiny_checkpoint("bert", Head.SEQUENCE, seed=2, **several))
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nthe cat,LABEL_0\nthe dog,LABEL_1\n")
+    found = []
+    for first, second in ((one, other), (other, one)):
+        assert main(["eval", "classify", str(path), "-m", first, "--compare", second]) == 0
+        told = json.loads(capsys.readouterr().out)
+        found.append((told["accuracy"], told["other_accuracy"]))
+    assert found[0] == found[1][::-1]
+
+
+def test_cosines_are_not_measured_as_probabilities(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Texts with several labels need a checkpoint that was trained on such."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a ball", "label": ["sports", "toys"]}\n')
+    assert main(["eval", "classify", str(path), "--labels", "sports,toys"]) == 2
+    assert "no probabilities" in capsys.readouterr().err
+
+
 def test_a_map_of_a_label_that_is_not_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

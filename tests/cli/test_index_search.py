@@ -396,6 +396,52 @@ def test_like_a_file(run: Run, notes: Path, here: Path) -> None:
     assert places(ran) == ["notes/money.txt:1"]
 
 
+def test_like_a_file_that_is_linked(run: Run, notes: Path, here: Path) -> None:
+    """By whatever way it is named, the file itself is not among the passages like it."""
+    (plain,) = run("search", "--like", next(notes.glob("*.*")), "--index", "./idx").records
+    name = next(notes.glob("*.*")).name
+    (here / "link").symlink_to(notes)
+    for way in (here / "link" / name, Path("link") / ".." / notes.name / name):
+        (found,) = run("search", "--like", way, "--index", "./idx").records
+        assert [hit["text"] for hit in found["hits"]] == [hit["text"] for hit in plain["hits"]]
+
+
+def test_like_a_file_of_rows(run: Run, notes: Path, here: Path) -> None:
+    """--field names the column of its texts."""
+    (here / "rows.csv").write_text("body\nsoup and bread\n")
+    ran = run("search", "--like", "rows.csv", "--field", "body", "--index", "./idx")
+    assert ran.code == 0 and ran.records[0]["hits"]
+
+
+def test_a_cut_query_says_so(tiny: Callable[..., Ran], built: Path) -> None:
+    """In its record too, not on stderr alone."""
+    ran = tiny("search", "cat " * 900, "--index", "./idx", "--long", "truncate")
+    assert ran.records[0]["cut_tokens"] > 0
+
+
+def test_other_overlap_alone(run: Run, built: Path, here: Path) -> None:
+    """`rebuild --overlap 0` is no overlap, and not the one that was."""
+    assert run("index", "rebuild", "./idx", "--overlap", 0).code == 0
+    manifest = json.loads((built / "manifest.json").read_text())
+    assert manifest["chunking"]["overlap"] == 0
+
+
+def test_a_file_that_is_given_twice(tiny: Callable[..., Ran], here: Path) -> None:
+    """Its texts are in once."""
+    twice = ("-i", "notes.txt", "-i", "notes.txt")
+    assert "3 documents added" in tiny("index", "build", "./two", *twice).err
+
+
+def test_questions_in_a_column_of_their_own(run: Run, built: Path, here: Path) -> None:
+    """With --index too; what only an index needs is refused without one."""
+    (here / "asked.jsonl").write_text('{"question": "Who sleeps?"}\n')
+    index = ("qa", "-i", "asked.jsonl", "--index", "./idx")
+    assert run(*index, "-f", "jsonl").records[0]["question"] == "Who sleeps?"
+    for option in (("--where", "line = 1"), ("--passages", 3)):
+        ran = run("qa", "Who?", "--context", "Ann.", *option)
+        assert ran.code == 2 and ran.said("--index")
+
+
 def test_a_run_for_trec(run: Run, notes: Path, here: Path) -> None:
     """Documents once each, with the queries' own ids, and scores that fall."""
     (here / "q.jsonl").write_text('{"_id": "q 7", "text": "fish"}\n')

@@ -49,6 +49,8 @@ def test_a_commands_own_table_wins(config: Path, capsys: pytest.CaptureFixture[s
     [
         ("top-q = 3\n", "top-q is not an option"),
         ("[clasify]\ntop-k = 3\n", "[clasify] is not a command"),
+        ("[classify]\nmodle = 'x'\n", "modle is not an option of classify"),
+        ("[index.build]\nfoo = 3\n", "foo is not an option of build"),
         ("top-k = \n", "not TOML"),
     ],
 )

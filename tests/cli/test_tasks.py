@@ -171,6 +171,14 @@ def test_labels_are_chosen_by_meaning(run: Run, here: Path) -> None:
     assert sum(one["score"] for one in both["labels"]) == pytest.approx(1, abs=1e-5)
 
 
+def test_an_equals_sign_in_a_file_of_labels(run: Run, here: Path) -> None:
+    """There a tab divides; a description needs a label."""
+    (here / "labels.txt").write_text("E=mc2\nF=ma\n")
+    ran = run("classify", "energy", "--labels-file", "labels.txt")
+    assert ran.records[0]["label"] in ("E=mc2", "F=ma")
+    assert run("classify", "energy", "--labels", "=x,b").said("without a label")
+
+
 def test_a_number_of_labels_that_is_asked_for_is_given(run: Run, tiny_checkpoint: Any) -> None:
     """Also by a checkpoint of several labels a text, which gives all unless told otherwise."""
     settings = {"problem_type": "multi_label_classification"}

@@ -98,6 +98,7 @@ def test_places_and_lines(bert: Qa) -> None:
 def test_answers_are_whole_words(bert: Qa) -> None:
     """No answer begins or ends inside a word."""
     (found,) = results(replace(bert, top_k=20), records([LONG], QUESTION))
+    assert found.answers
     for span in found.answers:
         around = LONG[max(0, span.start - 1) : span.start + 1], LONG[span.end - 1 : span.end + 1]
         assert not any(len(edge) == 2 and edge.isalpha() for edge in around)

@@ -22,7 +22,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.label_names import LabelMap, label_map
+from bertcli.cli.label_names import LabelMap, kept_labels, label_map
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import warn
 from bertcli.errors import UsageError
@@ -70,6 +70,7 @@ def classify(
     from bertcli.evaluate.intervals import mean_difference
     from bertcli.inputs.labelled import are_pairs, read_labelled
     from bertcli.outputs.plot import check_plot, draw_confusion
+    from bertcli.tasks.classify import ClassifyBySimilarity
 
     if plot:
         check_plot(plot)
@@ -77,25 +78,32 @@ def classify(
     texts = some(read_labelled(files, labelled.columns), "text")
     named = read_labels(labels, labels_file)
     names = label_map(map_labels, (label for text in texts for label in text.labels))
+    texts = some(kept_labels(texts, names), "text")
     several, pairs = any(len(text.labels) != 1 for text in texts), are_pairs(texts)
     if several and plot:
         raise UsageError("--plot: there is no confusion where a text has several labels")
     if several and abstain_below is not None:
         raise UsageError("--abstain-below: for one label a text; threshold fit is for several")
 
-    def measured(chosen: ModelFlags) -> tuple[str, ClassifyScore]:
-        nonlocal several
-        made = classify_task(chosen, named, template, several)
+    chosen = [model] if flags.compare is None else [model, other_model(model, flags.compare)]
+    classifiers = [classify_task(one, named, template, several) for one in chosen]
+    several = several or any(made.multi_label for made in classifiers)
+
+    def measured(made: Classifier) -> tuple[str, ClassifyScore]:
         check_pairs(made, pairs)
+        if several and isinstance(made.task, ClassifyBySimilarity):
+            raise UsageError(
+                "several labels a text: the cosines of --labels are no probabilities to measure; "
+                "give a checkpoint that was trained on such labels with -m"
+            )
         _warn_of_unknown(texts, names, made)
         least = {} if named else made.checkpoint.thresholds
         if abstain_below is not None:
             least = dict.fromkeys(made.labels, abstain_below)
-        several = several or made.multi_label
         score = measure_classify(made.task, texts, made.labels, several, names, least)
         return made.checkpoint.name, score
 
-    name, score = measured(model)
+    name, score = measured(classifiers[0])
     found = {"model": name, **_summary(score)}
     if score.thresholds and not several:
         found["answered"], found["accuracy_of_answered"] = score.answered
@@ -105,7 +113,7 @@ def classify(
         found |= {"confusion": _confusion(score)}
         tables.append(lambda: _confusion_table(score))
     if flags.compare is not None:
-        other_name, other = measured(other_model(model, flags.compare))
+        other_name, other = measured(classifiers[1])
         difference = mean_difference(score.right, other.right)
         found |= {
             "other": other_name,

@@ -38,8 +38,7 @@ def qa(
 ) -> None:
     """Measure an answer finder: exact match and F1 by SQuAD's definitions.
 
-    Told for the threshold given and for the best one; where all questions have an answer, also for
-    always answering.
+    Told for the threshold given, for the best one, and for always answering.
 
     \b
     bertcli eval qa squad.json

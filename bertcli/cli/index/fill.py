@@ -354,7 +354,8 @@ def _embedded(
         )
         for record in records
     ]
-    new = [document for document in documents if not index.holds(document)]
+    distinct = {(one.name, one.line, one.text): one for one in documents}  # -i a.txt -i a.txt
+    new = [document for document in distinct.values() if not index.holds(document)]
     chunked = cutter(embed, index.manifest.chunking)(new)
     texts = [text for one in zip(new, chunked, strict=True) for text in chunk_texts(*one)]
     vectors, at = embedder(embed)(texts) if texts else None, 0

@@ -108,8 +108,7 @@ def chunking_again(
 ) -> Chunking:
     """Return the lengths that an index has, or those that are asked for, as the model allows."""
     if tokens is not None or overlap is not None:
-        kept = overlap if tokens is not None else (overlap or recorded.overlap)
-        return chunking_for(embed, tokens or recorded.tokens, kept)
+        return chunking_for(embed, tokens or recorded.tokens, overlap)
     most = chunking_for(embed, None, None)
     return recorded if recorded.tokens <= most.tokens else most
 

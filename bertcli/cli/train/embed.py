@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import chain
 from typing import Annotated
 
@@ -49,7 +48,7 @@ def embed(
     from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.engine.choices import Pooling
     from bertcli.engine.families import Head
-    from bertcli.evaluate.embed import measure_embed
+    from bertcli.evaluate.embed import measure_embed, recall_at_1
     from bertcli.inputs.labelled import Columns, read_pairs
     from bertcli.tasks.embed import Embed
     from bertcli.train.embed import (
@@ -87,12 +86,7 @@ def embed(
     def measure() -> Scores:
         if scored:
             return {"Spearman": measure_embed(task, valid).spearman}
-        unit = replace(task, normalize=True)  # as the loss and every index compare them
-        first, second = (
-            unit.vectors([getattr(one, side) for one in valid]) for side in ("first", "second")
-        )
-        nearest = (first @ second.T).argmax(axis=1)
-        return {"recall@1": float((nearest == range(len(valid))).mean())}
+        return {"recall@1": recall_at_1(task, valid)}
 
     windows, cut = pair_windows(pairs, tokenizer, window)
     if cut:
