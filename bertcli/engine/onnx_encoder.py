@@ -59,6 +59,17 @@ class OnnxEncoder:
         return output
 
 
+def _fewer_processors() -> int | None:
+    """Return how many processors this process may use, where that is not all of them.
+
+    ONNX Runtime counts them all, and starts a thread for each.
+    """
+    if not hasattr(os, "sched_getaffinity"):  # not Linux
+        return None
+    allowed = len(os.sched_getaffinity(0))
+    return allowed if allowed < (os.cpu_count() or 1) else None
+
+
 def _usable(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array as ONNX Runtime takes it without a copy."""
     return np.require(array, requirements=["C", "ALIGNED"])
@@ -72,6 +83,8 @@ def _session(model: bytes, initializers: Mapping[str, NDArray[Any]]) -> Inferenc
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
+    if allowed := _fewer_processors():
+        options.intra_op_num_threads = allowed
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(one) for one in initializers.values()]
     options.add_external_initializers(list(initializers), values)
     providers = ["CPUExecutionProvider"]  # there is none to fall back to
