@@ -68,6 +68,26 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert imported_after(f"from bertcli.cli.app import main\nmain({arguments!r})") == set()
 
 
+def test_no_command_imports_anything_heavy() -> None:
+    """Not even where all of them are loaded: what is heavy is imported by the functions."""
+    code = (
+        "import importlib, pkgutil, bertcli.cli\n"
+        "for one in pkgutil.walk_packages(bertcli.cli.__path__, 'bertcli.cli.'):\n"
+        "    importlib.import_module(one.name)"
+    )
+    assert imported_after(code) == set()
+
+
+def test_a_command_imports_no_other_one() -> None:
+    """All of them together take a third of a cold start."""
+    code = (
+        "from bertcli.cli.app import main\nmain(['ner', '--help'])\n"
+        "commands = {'bertcli.cli.qa', 'bertcli.cli.search', 'bertcli.cli.train', 'bertcli.cli.eval'}\n"
+        "assert 'bertcli.cli.ner' in sys.modules and not commands & set(sys.modules)"
+    )
+    assert imported_after(code) == set()
+
+
 def test_completion_imports_nothing_heavy() -> None:
     """TAB answers from the command's declarations alone."""
     code = (
