@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bertcli.checkpoints.cache import PICKLED
+from bertcli.engine.choices import Pooling
 from bertcli.engine.families import CAPITALS, FAMILIES, TOKEN_TYPES, Head, head_of
 from bertcli.errors import CheckpointError
 
@@ -128,9 +129,12 @@ class Checkpoint:
     def thresholds(self) -> Mapping[str, float]:
         """The probability from which each label is given; empty where none were chosen."""
         found = (self.linear.config if self.linear else self.config).get(THRESHOLDS)
-        if not isinstance(found, dict):
+        if found is None:
             return {}
-        if not all(isinstance(one, int | float) for one in found.values()):
+        numbers = isinstance(found, dict) and all(
+            isinstance(one, int | float) for one in found.values()
+        )
+        if not numbers:
             raise CheckpointError(f"{self.name}: its thresholds are not numbers")
         return {str(label): float(value) for label, value in found.items()}
 
@@ -249,6 +253,8 @@ def head_config(folder: Path) -> dict[str, Any]:
     for key, kind in HEAD_SETTINGS.items():
         if not isinstance(found.get(key), kind):
             raise CheckpointError(f"{path}: it has no {key}; copy the folder again")
+    if found["pooling"] not in [one.value for one in Pooling]:
+        raise CheckpointError(f"{path}: its pooling is {found['pooling']!r}; copy the folder again")
     return found
 
 

@@ -91,6 +91,8 @@ def classify(
     choice = Choice(top_k or (None if several else 1), lowest, usual=top_k is None)
     built = classify_task(model, named, template, multi_label, choice, items.few)
     check_pairs(built, pair is not None or pair_field is not None)
+    if multi_label and built.checkpoint.linear and not (named or built.multi_label):
+        raise UsageError(f"{built.checkpoint.name} gives each text one label: it was trained so")
     if pair is not None:
         items = replace(items, items=_paired(items, pair))
     answer_all(
@@ -157,8 +159,6 @@ def classify_task(
     elif not named:
         choice = replace(choice, thresholds=checkpoint.thresholds)
     if not named and checkpoint.linear:
-        if multi_label and not checkpoint.linear.config["multi_label"]:
-            raise UsageError(f"{checkpoint.name} gives each text one label: it was trained so")
         task: Task = _by_linear_head(checkpoint, checkpoint.linear, model, brief, choice)
     elif not named:
         task = _fine_tuned(checkpoint, model, brief, multi_label, choice)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from bertcli.engine.choices import BATCH_TOKENS, Long, Precision
+from bertcli.errors import UsageError
 from bertcli.inputs.formats import InputFormat
 from bertcli.outputs.formats import OutputFormat
 
@@ -96,6 +97,10 @@ class LabelledFlags:
     label_sep: Annotated[
         str | None, typer.Option(help="What divides several labels in one cell.")
     ] = None
+
+    def __post_init__(self) -> None:
+        if self.label_sep == "":
+            raise UsageError("--label-sep: expected a sign that stands between labels, such as ;")
 
     @property
     def columns(self) -> Columns:

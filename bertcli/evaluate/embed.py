@@ -13,6 +13,7 @@ from bertcli.records import ScoredPair
 from bertcli.tasks.embed import Embed
 
 BLOCK = 1_000
+COSINE_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def measure_embed(task: Embed, pairs: Iterable[ScoredPair]) -> EmbedScore:
     first = unit.vectors([one.first for one in listed]).astype(np.float64)
     second = unit.vectors([one.second for one in listed])
     scores = np.array([one.score for one in listed], float)
-    return EmbedScore((first * second).sum(axis=1), scores)
+    cosines = (first * second).sum(axis=1)
+    return EmbedScore(cosines.round(COSINE_DIGITS), scores)  # what is the same text has the same
 
 
 def recall_at_1(task: Embed, pairs: Sequence[ScoredPair]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +73,14 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
     run: dict[str, dict[str, float]] = {}
     for number, cells in _cells(path, 6, "query Q0 passage rank score name"):
         try:
-            run.setdefault(cells[0], {})[cells[2]] = float(cells[4])
+            score = float(cells[4])
         except ValueError:
-            raise DataError(f'{path}:{number}: the score "{cells[4]}" is not a number') from None
+            score = math.nan
+        if not math.isfinite(score):
+            raise DataError(f'{path}:{number}: the score "{cells[4]}" is not a number')
+        run.setdefault(cells[0], {})[cells[2]] = score
+    if not run:
+        raise DataError(f"{path}: is empty, expected query Q0 passage rank score name on each line")
     return run
 
 

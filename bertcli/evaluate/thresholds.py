@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from bertcli.evaluate.classify import ClassifyScore
 
+ROUNDING = 1e-12  # 14 of 25 are 0.56
+
 
 def best_thresholds(
     score: ClassifyScore, multi_label: bool, precision: float | None = None
@@ -40,7 +42,7 @@ def _threshold(
         merit = np.where(last, 2 * hits / (counts + max(int(gold.sum()), 1)), -1.0)
         chosen = int(merit.argmax()) if len(merit) and merit.max() > 0 else None
     else:
-        enough = np.flatnonzero(last & (hits >= precision * counts))
+        enough = np.flatnonzero(last & (hits / counts >= precision - ROUNDING))
         chosen = int(enough[-1]) if len(enough) else None
     if chosen is None:
         return 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bertcli.inputs.records import read_rows
 from bertcli.inputs.rows import BadRow, Row
 from bertcli.inputs.source import InputOptions
 
+GRADE = re.compile(r"[+-]?0*\d{1,6}")
 SUFFIXES = ("", ".gz", ".xz")
 QRELS = ("qrels.tsv", "qrels/test.tsv", "qrels/dev.tsv")
 
@@ -53,10 +55,9 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
             query, passage, grade = (str(cells[key]) for key in ("query-id", "corpus-id", "score"))
         else:
             raise DataError(f"{row.place}: expected the columns query-id, corpus-id and score")
-        try:
-            found.setdefault(query, {})[passage] = int(grade)
-        except ValueError:
-            raise DataError(f'{row.place}: the grade "{grade}" is not a whole number') from None
+        if not GRADE.fullmatch(grade):  # pytrec_eval keeps a place for each up to the highest
+            raise DataError(f'{row.place}: the grade "{grade}" is not a whole number below a million')
+        found.setdefault(query, {})[passage] = int(grade)
     return found
 
 

@@ -28,6 +28,7 @@ PAIR_LAYOUTS = (
     ("#1 String", "#2 String", "Quality"),
 )
 """The columns of first text, second text and label in GLUE's sets of pairs and their like."""
+CELL = re.compile(r"[^ \t\r\n\f\v]+")  # a no-break space is part of a word
 TAG = re.compile(r"O|[BIELSU]-.+")
 
 
@@ -294,7 +295,7 @@ def _with_entities(row: Row, columns: Columns) -> TaggedText:
 
 def _conll(row: Row) -> tuple[str | None, str]:
     """Return the word and the tag of a line; None for the end of a sentence."""
-    cells = (row.text or "").split()
+    cells = CELL.findall(row.text or "")
     if not cells or cells[0] == "-DOCSTART-":
         return None, OUTSIDE
     if cells[0] == "#" and not TAG.fullmatch(cells[-1]):  # a comment, and not the word "#"

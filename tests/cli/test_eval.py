@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn import metrics
 
@@ -400,6 +401,80 @@ def test_what_is_measured_on_is_not_replaced(
     assert main([*line, "--errors", "x.jsonl", "--differences", "./x.jsonl"]) == 2
     assert "two files" in capsys.readouterr().err
     assert path.read_text() == "text,label\nA lovely film.,negative\n"
+
+
+def test_a_precision_that_is_just_reached() -> None:
+    """14 of 25 are 0.56, though 0.56 · 25 is a little more than 14 to a computer."""
+    from bertcli.evaluate.classify import ClassifyScore
+    from bertcli.evaluate.thresholds import best_thresholds
+
+    gold = np.arange(25)[:, None] < np.array([14, 0])
+    score = ClassifyScore(("a", "b"), gold, gold, np.full((25, 2), 0.5))
+    assert best_thresholds(score, True, 0.56)["a"] < 1
+
+
+def test_equal_texts_have_equal_cosines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rounding does not order them: all ranks are the same, and there is no correlation."""
+    path = tmp_path / "pairs.csv"
+    texts = ("A quick fox", "hello there my friend", "stock market", "weather is nice today")
+    lines = [f"{text},{text},{score}\n" for score, text in enumerate(texts)]
+    path.write_text("text1,text2,score\n" + "".join(lines))
+    assert main(["eval", "embed", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["spearman"] == 0
+
+
+def test_nothing_masked_is_no_perplexity(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A text of one word has no mask: there is nothing to tell."""
+    (tmp_path / "short.txt").write_text("Hi\n")
+    assert main(["eval", "fill-mask", str(tmp_path / "short.txt")]) == 1
+    assert "no token was masked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("run", "qrels", "message"),
+    [
+        ("", "q 0 d 1\n", "run.trec: is empty"),
+        ("q Q0 d 1 nan x\n", "q 0 d 1\n", 'run.trec:1: the score "nan" is not a number'),
+        ("q Q0 d 1 1.0 x\n", "q 0 d 1\nq 0 e 3000000000\n", "qrels.txt:2: the grade"),
+        ("q Q0 d 1 1.0 x\n", f"q 0 d {10**30}\n", "qrels.txt:1: the grade"),
+    ],
+)
+def test_judgements_and_runs_that_cannot_be(
+    run: str, qrels: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty run, a score that is none, and grades for which there is no memory."""
+    paths = [tmp_path / name for name in ("run.trec", "qrels.txt")]
+    for path, text in zip(paths, (run, qrels), strict=True):
+        path.write_text(text)
+    line = ["eval", "search", str(tmp_path), "--run", str(paths[0]), "--qrels", str(paths[1])]
+    assert main(line) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_no_break_space_is_part_of_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CoNLL's columns are parted by tabs and blanks alone."""
+    path, wrong = tmp_path / "a.conll", tmp_path / "wrong.jsonl"
+    path.write_text("Ada\tO\n10\u00a0000\tB-PER\n", encoding="utf-8")
+    assert main(["eval", "ner", str(path), "--errors", str(wrong)]) == 0
+    assert json.loads(wrong.read_text().splitlines()[0])["text"] == "Ada 10\u00a0000"
+
+
+def test_a_checkpoint_of_several_labels_has_no_confusion(
+    tmp_path: Path, tiny_checkpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the data are: what is for one label a text is refused."""
+    several = {"problem_type": "multi_label_classification"}
+    model = str(tiny_checkpoint("bert", Head.SEQUENCE, **several))
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nthe cat,LABEL_0\n")
+    assert main(["eval", "classify", str(path), "-m", model, "--abstain-below", "0.5"]) == 2
+    assert "--abstain-below" in capsys.readouterr().err
+    assert main(["eval", "classify", str(path), "--label-sep", ""]) == 2
+    assert "--label-sep" in capsys.readouterr().err
 
 
 def test_a_label_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import count
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from bertcli.cli.app import main
 from bertcli.cli.train.run import held_out
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
-from bertcli.records import AnsweredQuestion
+from bertcli.records import AnsweredQuestion, LabelledText
 from bertcli.train.loop import Settings, train
 from tiny import AUTO, change_config
 
@@ -199,6 +200,26 @@ def test_questions_stand_in_columns_of_any_name(run: Train, tmp_path: Path) -> N
     assert "10 questions, 1 of them without an answer, 1 held out" in ran.err
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_a_share_is_held_out_of_texts_with_several_labels(share: float) -> None:
+    """Also where no two texts have the same set; every label stays in the training data."""
+    sets = [*combinations("abcdefgh", 2), *combinations("abcdefgh", 3)]
+    rows = [LabelledText(f"text {n}", its) for n, its in enumerate([*sets, ("rare",)])]
+    for seed in range(20):
+        kept, out = held_out(rows, None, share, lambda one: one.labels, seed)
+        assert abs(len(out) - share * len(rows)) < 4
+        assert {label for one in kept for label in one.labels} == {*"abcdefgh", "rare"}
+        counts = Counter(label for one in out for label in one.labels)
+        assert all(abs(counts[label] - share * 28) < 5 for label in "abcdefgh")
+
+
+def test_each_label_has_its_share_held_out() -> None:
+    """Of one label a text, as near as whole texts allow."""
+    rows = [LabelledText(f"text {n}", ("often" if n % 10 else "seldom",)) for n in range(200)]
+    _, out = held_out(rows, None, 0.1, lambda one: one.labels, 0)
+    assert Counter(one.labels[0] for one in out) == {"often": 18, "seldom": 2}
+
+
 @pytest.mark.parametrize("titles", [("",), ("cats", "dogs", "birds", "")])
 def test_what_is_held_out_shares_no_article_with_the_rest(titles: tuple[str, ...]) -> None:
     """Nor a context, where articles have no titles: their questions give each other away."""
@@ -206,10 +227,13 @@ def test_what_is_held_out_shares_no_article_with_the_rest(titles: tuple[str, ...
         AnsweredQuestion(f"what {n}", f"context {n // 4}", (), titles[n // 4 % len(titles)])
         for n in range(40)
     ]
-    key = (lambda one: one.group or one.context) if len(titles) > 1 else lambda one: one.context
+
+    def key(one: AnsweredQuestion) -> list[str]:
+        return [one.group or one.context] if len(titles) > 1 else [one.context]
+
     for seed in range(5):
         kept, out = held_out(rows, None, 0.1, key, seed, whole=True)
-        assert not {key(one) for one in kept} & {key(one) for one in out}
+        assert not {*map(str, map(key, kept))} & {*map(str, map(key, out))}
         assert len(kept) + len(out) == 40
         assert 1 <= len(out) <= 8
 

@@ -80,14 +80,13 @@ def classify(
     names = label_map(map_labels, (label for text in texts for label in text.labels))
     texts = some(kept_labels(texts, names), "text")
     several, pairs = any(len(text.labels) != 1 for text in texts), are_pairs(texts)
+    chosen = [model] if flags.compare is None else [model, other_model(model, flags.compare)]
+    classifiers = [classify_task(one, named, template, several) for one in chosen]
+    several = several or any(made.multi_label for made in classifiers)
     if several and plot:
         raise UsageError("--plot: there is no confusion where a text has several labels")
     if several and abstain_below is not None:
         raise UsageError("--abstain-below: for one label a text; threshold fit is for several")
-
-    chosen = [model] if flags.compare is None else [model, other_model(model, flags.compare)]
-    classifiers = [classify_task(one, named, template, several) for one in chosen]
-    several = several or any(made.multi_label for made in classifiers)
 
     def measured(made: Classifier) -> tuple[str, ClassifyScore]:
         check_pairs(made, pairs)

@@ -20,6 +20,7 @@ from bertcli.cli.eval.report import (
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint, load_model, read_texts
 from bertcli.engine.families import Head
+from bertcli.errors import DataError
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
@@ -58,6 +59,8 @@ def fill_mask(
 
     checkpoint, tokenizer, guesses = guessed(model)
     score = score_guesses(guesses)
+    if not score.tokens:
+        raise DataError("no token was masked: give longer texts, or a higher --mask-rate")
     found: dict[str, Any] = {
         "model": checkpoint.name,
         "masked_tokens": score.tokens,

@@ -70,7 +70,7 @@ def embed(
         list(read_pairs(data, columns, scored)),
         list(read_pairs(how.valid, columns, scored)) if how.valid else None,
         how.valid_split,
-        lambda one: None,
+        lambda one: (),
         flags.seed,
     )
     warn(f"{len(pairs):,} pairs, {len(valid):,} held out")

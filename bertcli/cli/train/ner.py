@@ -78,7 +78,7 @@ def ner(
         [renamed(one, names) for one in texts],
         None if valid is None else [renamed(one, names) for one in valid],
         how.valid_split,
-        lambda one: bool(one.spans),
+        lambda one: [label for _, _, label in one.spans],
         flags.seed,
     )
     tags = tag_set(texts)

@@ -65,7 +65,7 @@ def qa(
         questions,
         list(read_questions(how.valid, asked.columns)) if how.valid else None,
         how.valid_split,
-        lambda one: (several and one.group) or one.context,
+        lambda one: [(several and one.group) or one.context],
         flags.seed,
         whole=True,
     )

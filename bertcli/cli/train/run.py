@@ -84,7 +84,7 @@ class TrainFlags:
     merge: Annotated[
         bool, typer.Option("--merge", help="Write a whole checkpoint, not an adapter.")
     ] = False
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything random.")] = 0
     plot: Annotated[
         Path | None, typer.Option(help="Draw loss and scores in this .png, .svg or .pdf.")
     ] = None
@@ -101,7 +101,7 @@ class TrainFlags:
 class ExampleFlags:
     """How labelled examples are gone through and measured."""
 
-    epochs: Annotated[float, typer.Option(min=0.01, help="Times through the data.")] = 3.0
+    epochs: Annotated[float, typer.Option(min=0.01, max=1e6, help="Times through the data.")] = 3.0
     batch_tokens: Annotated[int, typer.Option(min=16, help="Tokens in a step.")] = 1_024
     valid: Annotated[
         list[str] | None, typer.Option(help="Files to measure on, to keep the best model.")
@@ -174,14 +174,14 @@ def held_out(
     data: Sequence[Labelled],
     valid: Sequence[Labelled] | None,
     share: float,
-    kind: Callable[[Labelled], object],
+    kinds: Callable[[Labelled], Iterable[object]],
     seed: int,
     whole: bool = False,
 ) -> tuple[list[Labelled], list[Labelled]]:
     """Return what to train and what to measure on: `valid`, or a share of each kind of the data.
 
-    With `whole` kinds are held out whole, since their members give each other away. Raises
-    UsageError when nothing is left to measure on.
+    A row may be of several `kinds`, or of none. With `whole` kinds are held out whole, since their
+    members give each other away. Raises UsageError when nothing is left to measure on.
     """
     import numpy as np
 
@@ -189,11 +189,9 @@ def held_out(
         if not valid:
             raise UsageError("--valid: there is no row in it to measure on")
         return list(data), list(valid)
-    kinds: dict[object, list[int]] = {}
-    for number, one in enumerate(data):
-        kinds.setdefault(kind(one), []).append(number)
     choose = _whole_kinds if whole else _of_each_kind
-    chosen = choose(list(kinds.values()), share, np.random.default_rng(seed))
+    its_kinds = [tuple(dict.fromkeys(kinds(one))) or (None,) for one in data]
+    chosen = choose(its_kinds, share, np.random.default_rng(seed))
     if not chosen:
         raise UsageError(
             f"--valid-split {share:g} of {len(data)} rows is none to measure on: take a larger "
@@ -205,27 +203,51 @@ def held_out(
     return parts
 
 
-def _of_each_kind(kinds: list[list[int]], share: float, rng: Generator) -> set[int]:
+def _members(kinds: Sequence[tuple[object, ...]]) -> dict[object, list[int]]:
+    """Return the rows of each kind."""
+    found: dict[object, list[int]] = {}
+    for number, its in enumerate(kinds):
+        for kind in its:
+            found.setdefault(kind, []).append(number)
+    return found
+
+
+def _of_each_kind(kinds: Sequence[tuple[object, ...]], share: float, rng: Generator) -> set[int]:
+    """Return a share of the rows of each kind, the rarest first, and one of each stays.
+
+    Iterative stratification (Sechidis et al. 2011), since a row may be of several kinds.
+    """
+    members = _members(kinds)
+    left = {kind: len(rows) for kind, rows in members.items()}
+    stay = {kind: max(1, len(rows) - round(len(rows) * share)) for kind, rows in members.items()}
     chosen: set[int] = set()
-    for members in kinds:
-        count = round(len(members) * share)
-        chosen |= {members[i] for i in rng.permutation(len(members))[:count]}
-    if not chosen:  # many kinds of few members each: any of them, but never all of a kind
-        spare = [i for members in kinds for i in members[1:]]
-        count = round(sum(map(len, kinds)) * share)
-        chosen = {spare[i] for i in rng.permutation(len(spare))[:count]}
+
+    def choose(rows: Sequence[int], wanted: int) -> None:
+        for row in rng.permutation(rows).tolist():
+            if wanted < 1:
+                return
+            if row not in chosen and all(left[kind] > stay[kind] for kind in kinds[row]):
+                chosen.add(row)
+                left.update({kind: left[kind] - 1 for kind in kinds[row]})
+                wanted -= 1
+
+    for kind, rows in sorted(members.items(), key=lambda one: len(one[1])):
+        choose(rows, left[kind] - stay[kind])
+    stay = dict.fromkeys(stay, 1)
+    choose(range(len(kinds)), round(len(kinds) * share) - len(chosen))
     return chosen
 
 
-def _whole_kinds(kinds: list[list[int]], share: float, rng: Generator) -> set[int]:
+def _whole_kinds(kinds: Sequence[tuple[object, ...]], share: float, rng: Generator) -> set[int]:
     """Return the members of as many kinds as fit, at least of the smallest; never of all."""
     chosen: set[int] = set()
-    most = round(sum(map(len, kinds)) * share)
-    for number in rng.permutation(len(kinds))[:-1]:
-        if len(chosen) + len(kinds[number]) <= most:
-            chosen |= set(kinds[number])
-    if not chosen and len(kinds) > 1 and share:
-        chosen = set(sorted(kinds, key=len)[0])
+    members, most = list(_members(kinds).values()), round(len(kinds) * share)
+    for number in rng.permutation(len(members))[:-1]:
+        if len(chosen) + len(members[number]) <= most:
+            chosen |= set(members[number])
+    if not chosen and len(members) > 1 and share:
+        smallest: list[int] = min(members, key=len)
+        chosen = set(smallest)
     return chosen
 
 
