@@ -56,7 +56,7 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
         else:
             raise DataError(f"{row.place}: expected the columns query-id, corpus-id and score")
         if not GRADE.fullmatch(grade):  # pytrec_eval keeps a place for each up to the highest
-            raise DataError(f'{row.place}: the grade "{grade}" is not a whole number below a million')
+            raise DataError(f'{row.place}: the grade "{grade}" is not a whole number under 10⁶')
         found.setdefault(query, {})[passage] = int(grade)
     return found
 
