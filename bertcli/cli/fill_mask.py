@@ -36,7 +36,7 @@ def fill_mask(
         str | None, typer.Option(help="Score only these words, separated by commas.")
     ] = None,
 ) -> None:
-    """Fill masked words.
+    """Fill masked words; of several masks each one, and all together in up to 100 ways.
 
     \b
     bertcli fill-mask "Paris is the [MASK] of France."

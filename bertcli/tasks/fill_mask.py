@@ -24,6 +24,7 @@ from bertcli.tasks.run import Plan, count_read
 
 PLACEHOLDER = "[MASK]"
 BEAM = 10
+WIDEST = 100
 MANY_MASKS = 50
 AROUND = 200
 """In a text with more than 50 masks a word is told with 200 characters on either side, not with the
@@ -233,8 +234,11 @@ class FillMask:
         return float(np.prod(parts))
 
     def _joint(self, text: str, places: list[tuple[int, int]], window: Window) -> list[JointFill]:
-        """Return the best words for all masks together, by beam search from left to right."""
-        width = max(BEAM, self.top_k)
+        """Return the best words for all masks together, by beam search from left to right.
+
+        They are at most `WIDEST`: the work grows with the square of their number.
+        """
+        width = max(BEAM, min(self.top_k, WIDEST))
         beams = [Beam(window)]
         for position in window.masks:
             asked = [replace(beam.window, masks=(position,)) for beam in beams]

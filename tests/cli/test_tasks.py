@@ -160,6 +160,13 @@ def test_prompt_pooling_and_length_can_be_chosen(run: Run) -> None:
 # --- classify --------------------------------------------------------------------------------
 
 
+def test_many_words_for_several_masks(run: Run) -> None:
+    """Each mask has as many as are asked for; together they are bounded, for memory's sake."""
+    (found,) = run("fill-mask", "The [MASK] [MASK].", "-k", 3000).records
+    assert [len(mask["fills"]) for mask in found["masks"]] == [3000, 3000]
+    assert len(found["joint"]) == 100
+
+
 def test_labels_are_chosen_by_meaning(run: Run, here: Path) -> None:
     """Zero-shot labels work without any checkpoint of one's own, from the option or a file."""
     lines = "sports\npolitics\tan election, parliament or government\n"
