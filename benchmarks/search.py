@@ -58,6 +58,7 @@ class Measured:
     cold_megabytes: float
     warm_dense_ms: float
     warm_hybrid_ms: float
+    first_filtered_ms: float
     warm_filtered_ms: float
     recall: float
     filtered_recall: float
@@ -198,8 +199,11 @@ def cold_answer(path: Path, corpus: Corpus, number: int) -> tuple[float, float]:
     return took.seconds, took.megabytes
 
 
-def warm(index: IndexFolder, corpus: Corpus) -> tuple[float, float, float]:
-    """Return median milliseconds of an answer by meaning, by both, and with a filter."""
+def warm(index: IndexFolder, corpus: Corpus) -> tuple[float, float, float, float]:
+    """Return median milliseconds of an answer by meaning and by both, and with a filter.
+
+    With that the first is told apart: the index keeps what a filter leaves for the next query.
+    """
     vectors = corpus.vectors(10**6, QUERIES)
     queries = [words_of(" ".join(text.split()[:6])) for text in corpus.texts(10**6, QUERIES)]
     year = compile_where("year = 7")
@@ -212,7 +216,7 @@ def warm(index: IndexFolder, corpus: Corpus) -> tuple[float, float, float]:
         [elapsed(lambda v=v: index.search(v[None], 10, year)) for v in vectors[:10]],
     )
     dense, hybrid, filtered = (statistics.median(one) for one in every)
-    return dense, hybrid, filtered
+    return dense, hybrid, every[2][0], filtered
 
 
 def elapsed(action: object) -> float:
@@ -255,7 +259,8 @@ def report(found: list[Measured]) -> str:
             f"{one.build_seconds:,.1f} s, {one.build_megabytes:,.0f} MB",
             f"{one.disk_megabytes:,.0f} MB",
             f"{one.cold_seconds:.2f} s, {one.cold_megabytes:.0f} MB",
-            f"{one.warm_dense_ms:.1f}, {one.warm_hybrid_ms:.1f}, {one.warm_filtered_ms:.1f} ms",
+            f"{one.warm_dense_ms:.1f}, {one.warm_hybrid_ms:.1f} ms",
+            f"{one.first_filtered_ms:.0f}, {one.warm_filtered_ms:.1f} ms",
             f"{one.recall:.3f}, {one.filtered_recall:.3f}",
             f"{one.add_seconds:.1f} s",
         ]
@@ -267,7 +272,8 @@ def report(found: list[Measured]) -> str:
         "build, peak",
         "disk",
         "cold answer, peak",
-        "warm: meaning, both, filtered",
+        "warm: meaning, both",
+        "filtered: first, next",
         "recall@10: all, filtered",
         "10,000 more",
     ]

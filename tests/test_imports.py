@@ -79,7 +79,7 @@ def test_no_command_imports_anything_heavy() -> None:
 
 
 def test_a_command_imports_no_other_one() -> None:
-    """All of them together take a third of a cold start."""
+    """All of them together take more than a quarter of a cold start."""
     code = (
         "from bertcli.cli.app import main\nmain(['ner', '--help'])\n"
         "others = {f'bertcli.cli.{name}' for name in ('qa', 'search', 'train', 'eval')}\n"

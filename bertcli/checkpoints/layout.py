@@ -16,7 +16,6 @@ from bertcli.errors import CheckpointError
 PICKLES = (PICKLED, "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
 WEIGHTS = "model.safetensors"
 HEAD_CONFIG = "head_config.json"
-Setting = TypeVar("Setting")
 THRESHOLDS = "thresholds"
 HEAD_SETTINGS: Mapping[str, type] = {
     "base_model_name_or_path": str,
@@ -39,6 +38,8 @@ ARCHITECTURES = {
     Head.TOKEN: "ForTokenClassification",
     Head.QA: "ForQuestionAnswering",
 }
+
+Setting = TypeVar("Setting")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,10 +71,11 @@ def answer_all(
     if bulk.dry_run:
         show_facts(_forecast(compute, items, bulk))
         return
-    recorder = _recorder(context, bulk, made_with)
+    made = cache(partial(_made_with, context, made_with))
+    recorder = _recorder(context, bulk, made)
     if recorder is not None:
         items = replace(items, items=recorder.watch(items))
-    with _journal(context, items, out, bulk, made_with) as journal:
+    with _journal(context, items, out, bulk, made) as journal:
         digest = recorder.digest(out) if recorder else None
         written = write(_answers(compute, items, journal), out, items, digest)
         if recorder is not None:
@@ -149,7 +151,7 @@ def _journal(
         for name, value in run_flags(context).items()
         if name not in HEEDED
     }
-    return open_journal(output, run | _made_with(context, made_with))
+    return open_journal(output, run | made_with())
 
 
 def _recorder(context: typer.Context, bulk: BulkFlags, made_with: MadeWith) -> Recorder | None:
@@ -158,8 +160,7 @@ def _recorder(context: typer.Context, bulk: BulkFlags, made_with: MadeWith) -> R
         return None
     from bertcli.cli.replay import Recorder
 
-    hashes = _made_with(context, made_with)
-    return Recorder(bulk.manifest, context, run_flags(context), _inputs(context), hashes)
+    return Recorder(bulk.manifest, context, run_flags(context), _inputs(context), made_with())
 
 
 def run_flags(context: typer.Context) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,17 +44,21 @@ def span_labels(texts: Iterable[TaggedText]) -> Iterator[str]:
     return (label for text in texts for _, _, label in text.spans)
 
 
-def kept_labels(texts: Iterable[LabelledText], names: Mapping[str, str]) -> list[LabelledText]:
-    """Return texts without the labels that are to be left out, and without those that had no other.
+def mapped_texts(
+    pairs: list[str] | None, texts: Sequence[LabelledText]
+) -> tuple[list[LabelledText], dict[str, str]]:
+    """Return texts without labels that are to be left out, and the new name of each other one.
 
-    With `--map neutral=` what is neutral is not measured on.
+    A text that has no other label is left out: with `--map neutral=` what is neutral is not
+    measured on.
     """
+    names = label_map(pairs, (label for text in texts for label in text.labels))
     found = []
     for text in texts:
         labels = tuple(one for one in text.labels if names.get(one, one))
         if labels or not text.labels:
             found.append(replace(text, labels=labels))
-    return found
+    return found, names
 
 
 def renamed(text: TaggedText, names: Mapping[str, str]) -> TaggedText:

@@ -50,7 +50,7 @@ class QuickGroup(_Plainly, TyperGroup):
 
 
 class Deferred(Mapping[str, Any]):
-    """Commands by name, each imported when it is asked for: all of them take 0.1 s.
+    """Commands by name, each imported when it is asked for: all of them take 0.2 s.
 
     `places` has a name's module and what in it is the command, or the Typer app of a group, as
     `bertcli.cli.qa:qa`.
@@ -83,6 +83,13 @@ def group_of(places: Mapping[str, str]) -> type[QuickGroup]:
             super().__init__(**settings | {"commands": Deferred(places)})
 
     return Group
+
+
+def app_of(about: str, places: Mapping[str, str]) -> typer.Typer:
+    """Return the Typer app of such a group below the program, with its line of help."""
+    return typer.Typer(
+        help=about, cls=group_of(places), rich_markup_mode=None, no_args_is_help=True
+    )
 
 
 def _made(name: str, module: str, attribute: str) -> Any:

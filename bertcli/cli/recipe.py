@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 import typer
 
 from bertcli.errors import BertcliError, UsageError
+from bertcli.outputs.formats import OutputFormat, choose_format, is_stdout
 from bertcli.records import BadRecord, Item, Record
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from bertcli.engine.families import Head
     from bertcli.engine.tokens import TextTokenizer
     from bertcli.inputs.source import InputOptions
-    from bertcli.outputs.formats import OutputFormat
     from bertcli.outputs.write import Tally
     from bertcli.results import Answer
 
@@ -198,7 +198,6 @@ def write(
     that go to stdout.
     """
     from bertcli.inputs.size import expected_records
-    from bertcli.outputs.formats import OutputFormat, choose_format, is_stdout
     from bertcli.outputs.progress import progress
     from bertcli.outputs.write import Destination, write_answers
 
@@ -231,7 +230,6 @@ def write(
 
 def check_output(flags: OutputFlags) -> None:
     """Raise, before any work is done, what writing the answers would raise in the end."""
-    from bertcli.outputs.formats import choose_format, is_stdout
     from bertcli.outputs.sink import check_writable, is_device
 
     choose_format(flags.output_format, flags.output, sys.stdout.isatty())
@@ -269,8 +267,6 @@ class Watch:
 
     def _heed(self, answer: Answer) -> None:
         """Name the first errors on stderr; stop at the first, or after too many."""
-        from bertcli.outputs.formats import is_stdout
-
         self.errors += 1
         if self._flags.on_error == "stop":
             kept = "" if is_stdout(self._flags.output) else ": nothing was written"
@@ -295,8 +291,6 @@ def _error_line(answer: Answer) -> str:
 
 def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
     """Say what there was, in full where the answers went to a file."""
-    from bertcli.outputs.formats import is_stdout
-
     if flags.quiet:
         return
     if tally.cut_texts:
@@ -340,8 +334,6 @@ def keep_apart(written: Mapping[str, str | Path | None], read: Iterable[str]) ->
     `written` has the options that name files with what was given for each; `read` files, globs and
     folders.
     """
-    from bertcli.outputs.formats import is_stdout
-
     options: dict[str, str] = {}
     for option, path in written.items():
         if path is None or is_stdout(str(path)):

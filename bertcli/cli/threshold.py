@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.eval.report import Data, Table, show, some
-from bertcli.cli.label_names import LabelMap, kept_labels, label_map
+from bertcli.cli.label_names import LabelMap, mapped_texts
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.errors import DataError, UsageError
 from bertcli.inputs.rows import named
@@ -61,8 +61,8 @@ def fit(
     if model.model is None:
         raise UsageError("say whose thresholds: -m DIR, the folder of a fine-tuned checkpoint")
     texts = some(read_labelled(files, labelled.columns), "text")
-    names = label_map(map_labels, (label for text in texts for label in text.labels))
-    texts = some(kept_labels(texts, names), "text")
+    kept, names = mapped_texts(map_labels, texts)
+    texts = some(kept, "text")
     made = classify_task(model, {})
     check_pairs(made, are_pairs(texts))
     folder = _own_folder(made.checkpoint)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from bertcli.cli.quick import group_of
+from bertcli.cli.quick import app_of
 
 COMMANDS = {
     "classify": "bertcli.cli.eval.classify:classify",
@@ -15,14 +13,4 @@ COMMANDS = {
     "fill-mask": "bertcli.cli.eval.fill_mask:fill_mask",
 }
 
-app = typer.Typer(
-    help="Measure checkpoints.",
-    cls=group_of(COMMANDS),
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
-
-
-@app.callback()
-def evaluate() -> None:
-    """Measure checkpoints on data of your own."""
+app = app_of("Measure checkpoints.", COMMANDS)

@@ -22,7 +22,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.label_names import LabelMap, kept_labels, label_map
+from bertcli.cli.label_names import LabelMap, mapped_texts
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import warn
 from bertcli.errors import UsageError
@@ -77,8 +77,8 @@ def classify(
     flags.keep_apart([*files, *map(str, filter(None, [labels_file]))], plot=plot)
     texts = some(read_labelled(files, labelled.columns), "text")
     named = read_labels(labels, labels_file)
-    names = label_map(map_labels, (label for text in texts for label in text.labels))
-    texts = some(kept_labels(texts, names), "text")
+    kept, names = mapped_texts(map_labels, texts)
+    texts = some(kept, "text")
     several, pairs = any(len(text.labels) != 1 for text in texts), are_pairs(texts)
     chosen = [model] if flags.compare is None else [model, other_model(model, flags.compare)]
     classifiers = [classify_task(one, named, template, several) for one in chosen]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from bertcli.cli.quick import group_of
+from bertcli.cli.quick import app_of
 
 COMMANDS = {
     "build": "bertcli.cli.index.fill:build",
@@ -22,9 +20,4 @@ COMMANDS = {
     "rebuild": "bertcli.cli.index.upkeep:rebuild",
 }
 
-app = typer.Typer(
-    help="Build and look after search indexes.",
-    cls=group_of(COMMANDS),
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+app = app_of("Build and look after search indexes.", COMMANDS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from bertcli.cli.quick import group_of
+from bertcli.cli.quick import app_of
 
 COMMANDS = {
     "classify": "bertcli.cli.train.classify:classify",
@@ -14,14 +12,4 @@ COMMANDS = {
     "fill-mask": "bertcli.cli.train.fill_mask:fill_mask",
 }
 
-app = typer.Typer(
-    help="Fine-tune checkpoints.",
-    cls=group_of(COMMANDS),
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
-
-
-@app.callback()
-def train() -> None:
-    """Fine-tune checkpoints on your own data."""
+app = app_of("Fine-tune checkpoints.", COMMANDS)

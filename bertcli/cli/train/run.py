@@ -222,7 +222,7 @@ def _of_each_kind(kinds: Sequence[tuple[object, ...]], share: float, rng: Genera
     stay = {kind: max(1, len(rows) - round(len(rows) * share)) for kind, rows in members.items()}
     chosen: set[int] = set()
 
-    def choose(rows: Sequence[int], wanted: int) -> None:
+    def choose(rows: Sequence[int], wanted: int, stay: Mapping[object, int]) -> None:
         for row in rng.permutation(rows).tolist():
             if wanted < 1:
                 return
@@ -232,9 +232,8 @@ def _of_each_kind(kinds: Sequence[tuple[object, ...]], share: float, rng: Genera
                 wanted -= 1
 
     for kind, rows in sorted(members.items(), key=lambda one: len(one[1])):
-        choose(rows, left[kind] - stay[kind])
-    stay = dict.fromkeys(stay, 1)
-    choose(range(len(kinds)), round(len(kinds) * share) - len(chosen))
+        choose(rows, left[kind] - stay[kind], stay)
+    choose(range(len(kinds)), round(len(kinds) * share) - len(chosen), dict.fromkeys(stay, 1))
     return chosen
 
 
