@@ -35,6 +35,10 @@ def fill_mask(
     targets: Annotated[
         str | None, typer.Option(help="Score only these words, separated by commas.")
     ] = None,
+    alone: Annotated[
+        bool,
+        typer.Option("--alone", help="Each mask by itself, not all of a text together: quicker."),
+    ] = False,
 ) -> None:
     """Fill masked words; of several masks each one, and all together in up to 100 ways.
 
@@ -42,7 +46,7 @@ def fill_mask(
     bertcli fill-mask "Paris is the [MASK] of France."
     bertcli fill-mask "The [MASK] sat on the [MASK]." -k 3
     bertcli fill-mask "The film was [MASK]." --targets "good,bad,underwhelming"
-    bertcli fill-mask -i sentences.txt -f csv -o filled.csv
+    bertcli fill-mask -i sentences.txt --alone -f csv -o filled.csv
     """
     from bertcli.tasks.fill_mask import FillMask
     from bertcli.tasks.run import answers
@@ -52,7 +56,7 @@ def fill_mask(
     encoder, tokenizer, window = load_model(checkpoint, Head.MASKED_LM, model, items.few)
     words = _words(targets)
     most = top_k or len(words) or USUAL
-    task = FillMask(encoder, tokenizer, window, most, words, model.long)
+    task = FillMask(encoder, tokenizer, window, most, words, model.long, not alone)
     _refuse_without_mask(task, texts or [])
     answer_all(context, partial(answers, task), items, out, bulk, partial(hashes_of, checkpoint))
 

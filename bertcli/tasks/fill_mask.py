@@ -45,7 +45,10 @@ class Beam:
 
 @dataclass(frozen=True)
 class FillMask:
-    """Masked words. With `targets` only these are scored, words of several tokens included."""
+    """Masked words. With `targets` only these are scored, words of several tokens included.
+
+    `together` also finds words for all masks of a text at once, which takes many times as long.
+    """
 
     encoder: Encoder
     tokenizer: TextTokenizer
@@ -53,6 +56,7 @@ class FillMask:
     top_k: int = 5
     targets: tuple[str, ...] = ()
     long: Long = Long.WINDOW
+    together: bool = True
 
     @cached_property
     def mask_token(self) -> str:
@@ -123,7 +127,7 @@ class FillMask:
             )
             masks.append(MaskFills(*place, tuple(self._fills(*shown, window, row, best))))
         few = 1 < len(masks) <= MANY_MASKS
-        together = len(plan.windows) == 1 and few and not self.targets
+        together = self.together and len(plan.windows) == 1 and few and not self.targets
         joint = self._joint(record.text, places, plan.windows[0]) if together else []
         return FillMaskResult(tuple(masks), plan.reading, tuple(joint))
 

@@ -57,27 +57,31 @@ def class_weights(
     return np.asarray(len(texts) / (len(labels) * found), np.float32)
 
 
+def label_targets(
+    texts: Sequence[LabelledText], labels: Sequence[str], multi_label: bool
+) -> list[NDArray[np.generic]]:
+    """Return the number of each text's label (), or 0 and 1 for every label (labels,) float."""
+    number = {label: i for i, label in enumerate(labels)}
+    if not multi_label:
+        return [np.array(number[text.labels[0]], np.int64) for text in texts]
+    targets = np.zeros((len(texts), len(labels)), np.float32)
+    for row, text in zip(targets, texts, strict=True):
+        row[[number[label] for label in text.labels]] = 1
+    return list(targets)
+
+
 def classify_examples(
     texts: Sequence[LabelledText],
-    labels: Sequence[str],
-    multi_label: bool,
+    targets: Iterable[NDArray[np.generic]],
     tokenizer: TextTokenizer,
     window: int,
 ) -> list[Example]:
-    """Return one example per window; every window of a long text learns the text's labels."""
+    """Return one example per window; every window of a long text learns the text's target."""
     kind = tokenizer.second_type
-    number = {label: i for i, label in enumerate(labels)}
     examples = []
     firsts = tokenizer.ids([one.text for one in texts])
     seconds = tokenizer.ids([one.second or "" for one in texts])
-    for text, first, second in zip(texts, firsts, seconds, strict=True):
-        chosen = [number[label] for label in text.labels]
-        target: NDArray[np.generic]
-        if multi_label:
-            target = np.zeros(len(labels), np.float32)
-            target[chosen] = 1
-        else:
-            target = np.array(chosen[0], np.int64)
+    for text, target, first, second in zip(texts, targets, firsts, seconds, strict=True):
         shown = (
             _windows(first, tokenizer, window)
             if text.second is None

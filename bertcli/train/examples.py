@@ -30,8 +30,8 @@ NEIGHBOURS = 50
 class Example:
     """A window and its target.
 
-    Of a sequence: the label's number (), or 0 and 1 for each label (labels,) float. Of tokens: a
-    number per position (length,), UNJUDGED for none. Of an answer: its first and last position
+    Of a sequence: the label's number (), or a probability of each label (labels,) float. Of tokens:
+    a number per position (length,), UNJUDGED for none. Of an answer: its first and last position
     (2,), both 0 where the window does not hold it.
     """
 
@@ -41,16 +41,24 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Weighing:
-    """How errors are weighed: a weight per label (None for equal ones), and label smoothing."""
+    """How errors are weighed: a weight per label (None for equal ones), and label smoothing.
+
+    `exclusive` says of probabilities of labels that they sum to 1: a text has one label only.
+    """
 
     labels: NDArray[np.float32] | None = None
     smoothing: float = 0.0
+    exclusive: bool = False
 
 
-def bytes_of(examples: Iterable[Example]) -> Iterator[bytes]:
-    """Yield everything that a model sees of examples, by which they are known again."""
+def bytes_of(examples: Iterable[Example], targets: bool = True) -> Iterator[bytes]:
+    """Yield everything that a model sees of examples, by which they are known again.
+
+    Without `targets` what it reads only.
+    """
     for one in examples:
-        yield from (one.window.ids.tobytes(), one.window.types.tobytes(), one.target.tobytes())
+        yield from (one.window.ids.tobytes(), one.window.types.tobytes())
+        yield one.target.tobytes() if targets else b""
 
 
 def schedule(
@@ -85,7 +93,6 @@ def supervised_loss(
     weighing: Weighing = Weighing(),
 ) -> Callable[[int], tuple[Tensor, int]]:
     """Return the loss of a step over the examples that are scheduled for it."""
-    weights = None if weighing.labels is None else torch.from_numpy(weighing.labels)
 
     def loss(step: int) -> tuple[Tensor, int]:
         members = [examples[i] for i in steps[step]]
@@ -94,7 +101,7 @@ def supervised_loss(
         logits = model(batch)
         if model.head is Head.QA:
             logits = legal_only(logits, [one.window for one in members])
-        found = head_loss(model.head, logits, targets, weights, weighing.smoothing)
+        found = head_loss(model.head, logits, targets, weighing)
         return found, sum(batch.lengths)
 
     return loss
@@ -122,20 +129,18 @@ def legal_only(logits: Tensor, windows: Sequence[Window]) -> Tensor:
     return logits.masked_fill(~legal[:, :, None], FORBIDDEN)
 
 
-def head_loss(
-    head: Head, logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float
-) -> Tensor:
+def head_loss(head: Head, logits: Tensor, targets: Tensor, weighing: Weighing) -> Tensor:
     """Return the mean loss of a batch's logits.
 
     Cross entropy, for an answer the mean of its start's and its end's (Devlin et al. 2019, section
     4.2), and each label's own where a text may have several.
     """
+    smoothing = weighing.smoothing
+    weights = None if weighing.labels is None else torch.from_numpy(weighing.labels)
     if head is Head.QA:
         return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
     if head is Head.TOKEN:
-        return functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), weights, label_smoothing=smoothing
-        )
-    if targets.ndim == 2:
+        logits, targets = logits.flatten(0, 1), targets.flatten()
+    elif targets.ndim == 2 and not weighing.exclusive:
         return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
     return functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing)

@@ -254,6 +254,10 @@ def test_masks_are_filled_alone_and_together(run: Run, tiny_checkpoint: Any) -> 
     scores = [joint["score"] for joint in record["joint"]]
     assert scores == sorted(scores, reverse=True)
     assert "[MASK]" not in record["joint"][0]["text"]
+    more = ("-k", 3, "-m", model, "--alone")
+    (alone,) = run("fill-mask", "the [MASK] sat on [MASK].", *more).records
+    assert alone["masks"] == record["masks"]
+    assert not alone.get("joint")
 
 
 def test_only_the_targets_are_scored(run: Run, tiny_checkpoint: Any) -> None:

@@ -204,6 +204,8 @@ def test_each_mask_alone_beside_all_together(bert: FillMask) -> None:
     assert best.text == f"a {best.tokens[0]} and {best.tokens[1]}".replace(" ##", "")
     scores = [fill.score for fill in two.joint]
     assert scores == sorted(scores, reverse=True)
+    (alone,) = results(replace(task, together=False), records(["a [MASK] and [MASK]"]))
+    assert (alone.masks, alone.joint) == (two.masks, ())
 
 
 def test_long_text_is_read_around_its_mask(bert: FillMask) -> None:

@@ -19,7 +19,7 @@ from bertcli.engine.windows import Window
 from bertcli.errors import DataError
 from bertcli.records import AnsweredQuestion, LabelledText, Place, TaggedText
 from bertcli.train import classify, ner, qa
-from bertcli.train.examples import UNJUDGED, head_loss, legal_only, schedule, stacked
+from bertcli.train.examples import UNJUDGED, Weighing, head_loss, legal_only, schedule, stacked
 from tiny import SENTENCES
 
 AT = Place("a.csv", 7)
@@ -90,11 +90,11 @@ def test_lengths_stand_together() -> None:
 
 def test_losses_of_flat_logits_by_hand() -> None:
     """Equal logits lose ln(choices): of 3 labels, of 5 positions, and ln 2 for every own label."""
-    labels = head_loss(Head.SEQUENCE, torch.zeros(2, 3), torch.tensor([0, 2]), None, 0.0)
+    labels = head_loss(Head.SEQUENCE, torch.zeros(2, 3), torch.tensor([0, 2]), Weighing())
     assert float(labels) == pytest.approx(np.log(3))
-    answers = head_loss(Head.QA, torch.zeros(2, 5, 2), torch.tensor([[0, 0], [1, 4]]), None, 0.0)
+    answers = head_loss(Head.QA, torch.zeros(2, 5, 2), torch.tensor([[0, 0], [1, 4]]), Weighing())
     assert float(answers) == pytest.approx(np.log(5))
-    several = head_loss(Head.SEQUENCE, torch.zeros(2, 3), torch.eye(2, 3), None, 0.0)
+    several = head_loss(Head.SEQUENCE, torch.zeros(2, 3), torch.eye(2, 3), Weighing())
     assert float(several) == pytest.approx(np.log(2))
 
 
@@ -102,8 +102,8 @@ def test_start_and_end_are_learned_at_their_own_logits() -> None:
     """The first column is the start's, the second the end's: the right ones lose nothing."""
     logits = torch.zeros(1, 4, 2)
     logits[0, 1, 0] = logits[0, 3, 1] = 50.0
-    assert float(head_loss(Head.QA, logits, torch.tensor([[1, 3]]), None, 0.0)) < 1e-6
-    assert float(head_loss(Head.QA, logits, torch.tensor([[3, 1]]), None, 0.0)) > 10
+    assert float(head_loss(Head.QA, logits, torch.tensor([[1, 3]]), Weighing())) < 1e-6
+    assert float(head_loss(Head.QA, logits, torch.tensor([[3, 1]]), Weighing())) > 10
 
 
 def test_tokens_without_a_label_do_not_count() -> None:
@@ -112,16 +112,16 @@ def test_tokens_without_a_label_do_not_count() -> None:
     assert targets.tolist() == [[1, UNJUDGED, UNJUDGED], [UNJUDGED] * 3]
     logits = torch.zeros(2, 3, 2)
     logits[1] = torch.tensor([99.0, -99.0])
-    assert float(head_loss(Head.TOKEN, logits, targets, None, 0.0)) == pytest.approx(np.log(2))
+    assert float(head_loss(Head.TOKEN, logits, targets, Weighing())) == pytest.approx(np.log(2))
 
 
 def test_weights_and_smoothing_by_hand() -> None:
     """A weight of 3 counts an error three times; smoothing 0.2 of 2 labels mixes in a tenth."""
     logits = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
-    weights = torch.tensor([3.0, 1.0])
-    found = head_loss(Head.SEQUENCE, logits, torch.tensor([0, 1]), weights, 0.0)
+    weights = np.array([3, 1], np.float32)
+    found = head_loss(Head.SEQUENCE, logits, torch.tensor([0, 1]), Weighing(weights))
     assert float(found) == pytest.approx((3 * np.log(2) + np.log(10)) / 4)
-    smooth = head_loss(Head.SEQUENCE, logits[1:], torch.tensor([0]), None, 0.2)
+    smooth = head_loss(Head.SEQUENCE, logits[1:], torch.tensor([0]), Weighing(smoothing=0.2))
     assert float(smooth) == pytest.approx(-(0.9 * np.log(0.9) + 0.1 * np.log(0.1)))
 
 
@@ -174,18 +174,19 @@ def test_weights_even_out_frequencies() -> None:
 def test_every_window_of_a_long_text_learns_its_labels(tokenizer: TextTokenizer) -> None:
     """A text of 5 words over windows of 2: each token is seen, each window has the target."""
     texts = [LabelledText("the cat sat on the", ("b",)), LabelledText("the", ("a",))]
-    examples = classify.classify_examples(texts, ["a", "b"], False, tokenizer, 4)
+    targets = classify.label_targets(texts, ["a", "b"], False)
+    examples = classify.classify_examples(texts, targets, tokenizer, 4)
     assert [int(one.target) for one in examples] == [1] * (len(examples) - 1) + [0]
     assert max(len(one.window) for one in examples) == 4
     seen = {i for one in examples[:-1] for i in range(one.window.start, one.window.end)}
     assert seen == set(range(5))
 
 
-def test_several_labels_are_zeros_and_ones(tokenizer: TextTokenizer) -> None:
+def test_several_labels_are_zeros_and_ones() -> None:
     """One number for each label, none of them set where a text has none."""
-    examples = classify.classify_examples(labelled("a c", ""), ["a", "b", "c"], True, tokenizer, 9)
-    assert [one.target.tolist() for one in examples] == [[1, 0, 1], [0, 0, 0]]
-    assert examples[0].target.dtype == np.float32
+    targets = classify.label_targets(labelled("a c", ""), ["a", "b", "c"], True)
+    assert [one.tolist() for one in targets] == [[1, 0, 1], [0, 0, 0]]
+    assert targets[0].dtype == np.float32
 
 
 # --- taggers ---------------------------------------------------------------------------------

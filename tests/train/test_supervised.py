@@ -383,6 +383,87 @@ def test_pairs_are_refused_where_they_cannot_be_read(
     assert "--pair-field" in capsys.readouterr().err
 
 
+# --- teachers --------------------------------------------------------------------------------
+
+
+def test_a_pupil_learns_what_its_teacher_says(
+    run: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The labels of its own data are wrong: it answers as the teacher, not as they say."""
+    right = written(CLASSIFIED, Path("right.jsonl"))
+    quick = ("--epochs", 12, "--learning-rate", 1e-2, "--valid", right)
+    assert run("classify", *quick, output="teacher").code == 0
+    wrong = {"animal": "food", "food": "animal"}
+    liars = [row | {"label": wrong[str(row["label"])]} for row in CLASSIFIED]
+    more = written([{"text": row["text"]} for row in CLASSIFIED], Path("more.jsonl"))
+    taught = ("--teacher", "teacher", "--unlabelled", more)
+    found = run("classify", *quick, *taught, rows=liars)
+    assert found.code == 0, found.err
+    assert f"{len(CLASSIFIED)} texts without labels" in found.err
+    assert "learning the probabilities of teacher" in Path("out/README.md").read_text()
+    answers = {}
+    for model in ("teacher", "out"):
+        assert main(["classify", "-i", str(more), "-m", model]) == 0
+        lines = map(json.loads, capsys.readouterr().out.splitlines())
+        answers[model] = [line["label"] for line in lines]
+    assert answers["out"] == answers["teacher"]
+
+
+def test_a_mean_of_teachers_is_learned(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets are the mean of the teachers' probabilities, which sum to 1."""
+    for seed, teacher in enumerate(("one", "two")):
+        assert run("classify", "--epochs", 1, "--seed", seed, output=teacher).code == 0
+    seen = []
+
+    def stop(*given: Any) -> None:
+        seen.append(given[1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bertcli.cli.train.run.Training.on_examples", stop)
+    for teachers in (("one",), ("two",), ("one", "two")):
+        run("classify", *(part for name in teachers for part in ("--teacher", name)))
+    one, two, both = (np.stack([example.target for example in examples]) for examples in seen)
+    assert not np.allclose(one, two)
+    np.testing.assert_allclose(both, (one + two) / 2, atol=1e-6)
+    np.testing.assert_allclose(both.sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_taught_run_goes_on_with_the_same_teachers_only(
+    run: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends like an unbroken one; another teacher is another run."""
+    for seed, teacher in enumerate(("one", "two")):
+        assert run("classify", "--epochs", 1, "--seed", seed, output=teacher).code == 0
+    more = ("--teacher", "one", "--epochs", 3, "--evaluations", 1)
+    assert run("classify", *more, output="whole").code == 0
+    with monkeypatch.context() as patch:
+        interrupt(patch, "bertcli.train.examples.head_loss", 6)
+        assert run("classify", *more).code == 130
+    other = run("classify", "--teacher", "two", *more[2:], "--resume")
+    assert (other.code, "other data or options" in other.err) == (2, True)
+    assert run("classify", *more, "--resume").code == 0
+    assert_same(weights(), weights("whole"))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--unlabelled", "train.jsonl"), "texts without labels need a --teacher"),
+        (("--teacher", "sentiment"), "its labels are negative, positive, those of the data animal"),
+        (("--teacher", "sentiment", "--balance"), "which --teacher replaces"),
+        (("--teacher", "sentiment", "--method", "head"), "a head learns from labels only"),
+        (("--teacher", "nowhere/at-all", "--offline"), "nowhere/at-all"),
+        (("--teacher", "ner"), "ner"),
+    ],
+)
+def test_teachers_that_cannot_teach(more: tuple[str, ...], said: str, run: Train) -> None:
+    """One line says why, before anything is trained."""
+    found = run("classify", *more)
+    assert found.code in (1, 2)
+    assert said in found.err
+    assert not Path("out/config.json").exists()
+
+
 # --- a run that is interrupted ---------------------------------------------------------------
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.cli.bulk import hashes_of
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
-from bertcli.cli.recipe import warn
+from bertcli.cli.recipe import read_texts, warn
 from bertcli.cli.train.run import (
     About,
     Data,
@@ -25,10 +27,13 @@ from bertcli.cli.train.run import (
 )
 from bertcli.cli.train.watch import note_scores
 from bertcli.errors import UsageError
+from bertcli.records import LabelledText
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bertcli.evaluate.classify import ClassifyScore
-    from bertcli.records import LabelledText
     from bertcli.train.loop import Scores
 
 
@@ -40,8 +45,21 @@ def classify(
     how: ExampleFlags,
     labelled: LabelledFlags,
     balance: Annotated[bool, typer.Option("--balance", help="Weigh rare labels up.")] = False,
+    teachers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--teacher", help="Learn what this checkpoint says; of several teachers the mean."
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        list[str] | None, typer.Option(help="Files with texts that only the teachers label.")
+    ] = None,
 ) -> None:
     """Train a classifier on labelled texts.
+
+    With --teacher it learns the probabilities that other classifiers give the texts, not the texts'
+    own labels: a small one comes close to a large one, or to several (Hinton et al. 2015). Texts
+    without labels, as many as there are, help with that.
 
     \b
     bertcli train classify reviews.csv -o my-classifier
@@ -49,6 +67,7 @@ def classify(
     bertcli train classify few.csv --method head -o my-classifier
     bertcli train classify RTE/train.tsv --valid RTE/dev.tsv -o my-nli
     bertcli train classify tickets.csv --label-field tags --label-sep ";" -o my-tagger
+    bertcli train classify train.csv --teacher ./large --unlabelled more.txt -o small
     """
     from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.checkpoints.resolve import ModelChoice, resolve
@@ -62,6 +81,7 @@ def classify(
         classify_examples,
         is_multi_label,
         label_set,
+        label_targets,
     )
     from bertcli.train.examples import Weighing
     from bertcli.train.trainee import Trainee
@@ -80,11 +100,19 @@ def classify(
         raise UsageError("--method head reads one text, not pairs: use lora or full")
     if multi and how.smoothing:
         raise UsageError("--smoothing: for one label a text only, not for several")
+    if unlabelled and not teachers:
+        raise UsageError("--unlabelled: texts without labels need a --teacher")
+    if unlabelled and pairs:
+        raise UsageError("--unlabelled: files of texts, and the data are pairs of texts")
+    if teachers and (balance or how.smoothing):
+        raise UsageError("--balance, --smoothing: of labels in the data, which --teacher replaces")
     kind = "pairs of texts" if pairs else "texts"
     warn(f"{len(texts):,} {kind}, {len(valid):,} held out, labels: {', '.join(labels)}")
     if flags.method is Method.HEAD:
         if flags.plot or flags.tensorboard:
             raise UsageError("--plot, --tensorboard: a head is fitted at once and has no curves")
+        if teachers:
+            raise UsageError("--teacher: a head learns from labels only: use lora or full")
         _train_head(texts, valid, labels, multi, data, output, flags, balance)
         return
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
@@ -107,7 +135,6 @@ def classify(
         return _scores(measure_classify(task, valid, labels, multi), multi)
 
     weights = class_weights(texts, labels, multi) if balance else None
-    examples = classify_examples(texts, labels, multi, tokenizer, window)
     about = About(
         "text-classification",
         "bertcli train classify",
@@ -115,8 +142,58 @@ def classify(
         f"{len(texts):,} {kind} from {named_files(data)}, {len(valid):,} held out.",
         ("rare labels weighed up",) if balance else (),
     )
+    hashes: list[str] = []
+    if teachers:
+        if unlabelled:
+            more = [LabelledText(text, ()) for text in read_texts(unlabelled, labelled.field)]
+            warn(f"{len(more):,} texts without labels")
+            texts += more
+        targets, taught, hashes = _taught(teachers, texts, labels, multi, flags)
+        about = replace(about, also=(f"learning the probabilities of {taught}",))
+    else:
+        targets = label_targets(texts, labels, multi)
+    examples = classify_examples(texts, targets, tokenizer, window)
     training = Training(model, checkpoint, measure, flags, how, output, about, valid)
-    training.on_examples(examples, Weighing(weights, how.smoothing))
+    weighing = Weighing(weights, how.smoothing, exclusive=not multi)
+    training.on_examples(examples, weighing, hashes)
+
+
+def _taught(
+    teachers: Sequence[str],
+    texts: Sequence[LabelledText],
+    labels: list[str],
+    multi: bool,
+    flags: TrainFlags,
+) -> tuple[list[NDArray[np.generic]], str, list[str]]:
+    """Return the teachers' mean probabilities of each text's labels, their names and hashes."""
+    import numpy as np
+
+    from bertcli.cli.classify import check_pairs, classify_task
+    from bertcli.evaluate.classify import measure_classify
+    from bertcli.inputs.labelled import are_pairs
+
+    total = np.zeros((len(texts), len(labels)))
+    names: list[str] = []
+    hashes: list[str] = []
+    for name in teachers:
+        made = classify_task(ModelFlags(model=name, offline=flags.offline), {})
+        check_pairs(made, are_pairs(texts))
+        if made.multi_label != multi:
+            several = ("one label", "several labels")
+            raise UsageError(
+                f"--teacher {name}: it gives a text {several[made.multi_label]}, "
+                f"the data have {several[multi]}"
+            )
+        if set(made.labels) != set(labels):
+            raise UsageError(
+                f"--teacher {name}: its labels are {', '.join(made.labels[:10])}, those of the "
+                f"data {', '.join(labels[:10])}"
+            )
+        total += measure_classify(made.task, texts, labels, multi).probabilities
+        names.append(made.checkpoint.name)
+        hashes += hashes_of(made.checkpoint).values()
+        warn(f"{name} has labelled {len(texts):,} texts")
+    return list((total / len(teachers)).astype(np.float32)), ", ".join(names), hashes
 
 
 def _scores(score: ClassifyScore, multi_label: bool) -> Scores:

@@ -280,8 +280,10 @@ class Training:
     about: About
     held_out: Sequence[object]
 
-    def on_examples(self, examples: Sequence[Example], weighing: Weighing) -> None:
-        """Train on labelled examples."""
+    def on_examples(
+        self, examples: Sequence[Example], weighing: Weighing, taught_by: Sequence[str] = ()
+    ) -> None:
+        """Train on labelled examples; `taught_by` are the hashes of what computed the targets."""
         from bertcli.train.examples import bytes_of, schedule, supervised_loss
 
         if not examples:
@@ -291,7 +293,9 @@ class Training:
         warn(f"{len(examples):,} windows, {sum(lengths):,} tokens, {len(steps):,} steps")
         loss = supervised_loss(self.model, examples, steps, weighing)
         weights = [] if weighing.labels is None else [weighing.labels.tobytes()]
-        self.by_schedule(loss, len(steps), chain(bytes_of(examples), weights))
+        teachers = (one.encode() for one in taught_by)
+        seen = bytes_of(examples, targets=not taught_by)  # theirs may differ in the last bit
+        self.by_schedule(loss, len(steps), chain(seen, weights, teachers))
 
     def by_schedule(
         self, step_loss: Callable[[int], tuple[Tensor, int]], steps: int, data: Iterable[bytes]
