@@ -83,7 +83,7 @@ def tasks_of(checkpoint: Checkpoint) -> tuple[str, ...]:
         known = name.endswith(tuple(HEAD_SUFFIXES)) and not name.endswith(GENERATORS)
         if not known or "vocab_size" not in config or config.get("is_encoder_decoder"):
             return ()
-    return TASKS[checkpoint.head]
+    return ("classify",) if checkpoint.linear else TASKS[checkpoint.head]
 
 
 def engine_of(checkpoint: Checkpoint) -> str:
@@ -158,7 +158,7 @@ def _described(checkpoint: Checkpoint, folder: Path) -> dict[str, object]:
     def setting(key: str) -> object:
         return family.setting(config, key) if family else config.get(key)
 
-    has_labels = checkpoint.head in (Head.SEQUENCE, Head.TOKEN)
+    has_labels = checkpoint.linear or checkpoint.head in (Head.SEQUENCE, Head.TOKEN)
     card = read_card(folder)
     return {
         "name": checkpoint.name,
@@ -166,7 +166,7 @@ def _described(checkpoint: Checkpoint, folder: Path) -> dict[str, object]:
         "tasks": list(tasks_of(checkpoint)),
         "architecture": config["model_type"],
         "engine": engine_of(checkpoint),
-        "head": checkpoint.head.value,
+        "head": "linear" if checkpoint.linear else checkpoint.head.value,
         "labels": checkpoint.labels if has_labels else None,
         "layers": setting("num_hidden_layers"),
         "hidden_size": setting("hidden_size"),
@@ -187,6 +187,7 @@ def _described(checkpoint: Checkpoint, folder: Path) -> dict[str, object]:
         }
         if checkpoint.adapter
         else None,
+        "base": str(checkpoint.folder) if checkpoint.linear else None,
         "sha256": {path.name: file_sha256(path) for path in checkpoint.files},
         "licence": card.get("license"),
         "scores": scores_of(card),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bertcli.checkpoints.layout import Checkpoint
+from bertcli.checkpoints.layout import Checkpoint, LinearHead
 from bertcli.engine.choices import BATCH_TOKENS, Precision
 from bertcli.engine.families import PRECISION, Head, runs_on_onnx
 from bertcli.engine.tokens import TextTokenizer
 from bertcli.errors import BertcliError, CheckpointError, first_line
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bertcli.engine.encoder import Encoder
     from bertcli.engine.weights import Weights
     from bertcli.engine.windows import Window
@@ -80,6 +83,27 @@ def load_weights(checkpoint: Checkpoint) -> Weights:
     return merge_adapter(
         base, read_weights([checkpoint.adapter.weights]), checkpoint.adapter.config
     )
+
+
+def load_linear_head(
+    checkpoint: Checkpoint, head: LinearHead
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a linear head's weight (labels, d) and bias (labels,).
+
+    Raises CheckpointError when they do not fit the base and the labels, or are no finite numbers.
+    """
+    import numpy as np
+
+    from bertcli.engine.weights import read_weights
+
+    tensors = read_weights([head.weights])
+    weight, bias = (tensors.get(name) for name in ("weight", "bias"))
+    shape = (len(checkpoint.labels), checkpoint.config.get("hidden_size"))
+    if weight is None or bias is None or weight.shape != shape or bias.shape != shape[:1]:
+        raise CheckpointError(f"{head.weights}: it does not fit its base and labels; copy it again")
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise CheckpointError(f"{head.weights}: it holds no finite numbers; copy it again")
+    return weight, bias
 
 
 def first_run(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> tuple[int, ...]:

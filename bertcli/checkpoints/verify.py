@@ -13,7 +13,7 @@ from bertcli.checkpoints.catalog import BASE_SHA256, BUILTIN_FOLDER, base_folder
 from bertcli.checkpoints.hashes import fresh_sha256
 from bertcli.checkpoints.inventory import UNREADABLE
 from bertcli.checkpoints.layout import Checkpoint, read_checkpoint
-from bertcli.checkpoints.load import first_run, load_tokenizer
+from bertcli.checkpoints.load import first_run, load_linear_head, load_tokenizer
 from bertcli.checkpoints.resolve import ModelChoice, read_folder
 from bertcli.errors import CheckpointError
 
@@ -137,6 +137,10 @@ def _working_checks(checkpoint: Checkpoint) -> Iterator[Check]:
         )
         shape = " × ".join(map(str, first_run(checkpoint)))
         yield Check(True, f"runs: {checkpoint.head} on one text gave {shape} finite numbers")
+        if checkpoint.linear:
+            weight, _ = load_linear_head(checkpoint, checkpoint.linear)
+            shape = " × ".join(map(str, weight.shape))
+            yield Check(True, f"{checkpoint.linear.weights.name}: {shape} finite numbers")
     except CheckpointError as error:
         yield Check(False, str(error))
 

@@ -214,19 +214,15 @@ def _fine_tuned(
 def _by_linear_head(
     checkpoint: Checkpoint, head: LinearHead, model: ModelFlags, brief: bool, choice: Choice
 ) -> Task:
+    from bertcli.checkpoints.load import load_linear_head
     from bertcli.cli.embed import build_embed
     from bertcli.engine.choices import Pooling
-    from bertcli.engine.weights import read_weights
     from bertcli.tasks.classify import ClassifyByVector
 
     settings = head.config
     pooling = Pooling(settings["pooling"])
     embed = build_embed(checkpoint, model, pooling, settings["normalize"], brief=brief)
-    tensors = read_weights([head.weights])
-    weight, bias = (tensors.get(name) for name in ("weight", "bias"))
-    shape = (len(checkpoint.labels), checkpoint.config.get("hidden_size"))
-    if weight is None or bias is None or weight.shape != shape or bias.shape != shape[:1]:
-        raise CheckpointError(f"{head.weights}: it does not fit its base and labels; copy it again")
+    weight, bias = load_linear_head(checkpoint, head)
     multi = bool(settings["multi_label"])
     if multi and choice.usual:
         choice = replace(choice, top_k=None)

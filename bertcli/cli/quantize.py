@@ -15,10 +15,10 @@ import typer
 
 from bertcli.cli.models import Debug, Name
 from bertcli.cli.options import ModelFlags
-from bertcli.cli.recipe import choose_checkpoint, warn
+from bertcli.cli.recipe import Sound, check_folder, choose_checkpoint
 from bertcli.engine.choices import Precision
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, Head
-from bertcli.errors import BertcliError, DataError, UsageError
+from bertcli.errors import BertcliError, DataError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
@@ -55,20 +55,24 @@ def quantize(
     """
     from bertcli.evaluate.drift import measure_drift
 
-    if output is not None and output.exists():
-        raise UsageError(f"{output}: exists already; name a new folder with -o")
+    if output is not None:
+        if output.exists():
+            raise UsageError(f"{output}: exists already; name a new folder with -o")
+        check_folder(output, "-o")
     flags = ModelFlags(model=name)
     checkpoint = choose_checkpoint(flags, "embed")
     if output is not None and checkpoint.linear is not None:
         raise UsageError(f"{checkpoint.name}: a linear head runs in int8 with --precision int8")
     if checkpoint.config.get(TEXT_PAIRS):
         raise UsageError(f"{checkpoint.name} reads pairs of texts, which cannot be measured here")
-    records = _records(checkpoint, check, field, limit)
+    sound = _sound(checkpoint, check, field, limit)
+    records = _records(checkpoint, sound, check)
     full, quantised = (
         _results(checkpoint, replace(flags, precision=one), records)
         for one in (Precision.FP32, Precision.INT8)
     )
-    found = measure_drift(*_both(full, quantised))
+    one, other = _both(full, quantised)
+    found = measure_drift(one, other)
     _show(checkpoint, found)
     if not (all(one.passes for one in found) or force):
         worst = next(one for one in found if not one.passes)
@@ -79,24 +83,25 @@ def quantize(
         )
     if output is not None:
         _write(checkpoint, output)
+    sound.leave()
 
 
-def _records(checkpoint: Checkpoint, files: list[str], field: str, limit: int) -> list[Record]:
-    """Return records as the checkpoint's task takes them; those that are bad are told."""
-    from bertcli.evaluate.drift import masked_records
+def _sound(checkpoint: Checkpoint, files: list[str], field: str, limit: int) -> Sound:
+    """Return the first good records, with a question each where answers are found."""
     from bertcli.inputs.records import question_records, read_records, read_rows
     from bertcli.inputs.source import InputOptions
-    from bertcli.records import Record
 
     options = InputOptions(inputs=tuple(files), field=field)
     asks = checkpoint.head is Head.QA
     items = question_records(read_rows(options)) if asks else read_records(options)
-    found = []
-    for item in islice(items, limit):
-        if isinstance(item, Record):
-            found.append(item)
-        else:
-            warn(f"{item.place}: {item.error}; passed over")
+    return Sound(islice(items, limit))
+
+
+def _records(checkpoint: Checkpoint, sound: Sound, files: list[str]) -> list[Record]:
+    """Return records as the checkpoint's task takes them."""
+    from bertcli.evaluate.drift import masked_records
+
+    found = list(sound)
     if checkpoint.head is Head.MASKED_LM:
         found = list(masked_records(found))
     if len(found) < 2:
@@ -167,6 +172,9 @@ def _write(checkpoint: Checkpoint, output: Path) -> None:
         noted = {**checkpoint.config, PRECISION: Precision.INT8.value}
         (draft / "config.json").write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
         draft.replace(output)
+    except OSError as error:  # copytree lists what it could not copy
+        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+        raise OutputError(f"{output}: cannot be written ({why}); nothing was left") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     typer.echo(str(output))

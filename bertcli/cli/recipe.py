@@ -108,16 +108,34 @@ def read_items(
     return replace(incoming(records, stdin, from_stdin), few=few, options=options)
 
 
-def read_texts(files: list[str], field: str) -> Iterator[str]:
-    """Yield the texts of files to train or to measure on; bad records are told and passed over."""
+@dataclass(slots=True)
+class Sound:
+    """The good ones of records to train or to measure on; bad ones are told, and passed over."""
+
+    items: Iterable[Item]
+    bad: int = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield the good records."""
+        for item in self.items:
+            if isinstance(item, Record):
+                yield item
+            elif isinstance(item, BadRecord):
+                self.bad += 1
+                warn(f"{item.place}: {item.error}; passed over")
+
+    def leave(self) -> None:
+        """Leave with exit code 3 when a record was bad."""
+        if self.bad:
+            raise typer.Exit(3)
+
+
+def sound_records(files: list[str], field: str) -> Sound:
+    """Return the good records of files."""
     from bertcli.inputs.records import read_records
     from bertcli.inputs.source import InputOptions
 
-    for record in read_records(InputOptions(inputs=tuple(files), field=field)):
-        if isinstance(record, BadRecord):
-            warn(f"{record.place}: {record.error}; passed over")
-        else:
-            yield record.text
+    return Sound(read_records(InputOptions(inputs=tuple(files), field=field)))
 
 
 def incoming(
@@ -235,6 +253,15 @@ def check_output(flags: OutputFlags) -> None:
     choose_format(flags.output_format, flags.output, sys.stdout.isatty())
     if flags.output is not None and not is_stdout(flags.output) and not is_device(flags.output):
         check_writable(flags.output)
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Raise UsageError where a folder cannot be made, or not be written to."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise UsageError(f"{option} {folder}: {there} is a file, not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {folder}: no permission to write in {there}")
 
 
 def warn(line: str) -> None:

@@ -29,11 +29,18 @@ def beir_file(folder: Path, *names: str) -> Path:
 
 
 def read_passages(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the id and the text of each passage or query, a title before the text."""
+    """Yield the id and the text of each passage or query, a title before the text.
+
+    Raises DataError for an id that was there before: judgements could not tell the two apart.
+    """
+    seen = set[str]()
     for row in _rows(path):
         name = row.columns.get("_id", row.columns.get("id"))
         if name is None:
             raise DataError(f'{row.place}: no column "_id"')
+        if str(name) in seen:
+            raise DataError(f'{row.place}: the _id "{name}" was there before')
+        seen.add(str(name))
         parts = (str(row.columns.get(key) or "").strip() for key in ("title", "text"))
         yield str(name), " ".join(part for part in parts if part)
 

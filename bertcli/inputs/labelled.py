@@ -79,8 +79,8 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
 
     From rows with a list of tokens and one of tags; from rows with a text and its `entities`, each
     with `start`, `end` and `label`, as `bertcli ner` writes them; or from CoNLL files: a word and
-    its tag on a line, in the first and last column, and an empty line after each sentence. Words
-    are joined by spaces. Tags are IOB2, IOB1 or BIOES.
+    its tag on a line, in the first and last column, or as Universal NER has them, and an empty line
+    after each sentence. Words are joined by spaces. Tags are IOB2, IOB1 or BIOES.
     """
     words: list[tuple[str, str]] = []
     begins = last = Place()
@@ -300,6 +300,9 @@ def _conll(row: Row) -> tuple[str | None, str]:
         return None, OUTSIDE
     if cells[0] == "#" and not TAG.fullmatch(cells[-1]):  # a comment, and not the word "#"
         return None, OUTSIDE
+    numbered = len(cells) == 5 and cells[0].isdecimal() and not TAG.fullmatch(cells[4])
+    if numbered and TAG.fullmatch(cells[2]):
+        return cells[1], cells[2]  # Universal NER: number, word, tag, another tag, annotator
     if len(cells) < 2:
         raise DataError(f"{row.place}: expected a word and its tag on each line")
     return cells[0], cells[-1]

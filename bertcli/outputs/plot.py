@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,8 @@ def check_plot(path: Path) -> None:
         raise UsageError(f"--plot {path}: expected a name that ends in {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise UsageError(f"--plot {path}: there is no folder {path.parent}")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"--plot {path}: no file can be written there")
     need_package("matplotlib", "--plot")
 
 

@@ -257,6 +257,7 @@ def explained(name: str) -> Iterator[None]:
 def _advice(name: str, error: OSError) -> str:
     """Return what is wrong and what to do about it."""
     folder = Path(os.path.realpath(name)).parent
+    smaller = "" if name.endswith((".png", ".svg", ".pdf")) else ", or add .gz to the name"
     denied = f"no permission to write there ({error.strerror}); choose another place with -o"
     known = {
         errno.ENOENT: f"the folder {folder} does not exist; make it first: mkdir -p '{folder}'",
@@ -264,7 +265,7 @@ def _advice(name: str, error: OSError) -> str:
         errno.EISDIR: f"it is a folder; name a file in it, such as -o {name}/answers.jsonl",
         errno.ENOSPC: "the disk is full; free some space or choose another place with -o",
         errno.EDQUOT: "your disk quota is used up; free some space or choose another place with -o",
-        errno.EFBIG: "the file is larger than allowed here; see ulimit -f, or add .gz to the name",
+        errno.EFBIG: f"the file is larger than allowed here; see ulimit -f{smaller}",
         errno.ENAMETOOLONG: "the name is too long; choose a shorter one with -o",
     }
     for code in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -20,8 +20,11 @@ def label_set(texts: Sequence[LabelledText]) -> list[str]:
     """Return all labels in alphabetical order; raises DataError when there is nothing to choose."""
     labels = sorted({label for text in texts for label in text.labels})
     if len(labels) < 2 and not is_multi_label(texts):
-        only = f"only the label {labels[0]}" if labels else "no label"
-        raise DataError(f"the data have {only}: a classifier needs two labels or more")
+        every = f"the label {labels[0]}" if labels else "no label"
+        raise DataError(
+            f"{texts[0].place}: this text has {every}, and so have all: a classifier needs two "
+            "labels or more"
+        )
     return labels
 
 

@@ -156,3 +156,109 @@ def test_a_damaged_adapter_is_told(run: Run, rows: Path, tiny_checkpoint: Any) -
     assert ran.code == 1
     assert "damaged" in ran.err
     assert "unexpected" not in ran.err
+
+
+def test_a_damaged_head_is_told(run: Run, head: Path) -> None:
+    """Weights that are no numbers would answer null; `models` knows what a head is."""
+    from safetensors.numpy import load_file, save_file
+
+    shown = run("models", "show", head, "-f", "jsonl").records[0]
+    assert (shown["head"], shown["labels"]) == ("linear", ["bad", "good"])
+    assert shown["tasks"] == ["classify"]
+    assert "head.safetensors: 2 × 384 finite numbers" in run("models", "verify", head).out
+    tensors = load_file(head / "head.safetensors")
+    tensors["weight"] = np.full_like(tensors["weight"], np.nan)
+    save_file(tensors, head / "head.safetensors")
+    assert run("classify", "the cat", "-m", head).said("head.safetensors", "no finite numbers")
+    verified = run("models", "verify", head)
+    assert (verified.code, "no finite numbers" in verified.out) == (1, True)
+
+
+def test_bad_rows_show_in_the_exit_code(run: Run, here: Path, tiny_checkpoint: Any) -> None:
+    """What is measured without some of the rows says so: 3, as for every task."""
+    rows = [{"text": "the cat sat on the mat"}, {"other": 1}, {"text": "the dog ran home"}]
+    Path("rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    masked = tiny_checkpoint("bert", Head.MASKED_LM)
+    for line in (
+        ("eval", "fill-mask", "rows.jsonl", "-m", masked, "--mask-rate", 0.5),
+        ("quantize", masked, "--check", "rows.jsonl", "--force"),
+    ):
+        ran = run(*line)
+        assert ran.code == 3, ran.err
+        assert ran.said("rows.jsonl:2", "passed over")
+
+
+@pytest.mark.parametrize("task", ["classify", "ner", "qa", "fill-mask", "embed"])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("-o", "rows.csv/x"), "is a file, not a folder"),
+        (("-o", "used"), "there is something already"),
+        (("-o", "out", "--plot", "rows.csv/x.png"), "--plot"),
+        (("-o", "out", "--plot", "here.png"), "no file can be written there"),
+        (("-o", "out", "--tensorboard", "rows.csv"), "is a file, not a folder"),
+        (("-o", "out", "--resume"), "no unfinished run"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_read(
+    run: Run, rows: Path, task: str, more: tuple[str, ...], said: str
+) -> None:
+    """The data are not even there, and no folder is left."""
+    Path("used").mkdir()
+    Path("used/notes.txt").write_text("mine")
+    Path("here.png").mkdir()
+    ran = run("train", task, "nowhere.csv", *more)
+    assert (ran.code, said in ran.err) == (2, True), ran.err
+    assert not Path("out").exists()
+    assert Path("used/notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_nothing(run: Run, rows: Path) -> None:
+    """There would be nothing to resume."""
+    ran = run("train", "classify", rows, "--optimizer", "muon", "--seed", 1, "-o", "a/b", *SHORT)
+    assert ran.code == 0, ran.err
+    ran = run("train", "fill-mask", "nowhere.txt", "--steps", 1, "-o", "c/d")
+    assert ran.code == 1
+    assert not Path("c").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "content", "said"),
+    [
+        ("classify", "text,label\n", "rows.csv: there is no row to learn from"),
+        ("classify", "text,label\na b,x\nc d,x\n", "rows.csv:2: this text has the label x"),
+        ("qa", "question,context,answers\nwho,the cat,dog\n", "rows.csv:2"),
+        ("qa", "question,context,answers\n,the cat,cat\n", "rows.csv:2: the question is empty"),
+        ("embed", "text1,text2\n", "rows.csv: there is no row to learn from"),
+    ],
+)
+def test_data_with_nothing_to_learn_are_told_by_name(
+    run: Run, here: Path, task: str, content: str, said: str
+) -> None:
+    """Not by the share that could not be held out of them."""
+    Path("rows.csv").write_text(content)
+    ran = run("train", task, "rows.csv", "-o", "out")
+    assert (ran.code, said in ran.err) == (1, True), ran.err
+
+
+def test_universal_ner_is_read_as_it_comes(run: Run, here: Path) -> None:
+    """Number, word, tag, another tag and the annotator, with comments between the sentences."""
+    Path("dev.iob2").write_text(
+        "# sent_id = 1\n# text = From the AP\n1\tFrom\tO\t-\tmayhew\n2\tthe\tO\t-\tmayhew\n"
+        "3\tAP\tB-ORG\t-\tmayhew\n\n# sent_id = 2\n1\tParis\tB-LOC\t-\t-\n"
+    )
+    ran = run("eval", "ner", "dev.iob2")
+    assert ran.code == 0, ran.err
+    found = ran.records[0]
+    assert found["records"] == 2
+    support = {one["label"]: one["support"] for one in found["labels"]}
+    assert (support["LOC"], support["ORG"]) == (1, 1)
+
+
+def test_passages_of_one_id_are_told(run: Run, here: Path) -> None:
+    """A judgement of that id could mean either."""
+    Path("corpus.jsonl").write_text('{"_id": "a", "text": "x"}\n' * 2)
+    Path("queries.jsonl").write_text('{"_id": "q", "text": "x"}\n')
+    Path("qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t1\n")
+    ran = run("eval", "search", ".")
+    assert (ran.code, 'corpus.jsonl:2: the _id "a" was there before' in ran.err) == (1, True)

@@ -146,7 +146,9 @@ def test_labels_are_in_alphabetical_order() -> None:
 
 def test_one_label_is_nothing_to_learn() -> None:
     """Told with the label, before a model is loaded."""
-    with pytest.raises(DataError, match="only the label a: a classifier needs two labels"):
+    with pytest.raises(
+        DataError, match=r"a\.csv:7: .* has the label a, and so have all: a classifier"
+    ):
         classify.label_set(labelled("a", "a"))
 
 
@@ -286,7 +288,7 @@ def test_positions_are_those_of_the_answer(
     answer: str, window: int, tokenizer: TextTokenizer
 ) -> None:
     """The tokens at the target are the answer; windows that cut it, or lack it, learn none."""
-    examples = qa.qa_examples([asked(answer)], tokenizer, window)
+    examples, _ = qa.qa_examples([asked(answer)], tokenizer, window)
     (wanted,) = tokenizer.ids([answer])
     (tokens,) = tokenizer.tokenize([CONTEXT])
     place = CONTEXT.index(answer)
@@ -311,5 +313,19 @@ def test_an_answer_must_stand_where_it_is_said_to(text: str, start: int) -> None
     """Told with its place: it would be learned as another answer, or as none."""
     qa.check_answers([asked("the dog"), asked("")])
     wrong = AnsweredQuestion("who", CONTEXT, (("cat", 4), (text, start)), "", AT)
-    with pytest.raises(DataError, match=rf'a\.csv:7: the answer "{text}" does not stand at'):
+    with pytest.raises(DataError, match=rf'a\.csv:7: "who": the answer "{text}" does not'):
         qa.check_answers([wrong])
+
+
+def test_a_question_or_a_context_is_never_empty(tokenizer: TextTokenizer) -> None:
+    """Told with its place and what stands beside it; one that fills the window is counted."""
+    for question, context, said in (
+        (" ", CONTEXT, 'the question is empty, of "the cat'),
+        ("who", "", "context is empty"),
+    ):
+        with pytest.raises(DataError, match=rf"a\.csv:7: .*{said}"):
+            qa.check_answers([AnsweredQuestion(question, context, (), "", AT)])
+    long = AnsweredQuestion("the cat " * 8, CONTEXT, (), "", AT)
+    examples, left_out = qa.qa_examples([asked("cat"), long], tokenizer, 16)
+    assert left_out == 1
+    assert len(examples) == len(qa.qa_examples([asked("cat")], tokenizer, 16)[0])

@@ -667,22 +667,22 @@ NO_QUESTIONS = [one | {"question": " "} for one in ASKED]
 @pytest.mark.parametrize(
     ("task", "rows", "more", "message"),
     [
-        ("classify", [{"text": "x", "label": "a"}] * 20, (), "only the label a"),
+        ("classify", [{"text": "x", "label": "a"}] * 20, (), "has the label a, and so have all"),
         (
             "classify",
             [*CLASSIFIED, {"text": "x", "label": " "}],
             (),
             "train.jsonl:25: the column",
         ),
-        ("classify", CLASSIFIED[:2], (), "--valid-split 0.1 of 2 rows is none to measure on"),
+        ("classify", CLASSIFIED[::23], (), "--valid-split 0.1 of 2 rows is none to measure on"),
         ("classify", CLASSIFIED, ("--label-field", "no"), 'train.jsonl:1: no column "no"'),
         ("classify", CLASSIFIED, ("--optimizer", "sgd"), "expected adamw or muon"),
         ("classify", CLASSIFIED, ("-m", "/nowhere"), "/nowhere"),
         ("ner", [{"tokens": ["a"], "tags": ["O"]}] * 20, (), "nothing is marked"),
         ("ner", TAGGED, ("--map", "PER"), "expected OLD=NEW"),
         ("ner", [{"tokens": ["a"], "tags": ["PER"]}], (), 'train.jsonl:1: "PER" is not a tag'),
-        ("qa", [*ASKED, BAD_ANSWER], (), 'train.jsonl:11: the answer "cat" does not stand at'),
-        ("qa", NO_QUESTIONS, (), "nothing to learn from"),
+        ("qa", [*ASKED, BAD_ANSWER], (), 'who sat it": the answer "cat" does not stand at'),
+        ("qa", NO_QUESTIONS, (), "train.jsonl:1: the question is empty"),
         ("qa", [ASKED[0]] * 20, (), "--valid-split 0.1 of 20 rows is none to measure on"),
         ("qa", ASKED, ("--smoothing", "0.1"), "answers are learned without"),
         ("classify", SEVERAL, ("--smoothing", "0.1"), "for one label a text only"),
@@ -731,5 +731,5 @@ def test_a_file_in_the_way_is_told(run: Train) -> None:
     Path("out").write_text("mine")
     ran = run("classify", "--epochs", 1)
     assert ran.code in (1, 2)
-    assert ran.err.splitlines()[-1].startswith("bertcli: out")
+    assert ran.err.splitlines()[-1].startswith("bertcli: -o out: ")
     assert Path("out").read_text() == "mine"

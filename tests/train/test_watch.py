@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from bertcli.cli.app import main
-from bertcli.cli.train.watch import HISTORY, History, training_table, watch
+from bertcli.cli.train.watch import HISTORY, History, check_watch, training_table, watch
 from bertcli.engine.families import Head
-from bertcli.errors import UsageError
+from bertcli.errors import OutputError, UsageError
 from bertcli.outputs import plot
 from bertcli.train.loop import Progress
 from tiny import make_checkpoint
@@ -73,8 +73,8 @@ def test_a_plot_that_cannot_be_is_refused_first(
 ) -> None:
     """Before anything is trained."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=says), watch(tmp_path, Path(name), None):
-        pytest.fail("it began")
+    with pytest.raises(UsageError, match=says):
+        check_watch(Path(name), None)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,11 @@ def test_a_full_disk_costs_the_picture_only(
     rows: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The checkpoint is written though its plot cannot be."""
-    Path("curves.png").mkdir()
+
+    def full(*_: object) -> None:
+        raise OutputError("cannot write curves.png: the disk is full")
+
+    monkeypatch.setattr("bertcli.cli.train.watch.draw_training", full)
     how = ["--epochs", "1", "--batch-tokens", "64", "--rank", "4", "-m", "base"]
     assert main(["train", "classify", rows, "-o", "out", *how, "--plot", "curves.png"]) == 0
     assert "curves.png" in capsys.readouterr().err

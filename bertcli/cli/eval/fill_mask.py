@@ -18,7 +18,7 @@ from bertcli.cli.eval.report import (
     write_errors,
 )
 from bertcli.cli.options import ModelFlags, grouped
-from bertcli.cli.recipe import choose_checkpoint, load_model, read_texts
+from bertcli.cli.recipe import choose_checkpoint, load_model, sound_records
 from bertcli.engine.families import Head
 from bertcli.errors import DataError
 
@@ -49,7 +49,8 @@ def fill_mask(
     from bertcli.evaluate.intervals import paired_bootstrap
 
     flags.keep_apart(files)
-    texts = some(read_texts(files, field), "text")
+    records = sound_records(files, field)
+    texts = some((record.text for record in records), "text")
 
     def guessed(chosen: ModelFlags) -> tuple[Checkpoint, TextTokenizer, list[Guesses]]:
         checkpoint = choose_checkpoint(chosen, "fill-mask")
@@ -86,6 +87,7 @@ def fill_mask(
     show(found)
     write_errors(flags.errors, _errors(guesses, tokenizer))
     write_differences(flags, differences)
+    records.leave()
 
 
 def _errors(guesses: Sequence[Guesses], tokenizer: TextTokenizer) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ import typer
 
 from bertcli.cli.bulk import hashes_of
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
-from bertcli.cli.recipe import read_texts, warn
+from bertcli.cli.recipe import sound_records, warn
 from bertcli.cli.train.run import (
     About,
     Data,
@@ -20,9 +20,11 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
+    check_outputs,
     held_out,
     lora_rank,
     named_files,
+    some,
     work_folder,
 )
 from bertcli.cli.train.watch import note_scores
@@ -86,14 +88,16 @@ def classify(
     from bertcli.train.examples import Weighing
     from bertcli.train.trainee import Trainee
 
+    check_outputs(output, flags)
+    texts = some(read_labelled(data, labelled.columns), data)
+    labels = label_set(texts)
     texts, valid = held_out(
-        list(read_labelled(data, labelled.columns)),
+        texts,
         list(read_labelled(how.valid, labelled.columns)) if how.valid else None,
         how.valid_split,
         lambda one: one.labels,
         flags.seed,
     )
-    labels = label_set(texts)
     check_labels(valid, labels)
     multi, pairs = is_multi_label([*texts, *valid]), are_pairs([*texts, *valid])
     if pairs and flags.method is Method.HEAD:
@@ -145,7 +149,7 @@ def classify(
     hashes: list[str] = []
     if teachers:
         if unlabelled:
-            more = [LabelledText(text, ()) for text in read_texts(unlabelled, labelled.field)]
+            more = [LabelledText(one.text, ()) for one in sound_records(unlabelled, labelled.field)]
             warn(f"{len(more):,} texts without labels")
             texts += more
         targets, taught, hashes = _taught(teachers, texts, labels, multi, flags)

@@ -16,9 +16,11 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
+    check_outputs,
     held_out,
     lora_rank,
     named_files,
+    some,
 )
 from bertcli.errors import UsageError
 
@@ -62,12 +64,13 @@ def embed(
     from bertcli.train.loop import Scores
     from bertcli.train.trainee import Trainee
 
+    check_outputs(output, flags)
     if how.smoothing:
         raise UsageError("--smoothing is for labels: pairs have none")
     scored = score_field is not None
     columns = Columns(first=first_field, second=second_field, score=score_field or "")
     pairs, valid = held_out(
-        list(read_pairs(data, columns, scored)),
+        some(read_pairs(data, columns, scored), data),
         list(read_pairs(how.valid, columns, scored)) if how.valid else None,
         how.valid_split,
         lambda one: (),

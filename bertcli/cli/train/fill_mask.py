@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.options import grouped
-from bertcli.cli.recipe import read_texts, warn
+from bertcli.cli.recipe import sound_records, warn
 from bertcli.cli.train.run import (
     Output,
     TrainFlags,
+    check_outputs,
     check_same_run,
     finish,
     learning_rate,
@@ -78,6 +79,7 @@ def fill_mask(
     from bertcli.train.loop import Settings
     from bertcli.train.trainee import Trainee
 
+    check_outputs(output, flags)
     if flags.minutes is None and steps is None:
         raise UsageError("say how long to train: --minutes N or --steps N")
     rank = lora_rank(flags)
@@ -152,7 +154,7 @@ def _blocks(
     def tokenised(files: list[str], name: str) -> NDArray[np.uint32]:
         path = work / f"{name}.u32"
         if not path.is_file():
-            write_tokens(read_texts(files, field), tokenizer, path)
+            write_tokens((one.text for one in sound_records(files, field)), tokenizer, path)
         try:
             return open_blocks(path, content)
         except DataError as error:

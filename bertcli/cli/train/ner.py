@@ -15,9 +15,11 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
+    check_outputs,
     held_out,
     lora_rank,
     named_files,
+    some,
 )
 from bertcli.errors import UsageError
 
@@ -70,8 +72,9 @@ def ner(
     from bertcli.train.ner import check_tags, ner_examples, tag_set
     from bertcli.train.trainee import Trainee
 
+    check_outputs(output, flags)
     columns = Columns(text=field, tokens=tokens_field, tags=tags_field)
-    texts = list(read_tagged(data, columns))
+    texts = some(read_tagged(data, columns), data)
     valid = list(read_tagged(how.valid, columns)) if how.valid else None
     names = label_map(map_labels, span_labels([*texts, *(valid or ())]))
     texts, valid = held_out(

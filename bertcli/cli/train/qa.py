@@ -15,9 +15,11 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
+    check_outputs,
     held_out,
     lora_rank,
     named_files,
+    some,
 )
 from bertcli.errors import UsageError
 
@@ -57,9 +59,11 @@ def qa(
     from bertcli.train.trainee import Trainee
     from bertcli.train.unanswerable import unanswerable as make_unanswerable
 
+    check_outputs(output, flags)
     if how.smoothing:
         raise UsageError("--smoothing: answers are learned without it")
-    questions = list(read_questions(data, asked.columns))
+    questions = some(read_questions(data, asked.columns), data)
+    lessons.check_answers(questions)
     several = len({one.group for one in questions}) > 1
     questions, valid = held_out(
         questions,
@@ -69,7 +73,7 @@ def qa(
         flags.seed,
         whole=True,
     )
-    lessons.check_answers([*questions, *valid])
+    lessons.check_answers(valid)
     rng = np.random.default_rng(flags.seed)
     made = make_unanswerable(questions, unanswerable, rng)
     without = sum(not one.answers for one in questions) + len(made)
@@ -89,7 +93,13 @@ def qa(
         exact, f1 = score.at(threshold)
         return {"F1": f1, "exact match": exact, "threshold": threshold}
 
-    examples = lessons.qa_examples([*questions, *made], tokenizer, min(window, WINDOW))
+    shown = min(window, WINDOW)
+    examples, left_out = lessons.qa_examples([*questions, *made], tokenizer, shown)
+    if left_out:
+        warn(
+            f"{left_out:,} questions are left out: they leave less than a quarter of a window of "
+            f"{shown} tokens to the context, or a text has no token"
+        )
     about = About(
         "question-answering",
         "bertcli train qa",

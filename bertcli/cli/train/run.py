@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from bertcli.cli.recipe import warn
-from bertcli.cli.train.watch import watch
-from bertcli.errors import DataError, UsageError
+from bertcli.cli.recipe import check_folder, warn
+from bertcli.cli.train.watch import check_watch, watch
+from bertcli.errors import BertcliError, DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,17 +117,11 @@ class ExampleFlags:
 def work_folder(output: Path, resume: bool) -> Iterator[Path]:
     """Give the folder of an unfinished run, and remove it when the run is finished.
 
-    A finished checkpoint is never trained over.
+    A finished checkpoint is never trained over. A run that failed before it had a state to go on
+    from leaves nothing.
     """
-    work = output / ".training"
-    if any((output / name).exists() for name in ("config.json", "head_config.json")):
-        raise UsageError(f"{output}: there is a checkpoint already; give another -o")
-    if (work / "state.pt").exists() and not resume:
-        raise UsageError(f"{output}: an unfinished run: --resume goes on, or give another -o")
-    if resume and not work.exists():
-        raise UsageError(f"{output}: no unfinished run to resume")
-    if not work.exists():
-        refuse_used(output)
+    work = check_new(output, resume)
+    made = [one for one in (work, *work.parents) if not one.exists()]
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
         try:
@@ -138,8 +132,34 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
             for left in work.iterdir():
                 if left.name != "lock":
                     left.unlink()
-        yield work
+        try:
+            yield work
+        except BertcliError:
+            if made and not (work / "state.pt").exists():
+                shutil.rmtree(made[-1], ignore_errors=True)
+            raise
         shutil.rmtree(work, ignore_errors=True)
+
+
+def check_outputs(output: Path, flags: TrainFlags) -> None:
+    """Raise UsageError where a training could not write, before anything is read for it."""
+    check_folder(output, "-o")
+    check_new(output, flags.resume)
+    check_watch(flags.plot, flags.tensorboard)
+
+
+def check_new(output: Path, resume: bool) -> Path:
+    """Return the folder of the run; raises UsageError where it would be another one's."""
+    work = output / ".training"
+    if any((output / name).exists() for name in ("config.json", "head_config.json")):
+        raise UsageError(f"{output}: there is a checkpoint already; give another -o")
+    if (work / "state.pt").exists() and not resume:
+        raise UsageError(f"{output}: an unfinished run: --resume goes on, or give another -o")
+    if resume and not work.exists():
+        raise UsageError(f"{output}: no unfinished run to resume")
+    if not work.exists():
+        refuse_used(output)
+    return work
 
 
 def refuse_used(output: Path) -> None:
@@ -168,6 +188,13 @@ def optimizer_of(name: str) -> Optimizer:
         return Optimizer(name)
     except ValueError:
         raise UsageError(f"--optimizer {name}: expected adamw or muon") from None
+
+
+def some(rows: Iterable[Labelled], files: Sequence[str]) -> list[Labelled]:
+    """Return the rows of files; raises DataError where there is none."""
+    if not (listed := list(rows)):
+        raise DataError(f"{', '.join(files)}: there is no row to learn from")
+    return listed
 
 
 def held_out(

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertcli.cli.recipe import warn
+from bertcli.cli.recipe import check_folder, warn
 from bertcli.errors import OutputError
 from bertcli.outputs.plot import check_plot, draw_training, need_package
 from bertcli.outputs.progress import clock_time
@@ -27,17 +27,22 @@ HISTORY = "history.jsonl"
 Watcher = Callable[["Progress"], None]
 
 
+def check_watch(plot: Path | None, tensorboard: Path | None) -> None:
+    """Raise UsageError when something could not be drawn, before anything is trained."""
+    if plot:
+        check_plot(plot)
+    if tensorboard:
+        need_package("tensorboard", "--tensorboard")
+        check_folder(tensorboard, "--tensorboard")
+
+
 @contextmanager
 def watch(work: Path, plot: Path | None, tensorboard: Path | None) -> Iterator[Watcher]:
     """Give a function to be told of each step of a training.
 
     The curves lie in the folder `work` until the run is finished, so that one that was resumed is
-    drawn whole. Raises UsageError when something cannot be drawn, before anything is trained.
+    drawn whole.
     """
-    if plot:
-        check_plot(plot)
-    if tensorboard:
-        need_package("tensorboard", "--tensorboard")
     history = History(work / HISTORY)
     with ExitStack() as stack:
         told: list[Watcher] = [history.add]
