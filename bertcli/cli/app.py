@@ -90,8 +90,11 @@ def bertcli(
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command line and return its exit code: 0 done, 1 failed, 2 used wrongly, 3 finished
-    but some records failed, 130 interrupted. Every failure is one line on stderr."""
+    """Run a command line and return its exit code, every failure being one line on stderr.
+
+    0 done, 1 failed, 2 used wrongly, 3 finished but some records failed, 130 interrupted, 143 ended
+    by SIGTERM.
+    """
     try:
         return _run(arguments)
     except BertcliError as error:

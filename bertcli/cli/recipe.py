@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 import typer
 
 from bertcli.errors import BertcliError, UsageError
-from bertcli.outputs.formats import OutputFormat, choose_format, is_stdout
+from bertcli.outputs.formats import BARE, OutputFormat, choose_format, is_stdout
 from bertcli.records import BadRecord, Item, Record
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def write(
     )
     shows_progress = sys.stderr.isatty() and not (flags.quiet or flags.no_progress)
     began = time.perf_counter()
-    named = not flags.quiet and not (on_screen and fmt is OutputFormat.TABLE)  # which has them
+    named = fmt in BARE or not (flags.quiet or (on_screen and fmt is OutputFormat.TABLE))
     shown = shows_progress and not on_screen
     total = expected_records(source.options) if shown and source.options else None
     if total is not None and source.most is not None:

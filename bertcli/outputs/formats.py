@@ -37,6 +37,8 @@ SUFFIXES = {
 }
 COMPRESSIONS = (".gz", ".xz")
 BINARY = frozenset({OutputFormat.PARQUET, OutputFormat.NPY})
+BARE = frozenset({OutputFormat.TEXT, OutputFormat.CONLL, OutputFormat.TREC, OutputFormat.NPY})
+"""Formats in which a failed record does not say why."""
 
 
 def is_stdout(path: str | None) -> bool:

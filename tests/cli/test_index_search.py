@@ -493,3 +493,12 @@ def test_wrong_feedback_is_one_line(
     """What cannot be is told before anything is searched."""
     ran = tiny("search", *arguments, "--index", "./idx")
     assert ran.code == 2 and ran.said(said)
+
+
+def test_bare_places_do_not_hide_why_a_query_failed(tiny: Callable[..., Ran], built: Path) -> None:
+    """With -q only the places are written, and a bad query is nowhere else to be seen."""
+    Path("asked.jsonl").write_text('{"text": "the cat"}\n{"other": 1}\n')
+    ran = tiny("search", "-i", "asked.jsonl", "--index", "./idx", "-q")
+    assert ran.code == 3
+    assert ran.said("asked.jsonl:2", 'no column "text"')
+    assert "notes.txt" in ran.out
