@@ -29,7 +29,7 @@ from bertcli.index.content import (
 )
 from bertcli.index.failures import damaged
 from bertcli.index.files import REMOVED, Files
-from bertcli.index.keywords import matching
+from bertcli.index.keywords import Keywords, Live, Match
 from bertcli.index.query import any_of
 from bertcli.index.schema import REMOVED_TABLE, SCHEMA
 from bertcli.index.where import Filter
@@ -47,6 +47,7 @@ class Documents:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.files = Files(connection)
+        self._keywords = Keywords(connection)
         self.connection = connection
         self._path = path
 
@@ -267,11 +268,9 @@ class Documents:
             "UPDATE meta SET value = ? WHERE key = ?", [(rows, "rows"), (complete, "complete")]
         )
 
-    def matching(
-        self, phrases: Sequence[str], count: int, thorough: bool = False
-    ) -> list[tuple[int, float]]:
-        """Return the vector rows of the best chunks with any of the phrases, each with its BM25."""
-        return matching(self.connection, phrases, count, thorough)
+    def matching(self, phrases: Sequence[str], depth: int, live: Live = None) -> list[Match]:
+        """Return the vector rows of the best `depth` live chunks with any of the phrases."""
+        return self._keywords.matching(phrases, depth, live, self.version())
 
     def where(self, condition: Filter) -> NDArray[np.int64]:
         """Return the vector rows of all chunks that a condition holds for."""

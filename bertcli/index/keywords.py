@@ -4,98 +4,189 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
-from bertcli.index.query import any_of
+import numpy as np
+from numpy.typing import NDArray
+
+from bertcli.index.query import all_of, any_of
+from bertcli.index.words import full_text, table_of
 
 MANY_CHUNKS = 100_000
-RARE, COMMON = 0.002, 0.02
-SPARE = 4
+POOL = 150
+"""How many chunks are looked at closely in an index of more than MANY_CHUNKS, at least."""
+COMMON = 20
+"""One chunk in so many has a phrase that is too common to look for chunks by."""
+MOST_PHRASES = 16
+KEPT = 8_000_000
+"""For how many chunks it is kept that they have a phrase: 4 bytes each."""
+K1, B = 1.2, 0.75
+"""The constants of BM25, as FTS5 has them."""
 
 Match = tuple[int, float]
 """A vector row and its score."""
+Live = NDArray[np.bool_] | None
+"""Which vector rows may be found; None when all of them may."""
 
 
-def matching(
-    connection: sqlite3.Connection, phrases: Sequence[str], count: int, thorough: bool = False
-) -> list[Match]:
-    """Return the vector rows of the best chunks with any of the phrases, each with its BM25.
+class Keywords:
+    """The full-text table of an index, and what it told of the phrases that were asked for last.
 
-    Best first, the higher the better (Robertson and Zaragoza 2009, as FTS5 computes it). Its time
-    grows with the chunks that have a phrase, so that in an index of over 100,000 chunks common
-    phrases take part only where there are no rarer: those that fewer than 1 chunk in 500 has find
-    chunks, others up to 1 in 50 add their weight to what was found. `thorough` leaves none out.
+    That is kept for later queries, as common words come again and again.
     """
-    if not phrases:
-        return []
-    return [(one.row, one.score) for one in _found(connection, phrases, count, thorough)]
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._holders: dict[str, NDArray[np.int32]] = {}
+        self._counts: dict[str, int] = {}
+        self._version: object = None
+
+    def matching(
+        self, phrases: Sequence[str], depth: int, live: Live, version: object
+    ) -> list[Match]:
+        """Return the vector rows of the best chunks with any of the phrases, each with its BM25.
+
+        Best first, the higher the better (Robertson and Zaragoza 2009, as FTS5 computes it). FTS5
+        takes time for each chunk that has a phrase, so that in an index of over 100,000 chunks it
+        scores those only that have the phrases which weigh most together. `version` is another one
+        whenever the index has changed.
+        """
+        if not phrases:
+            return []
+        if version != self._version:
+            self._version, self._holders, self._counts = version, {}, {}
+        (chunks,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
+        if chunks > MANY_CHUNKS and len(phrases) > 1:
+            found = self._scored(self._heaviest(phrases, max(depth, POOL), live, chunks), phrases)
+            if len(found) >= depth or live is None:
+                return found[:depth]  # else once more: a filter must not empty a result that exists
+        every = (
+            (row, score)
+            for _, row, score in self._ranked(any_of(phrases))
+            if live is None or live[row]
+        )
+        return list(islice(every, depth))
+
+    def _ranked(self, expression: str) -> Iterator[tuple[int, int, float]]:
+        """Yield chunks that an expression of the table holds for: rows and BM25, the best first."""
+        return self._connection.execute(
+            "SELECT id, row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ?) "
+            "JOIN chunks ON id = rowid ORDER BY rank, row",
+            (expression,),
+        )
+
+    def _heaviest(
+        self, phrases: Sequence[str], count: int, live: Live, chunks: int
+    ) -> dict[int, int]:
+        """Return the rows of `count` chunks whose phrases weigh most, by their inverse frequency.
+
+        Chunks with the same phrases go by their BM25 of these where there are too many of them.
+        """
+        rarest = sorted((one for one in phrases if self._count(one)), key=self._count)
+        sought = [one for one in rarest if self._count(one) < chunks / COMMON] or rarest[:2]
+        sought = sought[:MOST_PHRASES]
+        has = np.zeros(chunks + 1, np.uint16)  # a bit for each phrase
+        for bit, phrase in enumerate(sought):
+            has[self._holding(phrase)] |= np.uint16(1 << bit)
+        self._forget()
+        sizes = np.bincount(has)
+        sizes[0] = 0
+        kinds = np.flatnonzero(sizes)
+        weights = np.array([_inverse_frequency(self._count(one), chunks) for one in sought])
+        weigh = ((kinds[:, None] >> np.arange(len(sought))) & 1) @ weights
+        found: dict[int, int] = {}
+        best: Iterator[tuple[int, int]]
+        for kind in kinds[np.argsort(-weigh, kind="stable")].tolist():
+            room = count - len(found)
+            if room <= 0:
+                break
+            if live is None and sizes[kind] > room:
+                its = [one for bit, one in enumerate(sought) if kind >> bit & 1]
+                best = ((chunk, row) for chunk, row, _ in self._ranked(all_of(its)))
+            else:
+                best = self._rows(np.flatnonzero(has == kind).tolist())
+            fitting = (one for one in best if live is None or live[one[1]])
+            found.update(islice((one for one in fitting if one[0] not in found), room))
+        return found
+
+    def _rows(self, chunks: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Yield chunks with the rows of their vectors."""
+        query = "SELECT id, row FROM chunks WHERE id = ?"
+        for chunk in chunks:
+            yield self._connection.execute(query, (chunk,)).fetchone()
+
+    def _scored(self, chunks: dict[int, int], phrases: Sequence[str]) -> list[Match]:
+        """Return the rows of chunks with their BM25, best first."""
+        marks = ", ".join("?" * len(chunks))
+        texts = self._connection.execute(
+            'SELECT id, substr(text, start + 1, "end" - start) '
+            f"FROM chunks JOIN texts USING (document) WHERE id IN ({marks})",
+            list(chunks),
+        )
+        everywhere, mean = self._size()
+        scores = dict.fromkeys(chunks, 0.0)
+        with table_of((chunk, full_text(text)) for chunk, text in texts) as table:
+            lengths = {
+                chunk: next(_numbers(size))
+                for chunk, size in table.execute("SELECT id, sz FROM words_docsize")
+            }
+            for phrase in phrases:
+                weight = _inverse_frequency(self._count(phrase), everywhere)
+                for chunk, times in table.execute(
+                    "SELECT rowid, length(highlight(words, 0, char(57344), '')) - length(body) "
+                    "FROM words WHERE words MATCH ?",
+                    (any_of([phrase]),),
+                ):
+                    norm = 1 - B + B * lengths[chunk] / mean
+                    scores[chunk] += weight * times * (K1 + 1) / (times + K1 * norm)
+        found = [(chunks[chunk], score) for chunk, score in scores.items()]
+        return sorted(found, key=lambda one: (-one[1], one[0]))
+
+    def _size(self) -> tuple[int, float]:
+        """Return how many chunks the table has, and how many words each in the mean."""
+        (block,) = self._connection.execute("SELECT block FROM words_data WHERE id = 1").fetchone()
+        numbers = _numbers(block)
+        chunks, words = next(numbers), next(numbers)
+        return chunks, words / max(chunks, 1)
+
+    def _count(self, phrase: str) -> int:
+        """Return how many chunks have a phrase."""
+        if phrase not in self._counts:
+            query = "SELECT count(*) FROM words WHERE words MATCH ?"
+            (found,) = self._connection.execute(query, (any_of([phrase]),)).fetchone()
+            self._counts[phrase] = int(found)
+        return self._counts[phrase]
+
+    def _holding(self, phrase: str) -> NDArray[np.int32]:
+        """Return the chunks that have a phrase, `(n,)`; one text is read thrice as fast as rows."""
+        if phrase not in self._holders:
+            query = "SELECT group_concat(rowid) FROM words WHERE words MATCH ?"
+            (listed,) = self._connection.execute(query, (any_of([phrase]),)).fetchone()
+            self._holders[phrase] = np.fromstring(listed, np.int32, sep=",")
+        self._holders[phrase] = self._holders.pop(phrase)  # the last in order is the last used
+        return self._holders[phrase]
+
+    def _forget(self) -> None:
+        """Keep no more than there is room for."""
+        held = sum(map(len, self._holders.values()))
+        for phrase in list(self._holders):
+            if held <= KEPT:
+                return
+            held -= len(self._holders.pop(phrase))
 
 
-class _Found(NamedTuple):
-    """A chunk that was found, with its vector row."""
-
-    chunk: int
-    row: int
-    score: float
+def _inverse_frequency(holding: int, chunks: int) -> float:
+    """Return the inverse document frequency of a phrase that so many of all chunks have."""
+    found = math.log((chunks - holding + 0.5) / (holding + 0.5))
+    return found if found > 0 else 1e-6  # as FTS5 has it for what more than half of them have
 
 
-def _found(
-    connection: sqlite3.Connection, phrases: Sequence[str], count: int, thorough: bool
-) -> list[_Found]:
-    (chunks,) = connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
-    if thorough or chunks <= MANY_CHUNKS or len(phrases) == 1:
-        return _ranked(connection, phrases, count)
-    held = {one: _holding(connection, one, int(chunks * COMMON)) for one in phrases}
-    for share in (RARE, COMMON):
-        seeking = [one for one in phrases if 0 < held[one] < share * chunks]
-        if seeking:
-            others = [one for one in phrases if one not in seeking and held[one] > 0]
-            middling = {one: held[one] for one in others if held[one] < int(COMMON * chunks)}
-            found = _ranked(connection, seeking, SPARE * count)
-            return _raised(connection, found, seeking, middling, chunks)[:count]
-    for most in (chunks // 10, chunks // 3):
-        seeking = [one for one in phrases if 0 < _holding(connection, one, most) < most]
-        if seeking:
-            return _ranked(connection, seeking, count)
-    return _ranked(connection, phrases, count)
-
-
-def _holding(connection: sqlite3.Connection, phrase: str, most: int) -> int:
-    """Return how many chunks have a phrase, counting no further than `most`."""
-    query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
-    return int(connection.execute(query, (any_of([phrase]), most)).fetchone()[0])
-
-
-def _ranked(connection: sqlite3.Connection, phrases: Sequence[str], count: int) -> list[_Found]:
-    found = connection.execute(
-        "SELECT id, row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ? "
-        "ORDER BY rank LIMIT ?) JOIN chunks ON id = rowid ORDER BY rank, row",
-        (any_of(phrases), count),
-    )
-    return [_Found(*one) for one in found]
-
-
-def _raised(
-    connection: sqlite3.Connection,
-    found: Sequence[_Found],
-    sought: Sequence[str],
-    phrases: dict[str, int],
-    chunks: int,
-) -> list[_Found]:
-    """Return what was found by some phrases in a new order: each of others adds its weight.
-
-    That is BM25's inverse document frequency, what a phrase adds that a chunk of mean length has
-    once. The table is asked for chunks with both, since it then leaps over most of a common
-    phrase's: half the time of going through them all.
-    """
-    scores = {one.chunk: one.score for one in found}
-    for phrase, holding in phrases.items():
-        weight = math.log((chunks - holding + 0.5) / (holding + 0.5))
-        query = "SELECT rowid FROM words WHERE words MATCH ?"
-        both = f"({any_of([phrase])}) AND ({any_of(sought)})"
-        for (chunk,) in connection.execute(query, (both,)):
-            if chunk in scores:
-                scores[chunk] += weight
-    raised = [one._replace(score=scores[one.chunk]) for one in found]
-    return sorted(raised, key=lambda one: (-one.score, one.row))
+def _numbers(block: bytes) -> Iterator[int]:
+    """Yield the numbers of SQLite's variable length: seven bits a byte, the high bit goes on."""
+    number = 0
+    for byte in block:
+        number = number << 7 | byte & 0x7F
+        if byte < 0x80:
+            yield number
+            number = 0

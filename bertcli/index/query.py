@@ -71,6 +71,11 @@ def any_of(phrases: Iterable[str]) -> str:
     return " OR ".join(f'"{phrase}"' for phrase in phrases)
 
 
+def all_of(phrases: Iterable[str]) -> str:
+    """Return the full-text table's expression for texts that hold all of the phrases."""
+    return " AND ".join(f'"{phrase}"' for phrase in phrases)
+
+
 def fuse(rankings: Iterable[Sequence[int]], constant: int = RANK_CONSTANT) -> list[int]:
     """Return what several rankings found, best first, by reciprocal rank.
 

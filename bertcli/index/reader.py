@@ -123,21 +123,22 @@ class IndexReader:
             if query.unwanted:
                 live = np.ones(committed, bool) if live is None else live.copy()
                 live[self._documents.holding(query.unwanted)] = False
-            narrowed = where is not None or bool(query.unwanted)
+            narrowed = where is not None or query.unwanted
+            worded_live = live if narrowed else None  # rows that were removed have no words
             if vector is None:
-                best = self._worded(query.wanted, depth, live, narrowed)[:k]
+                best = self._documents.matching(query.wanted, depth, worded_live)[:k]
                 return self._hits([row for row, _ in best], [score for _, score in best])
             dimension = self.manifest.model.dimension
             asked = checked(vector[None], 1, dimension)
             if self._approximate() is None:
                 near = self._nearest(asked, committed, depth, live)
-                worded = self._worded(query.wanted, depth, live, narrowed)
+                worded = self._documents.matching(query.wanted, depth, worded_live)
             else:  # in a large index both halves at once take two thirds of the time
                 from concurrent.futures import ThreadPoolExecutor  # 4 ms of a cold start
 
                 with ThreadPoolExecutor(1, initializer=ann.keep_to_this_thread) as beside:
                     half = beside.submit(self._nearest, asked, committed, depth, live)
-                    worded = self._worded(query.wanted, depth, live, narrowed)
+                    worded = self._documents.matching(query.wanted, depth, worded_live)
                 near = half.result()
             rows = fuse([near.rows[0].tolist(), [row for row, _ in worded]])[:k]
             cosines = read_rows(self._vector_file, rows, dimension) @ asked[0]
@@ -256,18 +257,6 @@ class IndexReader:
             fitting[self._documents.where(where)] = True  # a chunk's row is never a dead one
             self._fitting = (asked, fitting)
         return self._fitting[1]
-
-    def _worded(
-        self, phrases: Sequence[str], depth: int, live: NDArray[np.bool_] | None, narrowed: bool
-    ) -> list[tuple[int, float]]:
-        """Return the live rows with these phrases and their BM25, the best `depth` of them."""
-        spare = 0 if live is None else int((~live).sum())  # as many may be kept out
-        for thorough in (False, True):
-            found = self._documents.matching(phrases, depth + spare, thorough)
-            worded = [match for match in found if live is None or live[match[0]]][:depth]
-            if len(worded) == depth or not narrowed:
-                break  # else once more: a filter must not empty a result that exists
-        return worded
 
     def _nearest(
         self, asked: Vectors, committed: int, k: int, live: NDArray[np.bool_] | None

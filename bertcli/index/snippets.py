@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import unicodedata
 from collections.abc import Sequence
 
 from bertcli.index.query import any_of
-from bertcli.index.words import TOKENIZER, UNSPACED
+from bertcli.index.words import UNSPACED, table_of
 
 Span = tuple[int, int]
 _OPEN, _CLOSE = "\ue000", "\ue001"  # private characters: no tokenizer sees a word in them
@@ -27,20 +26,12 @@ def matches(texts: Sequence[str], phrases: Sequence[str]) -> list[list[Span]]:
     if not phrases:
         return found
     spelled = [_spelled(text) for text in texts]
-    table = sqlite3.connect(":memory:")
-    try:
-        table.execute(f"CREATE VIRTUAL TABLE words USING fts5 (body, tokenize='{TOKENIZER}')")
-        table.executemany(
-            "INSERT INTO words (rowid, body) VALUES (?, ?)",
-            [(number, text) for number, (text, _) in enumerate(spelled)],
-        )
+    with table_of((number, text) for number, (text, _) in enumerate(spelled)) as table:
         marked = table.execute(
             f"SELECT rowid, highlight(words, 0, '{_OPEN}', '{_CLOSE}') FROM words "
             "WHERE words MATCH ?",
             (any_of(phrases),),
         ).fetchall()
-    finally:
-        table.close()
     for number, text in marked:
         found[number] = _spans(text, spelled[number][1])
     return found

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 
 # Han, kana and Hangul syllables. SQLite's unicode61 tokenizer takes a run of them for one word, and
 # its trigram tokenizer finds nothing shorter than three characters; one token per character, with a
@@ -27,6 +30,18 @@ def full_text(text: str) -> str:
     ' 去  東  京 OK'
     """
     return UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFKC", text))
+
+
+@contextmanager
+def table_of(texts: Iterable[tuple[int, str]]) -> Iterator[sqlite3.Connection]:
+    """Give a full-text table `words` in memory, with a `body` for each number.
+
+    It sees words as that of an index does, and keeps the texts.
+    """
+    with closing(sqlite3.connect(":memory:")) as table:
+        table.execute(f"CREATE VIRTUAL TABLE words USING fts5 (body, tokenize='{TOKENIZER}')")
+        table.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", texts)
+        yield table
 
 
 def storable(text: str) -> str:

@@ -1,45 +1,119 @@
-"""Words in an index so large that common ones are left out."""
+"""Words in an index so large that not every chunk with one of them is scored."""
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bertcli.index import keywords
+from bertcli.index.content import Entry
 from bertcli.index.folder import IndexFolder
 from bertcli.index.query import words_of
+from bertcli.index.where import compile_where
 
 from .samples import build, entry
 
-TEXTS = [f"common words and word{number}" + " third" * (number % 60 == 0) for number in range(200)]
+WORDS = [f"word{number}" for number in range(60)]
+COUNT = 400
+
+
+def texts() -> list[str]:
+    """Return passages of words by Zipf's law, of different lengths, some words many times."""
+    dice = random.Random(3)
+    weights = [1 / (rank + 1) for rank in range(len(WORDS))]
+    return [" ".join(dice.choices(WORDS, weights, k=dice.randint(4, 25))) for _ in range(COUNT)]
+
+
+def _numbered(text: str, number: int) -> Entry:
+    one = entry(text, [1, 0, 0, 0], line=number)
+    return replace(one, document=replace(one.document, columns={"n": number}))
 
 
 @pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IndexFolder:
-    """An index of 200 passages that counts as large: rare is one in it, common is ten."""
-    monkeypatch.setattr(keywords, "MANY_CHUNKS", 100)
-    monkeypatch.setattr(keywords, "RARE", 0.01)
-    monkeypatch.setattr(keywords, "COMMON", 0.05)
-    entries = [entry(text, [1, 0, 0, 0], line=i) for i, text in enumerate(TEXTS)]
+def index(tmp_path: Path) -> IndexFolder:
+    """An index of 400 passages."""
+    entries = [_numbered(text, i) for i, text in enumerate(texts())]
     return IndexFolder.open(build(tmp_path / "i", entries))
 
 
-@pytest.mark.parametrize(
-    ("query", "first", "found"),
-    [
-        ("common word7", "word7", 1),
-        ("word7 word8", "word7", 2),
-        ("word7 word60 third common", "word60 third", 2),
-        ("third common", "word0 third", 4),
-        ("common words", "word1", 10),
-        ("common", "word1", 10),
-        ("common absent", "word1", 10),
-        ("absent missing", None, 0),
-    ],
-)
-def test_rare_words_decide(index: IndexFolder, query: str, first: str | None, found: int) -> None:
-    """A rare word is sought without the common ones; common ones alone still find."""
-    hits = index.find(words_of(query), None, 10)
-    assert len(hits) == found
-    assert not first or hits[0].text.endswith(first)
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Have every index count as large, whose common words half of the passages have."""
+    monkeypatch.setattr(keywords, "MANY_CHUNKS", 100)
+    monkeypatch.setattr(keywords, "COMMON", 2)
+    return monkeypatch
+
+
+QUERIES = ["word40 word50", "word3 word20 word30 word7", "word1 word2", "word9", "word44 absent"]
+
+
+def found(index: IndexFolder, query: str, where: str | None = None) -> list[tuple[int, float]]:
+    """Return the lines of the best ten passages and their scores."""
+    condition = None if where is None else compile_where(where)
+    hits = index.find(words_of(query), None, 10, condition)
+    return [(hit.line or 0, round(hit.score, 9)) for hit in hits]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_scores_are_those_of_fts5(
+    index: IndexFolder, query: str, request: pytest.FixtureRequest
+) -> None:
+    """With room for all chunks in the pool the ranking is the whole table's, score for score."""
+    expected = found(index, query)
+    large = request.getfixturevalue("large")
+    large.setattr(keywords, "POOL", COUNT)
+    assert found(index, query) == expected
+    assert len(expected) > 1
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_small_pool_holds_the_best(
+    index: IndexFolder, query: str, request: pytest.FixtureRequest
+) -> None:
+    """Chunks whose words weigh most are looked at: the best of all is among them."""
+    expected = found(index, query)
+    request.getfixturevalue("large").setattr(keywords, "POOL", 40)
+    assert found(index, query)[0] == expected[0]
+
+
+def test_common_words_alone_still_find(index: IndexFolder, large: pytest.MonkeyPatch) -> None:
+    """Where there are no rarer words chunks are found by these."""
+    large.setattr(keywords, "COMMON", 10**9)
+    assert len(found(index, "word0 word1")) == 10
+    assert found(index, "absent missing") == []
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_filter_leaves_what_fits(
+    index: IndexFolder, query: str, request: pytest.FixtureRequest
+) -> None:
+    """The best of the passages that it holds for, of words that are too common too."""
+    expected = found(index, query, "n >= 350")
+    request.getfixturevalue("large").setattr(keywords, "POOL", 20)
+    assert found(index, query, "n >= 350")[:1] == expected[:1]
+    assert len(found(index, query, "n >= 350")) == len(expected)
+
+
+def test_what_is_kept_of_words_follows_the_index(
+    tmp_path: Path, index: IndexFolder, large: pytest.MonkeyPatch
+) -> None:
+    """A passage that was added after a query is found by the next one, as by a new process."""
+    query = "word40 word50"
+    found(index, query)
+    index.add([entry("word40 word50", [0, 1, 0, 0], line=999)])
+    assert found(index, query)[0][0] == 999
+    with IndexFolder.open(tmp_path / "i") as again:
+        assert found(again, query) == found(index, query)
+
+
+def test_what_is_kept_has_bounds(index: IndexFolder, large: pytest.MonkeyPatch) -> None:
+    """The words that were asked for longest ago are read again."""
+    large.setattr(keywords, "KEPT", 50)
+    for query in QUERIES * 2:
+        first = found(index, query)
+        assert found(index, query) == first
+    kept = index.documents._keywords._holders
+    assert sum(map(len, kept.values())) <= 50 or len(kept) == 1
