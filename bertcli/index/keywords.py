@@ -90,8 +90,9 @@ class Keywords:
         for bit, phrase in enumerate(sought):
             has[self._holding(phrase)] |= np.uint16(1 << bit)
         self._forget()
-        sizes = np.bincount(has)
-        sizes[0] = 0
+        there = np.flatnonzero(has != 0)
+        kind_of = has[there]
+        sizes = np.bincount(kind_of)
         kinds = np.flatnonzero(sizes)
         weights = np.array([_inverse_frequency(self._count(one), chunks) for one in sought])
         weigh = ((kinds[:, None] >> np.arange(len(sought))) & 1) @ weights
@@ -105,7 +106,7 @@ class Keywords:
                 its = [one for bit, one in enumerate(sought) if kind >> bit & 1]
                 best = ((chunk, row) for chunk, row, _ in self._ranked(all_of(its)))
             else:
-                best = self._rows(np.flatnonzero(has == kind).tolist())
+                best = self._rows(there[kind_of == kind].tolist())
             fitting = (one for one in best if live is None or live[one[1]])
             found.update(islice((one for one in fitting if one[0] not in found), room))
         return found
