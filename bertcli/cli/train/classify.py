@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.bulk import hashes_of
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import sound_records, warn
 from bertcli.cli.train.run import (
@@ -32,9 +31,6 @@ from bertcli.errors import UsageError
 from bertcli.records import LabelledText
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from bertcli.evaluate.classify import ClassifyScore
     from bertcli.train.loop import Scores
 
@@ -73,6 +69,7 @@ def classify(
     """
     from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.checkpoints.resolve import ModelChoice, resolve
+    from bertcli.cli.train.teach import lesson
     from bertcli.engine.families import TEXT_PAIRS, Head
     from bertcli.evaluate.classify import measure_classify
     from bertcli.inputs.labelled import are_pairs, read_labelled
@@ -146,58 +143,19 @@ def classify(
         f"{len(texts):,} {kind} from {named_files(data)}, {len(valid):,} held out.",
         ("rare labels weighed up",) if balance else (),
     )
-    hashes: list[str] = []
+    taught = None
     if teachers:
         if unlabelled:
             more = [LabelledText(one.text, ()) for one in sound_records(unlabelled, labelled.field)]
             warn(f"{len(more):,} texts without labels")
             texts += more
-        targets, taught, hashes = _taught(teachers, texts, labels, multi, flags)
-        about = replace(about, also=(f"learning the probabilities of {taught}",))
-    else:
-        targets = label_targets(texts, labels, multi)
+        taught = lesson(teachers, texts, labels, multi, flags.offline)
+        about = replace(about, also=(f"learning the probabilities of {taught.teachers}",))
+    targets = taught.targets if taught else label_targets(texts, labels, multi)
     examples = classify_examples(texts, targets, tokenizer, window)
     training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     weighing = Weighing(weights, how.smoothing, exclusive=not multi)
-    training.on_examples(examples, weighing, hashes)
-
-
-def _taught(
-    teachers: Sequence[str],
-    texts: Sequence[LabelledText],
-    labels: list[str],
-    multi: bool,
-    flags: TrainFlags,
-) -> tuple[list[NDArray[np.generic]], str, list[str]]:
-    """Return the teachers' mean probabilities of each text's labels, their names and hashes."""
-    import numpy as np
-
-    from bertcli.cli.classify import check_pairs, classify_task
-    from bertcli.evaluate.classify import measure_classify
-    from bertcli.inputs.labelled import are_pairs
-
-    total = np.zeros((len(texts), len(labels)))
-    names: list[str] = []
-    hashes: list[str] = []
-    for name in teachers:
-        made = classify_task(ModelFlags(model=name, offline=flags.offline), {})
-        check_pairs(made, are_pairs(texts))
-        if made.multi_label != multi:
-            several = ("one label", "several labels")
-            raise UsageError(
-                f"--teacher {name}: it gives a text {several[made.multi_label]}, "
-                f"the data have {several[multi]}"
-            )
-        if set(made.labels) != set(labels):
-            raise UsageError(
-                f"--teacher {name}: its labels are {', '.join(made.labels[:10])}, those of the "
-                f"data {', '.join(labels[:10])}"
-            )
-        total += measure_classify(made.task, texts, labels, multi).probabilities
-        names.append(made.checkpoint.name)
-        hashes += hashes_of(made.checkpoint).values()
-        warn(f"{name} has labelled {len(texts):,} texts")
-    return list((total / len(teachers)).astype(np.float32)), ", ".join(names), hashes
+    training.on_examples(examples, weighing, taught.hashes if taught else ())
 
 
 def _scores(score: ClassifyScore, multi_label: bool) -> Scores:
