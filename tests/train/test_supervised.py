@@ -678,6 +678,7 @@ NO_QUESTIONS = [one | {"question": " "} for one in ASKED]
         ("classify", CLASSIFIED, ("--label-field", "no"), 'train.jsonl:1: no column "no"'),
         ("classify", CLASSIFIED, ("--optimizer", "sgd"), "expected adamw or muon"),
         ("classify", CLASSIFIED, ("-m", "/nowhere"), "/nowhere"),
+        ("classify", CLASSIFIED, ("--learning-rate", "0"), "nothing would be learned"),
         ("ner", [{"tokens": ["a"], "tags": ["O"]}] * 20, (), "nothing is marked"),
         ("ner", TAGGED, ("--map", "PER"), "expected OLD=NEW"),
         ("ner", [{"tokens": ["a"], "tags": ["PER"]}], (), 'train.jsonl:1: "PER" is not a tag'),

@@ -170,6 +170,8 @@ def refuse_used(output: Path) -> None:
 
 def learning_rate(flags: TrainFlags, rates: Mapping[str, float] = RATES) -> float:
     """Return the highest learning rate, by default that of the method."""
+    if flags.learning_rate == 0:
+        raise UsageError("--learning-rate 0: nothing would be learned")
     return rates[flags.method.value] if flags.learning_rate is None else flags.learning_rate
 
 
