@@ -148,6 +148,14 @@ class TextTokenizer:
         return next((token for token in candidates if self.id(token) is not None), None)
 
     @cached_property
+    def mask_id(self) -> int:
+        """The id of the mask token; raises CheckpointError for a model without one."""
+        found = None if self.mask_token is None else self.id(self.mask_token)
+        if found is None:
+            raise CheckpointError("the model's tokenizer has no mask token: it cannot fill masks")
+        return found
+
+    @cached_property
     def marks_spaces(self) -> bool:
         """Tell whether a word's first piece is spelled with its space, `Ġthe` or `▁the`.
 

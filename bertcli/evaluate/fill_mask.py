@@ -113,7 +113,7 @@ def guess_masked(
     same seed masks the same tokens of a tokenizer.
     """
     rng = np.random.default_rng(seed)
-    mask = tokenizer.id(tokenizer.mask_token or "") or 0
+    mask = tokenizer.mask_id
     stream = iter(texts)
     while batch := list(islice(stream, TEXTS_AT_ONCE)):
         tokenised = tokenizer.tokenize(batch)

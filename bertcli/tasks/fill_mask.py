@@ -16,7 +16,7 @@ from bertcli.engine.choices import Long
 from bertcli.engine.encoder import Encoder, Logits
 from bertcli.engine.tokens import TextTokenizer, Tokens
 from bertcli.engine.windows import Window, frame_text, ranges
-from bertcli.errors import CheckpointError, RecordError, UsageError
+from bertcli.errors import RecordError, UsageError
 from bertcli.records import Record
 from bertcli.results import Fill, FillMaskResult, JointFill, MaskFills
 from bertcli.tasks.probabilities import softmax
@@ -61,14 +61,12 @@ class FillMask:
     @cached_property
     def mask_token(self) -> str:
         """The model's own mask token; raises CheckpointError for a model without one."""
-        if self.tokenizer.mask_token is None:
-            raise CheckpointError("the model's tokenizer has no mask token: it cannot fill masks")
-        return self.tokenizer.mask_token
+        return self.tokenizer.pieces([self.mask_id])[0]
 
-    @cached_property
+    @property
     def mask_id(self) -> int:
         """The id of the mask token."""
-        return self.tokenizer.id(self.mask_token) or 0
+        return self.tokenizer.mask_id
 
     @cached_property
     def target_ids(self) -> list[NDArray[np.int64]]:

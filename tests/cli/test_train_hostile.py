@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,20 @@ def test_passages_of_one_id_are_told(run: Run, here: Path) -> None:
     Path("qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t1\n")
     ran = run("eval", "search", ".")
     assert (ran.code, 'corpus.jsonl:2: the _id "a" was there before' in ran.err) == (1, True)
+
+
+def test_a_tokenizer_without_a_mask_is_told(run: Run, here: Path, tiny_checkpoint: Any) -> None:
+    """Another token in its place would be measured, or learned, as if it were one."""
+    model = Path("maskless")
+    shutil.copytree(tiny_checkpoint("bert", Head.MASKED_LM), model)
+    file = model / "tokenizer.json"
+    file.write_text(file.read_text().replace("[MASK]", "[NONE]"))
+    Path("rows.txt").write_text("the cat sat on the mat\n" * 30)
+    for line in (
+        ("fill-mask", "the [MASK] sat", "-m", model),
+        ("eval", "fill-mask", "rows.txt", "-m", model),
+        ("train", "fill-mask", "rows.txt", "-m", model, "--steps", 1, "-o", "out"),
+    ):
+        ran = run(*line)
+        assert ran.code == 1
+        assert ran.said("no mask token", "cannot fill masks")

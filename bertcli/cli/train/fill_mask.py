@@ -132,10 +132,7 @@ def _rates(select: float, replace: str) -> MaskRates:
 def _vocabulary(tokenizer: TextTokenizer) -> Vocabulary:
     from bertcli.train.blocks import Vocabulary
 
-    if tokenizer.mask_token is None:
-        raise UsageError("the base checkpoint's tokenizer has no mask token")
-    frame = tokenizer.frame
-    mask = tokenizer.id(tokenizer.mask_token) or 0
+    frame, mask = tokenizer.frame, tokenizer.mask_id
     special = tokenizer.special_ids
     return Vocabulary(frame.before, frame.after, mask, tokenizer.vocabulary_size, special)
 
