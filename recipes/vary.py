@@ -1,7 +1,7 @@
 """Texts like the ones given, words masked and filled anew: what teachers label for a pupil.
 
-    python recipes/vary.py mask SEED < texts.jsonl | bertcli fill-mask -k 15 --alone -f jsonl \
-        | python recipes/vary.py fill SEED > varied.jsonl
+    python recipes/vary.py mask SEED < texts.jsonl | bertcli fill-mask -k 15 --alone -f jsonl |
+        python recipes/vary.py fill SEED > varied.jsonl
 
 A third of the words of each text of eight or more are masked, at most six; each mask takes one of
 the words that fit it, by their probabilities. Jiao et al. (2020, TinyBERT) distil on such texts.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,14 @@ from bertcli.index.words import full_text, table_of
 MANY_CHUNKS = 100_000
 POOL = 150
 """How many chunks are looked at closely in an index of more than MANY_CHUNKS, at least."""
-COMMON = 20
+COMMON = 10
 """One chunk in so many has a phrase that is too common to look for chunks by."""
 MOST_PHRASES = 16
-KEPT = 8_000_000
-"""For how many chunks it is kept that they have a phrase: 4 bytes each."""
+KEPT, KEPT_COUNTS = 8_000_000, 100_000
+"""For how many chunks it is kept that they have a phrase, 4 bytes each, and for how many phrases
+how many chunks have them."""
+ALL = -1
+"""No limit, as SQLite has it."""
 K1, B = 1.2, 0.75
 """The constants of BM25, as FTS5 has them."""
 
@@ -28,6 +32,14 @@ Match = tuple[int, float]
 """A vector row and its score."""
 Live = NDArray[np.bool_] | None
 """Which vector rows may be found; None when all of them may."""
+
+
+class _Size(NamedTuple):
+    """How many chunks there are, the last one's number, and how many words each has in the mean."""
+
+    chunks: int
+    last: int
+    mean: float
 
 
 class Keywords:
@@ -40,6 +52,7 @@ class Keywords:
         self._connection = connection
         self._holders: dict[str, NDArray[np.int32]] = {}
         self._counts: dict[str, int] = {}
+        self._row_of: NDArray[np.int64] | None = None
         self._version: object = None
 
     def matching(
@@ -54,47 +67,55 @@ class Keywords:
         """
         if not phrases:
             return []
-        if version != self._version:
-            self._version, self._holders, self._counts = version, {}, {}
-        (chunks,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
-        if chunks > MANY_CHUNKS and len(phrases) > 1:
-            found = self._scored(self._heaviest(phrases, max(depth, POOL), live, chunks), phrases)
+        if version != self._version or len(self._counts) > KEPT_COUNTS:
+            self._version, self._holders, self._counts, self._row_of = version, {}, {}, None
+        size = self._size()
+        if size.chunks > MANY_CHUNKS and len(phrases) > 1:
+            found = self._scored(self._heaviest(phrases, max(depth, POOL), live, size), phrases)
             if len(found) >= depth or live is None:
                 return found[:depth]  # else once more: a filter must not empty a result that exists
         every = (
             (row, score)
-            for _, row, score in self._ranked(any_of(phrases))
+            for _, row, score in self._ranked(any_of(phrases), depth if live is None else ALL)
             if live is None or live[row]
         )
         return list(islice(every, depth))
 
-    def _ranked(self, expression: str) -> Iterator[tuple[int, int, float]]:
+    def _size(self) -> _Size:
+        """Return the size of the table, which FTS5 keeps in its record 1."""
+        (block,) = self._connection.execute("SELECT block FROM words_data WHERE id = 1").fetchone()
+        (last,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
+        numbers = [*_numbers(block), 0, 0]
+        return _Size(numbers[0], last, numbers[1] / max(numbers[0], 1))
+
+    def _ranked(self, expression: str, most: int = ALL) -> Iterator[tuple[int, int, float]]:
         """Yield chunks that an expression of the table holds for: rows and BM25, the best first."""
         return self._connection.execute(
-            "SELECT id, row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ?) "
-            "JOIN chunks ON id = rowid ORDER BY rank, row",
-            (expression,),
+            "SELECT id, row, -rank FROM (SELECT rowid, rank FROM words WHERE words MATCH ? "
+            "ORDER BY rank LIMIT ?) JOIN chunks ON id = rowid ORDER BY rank, row",
+            (expression, most),
         )
 
     def _heaviest(
-        self, phrases: Sequence[str], count: int, live: Live, chunks: int
+        self, phrases: Sequence[str], count: int, live: Live, size: _Size
     ) -> dict[int, int]:
         """Return the rows of `count` chunks whose phrases weigh most, by their inverse frequency.
 
-        Chunks with the same phrases go by their BM25 of these where there are too many of them.
+        Of too many chunks with the same phrases those come whose BM25 of these is best.
         """
-        rarest = sorted((one for one in phrases if self._count(one)), key=self._count)
-        sought = [one for one in rarest if self._count(one) < chunks / COMMON] or rarest[:2]
-        sought = sought[:MOST_PHRASES]
-        has = np.zeros(chunks + 1, np.uint16)  # a bit for each phrase
+        sought = list(self._telling(phrases, count, size.chunks / COMMON))
+        has = np.zeros(size.last + 1, np.uint16)  # a bit for each phrase
         for bit, phrase in enumerate(sought):
             has[self._holding(phrase)] |= np.uint16(1 << bit)
         self._forget()
         there = np.flatnonzero(has != 0)
+        if live is not None:
+            rows = self._rows_by_chunk(size.last)[there]
+            there = there[(rows >= 0) & live[rows]]
         kind_of = has[there]
         sizes = np.bincount(kind_of)
         kinds = np.flatnonzero(sizes)
-        weights = np.array([_inverse_frequency(self._count(one), chunks) for one in sought])
+        weights = np.array([_inverse_frequency(self._count(one), size.chunks) for one in sought])
         weigh = ((kinds[:, None] >> np.arange(len(sought))) & 1) @ weights
         found: dict[int, int] = {}
         best: Iterator[tuple[int, int]]
@@ -102,7 +123,7 @@ class Keywords:
             room = count - len(found)
             if room <= 0:
                 break
-            if live is None and sizes[kind] > room:
+            if sizes[kind] > room:
                 its = [one for bit, one in enumerate(sought) if kind >> bit & 1]
                 best = ((chunk, row) for chunk, row, _ in self._ranked(all_of(its)))
             else:
@@ -111,45 +132,75 @@ class Keywords:
             found.update(islice((one for one in fitting if one[0] not in found), room))
         return found
 
+    def _telling(self, phrases: Sequence[str], count: int, most: float) -> Iterator[str]:
+        """Yield phrases to look for chunks by, the rarest first.
+
+        Those that less than `most` chunks have, and others where these are not enough.
+        """
+        total = 0
+        there = sorted((one for one in set(phrases) if self._count(one)), key=self._count)
+        for phrase in there[:MOST_PHRASES]:
+            if total >= count and self._count(phrase) >= most:
+                return
+            total += self._count(phrase)
+            yield phrase
+
     def _rows(self, chunks: Iterable[int]) -> Iterator[tuple[int, int]]:
         """Yield chunks with the rows of their vectors."""
         query = "SELECT id, row FROM chunks WHERE id = ?"
         for chunk in chunks:
-            yield self._connection.execute(query, (chunk,)).fetchone()
+            yield from self._connection.execute(query, (chunk,))
+
+    def _rows_by_chunk(self, last: int) -> NDArray[np.int64]:
+        """Return the row of every chunk up to the last one, -1 for a number without a chunk."""
+        if self._row_of is None:
+            self._row_of = np.full(last + 1, -1)
+            numbers = np.fromiter(
+                chain.from_iterable(self._connection.execute("SELECT id, row FROM chunks")),
+                np.int64,
+            ).reshape(-1, 2)
+            self._row_of[numbers[:, 0]] = numbers[:, 1]
+        return self._row_of
 
     def _scored(self, chunks: dict[int, int], phrases: Sequence[str]) -> list[Match]:
-        """Return the rows of chunks with their BM25, best first."""
-        marks = ", ".join("?" * len(chunks))
-        texts = self._connection.execute(
-            'SELECT id, substr(text, start + 1, "end" - start) '
-            f"FROM chunks JOIN texts USING (document) WHERE id IN ({marks})",
-            list(chunks),
-        )
-        everywhere, mean = self._size()
-        scores = dict.fromkeys(chunks, 0.0)
-        with table_of((chunk, full_text(text)) for chunk, text in texts) as table:
+        """Return the rows of chunks with their BM25, best first.
+
+        A table of their texts alone tells, phrase by phrase, how often each has it, by the formula
+        turned round: its own BM25 counts as FTS5 does, and differs in what it knows of the others.
+        """
+        size, scores = self._size(), dict.fromkeys(chunks, 0.0)
+        with table_of(self._texts(chunks)) as table:
             lengths = {
-                chunk: next(_numbers(size))
-                for chunk, size in table.execute("SELECT id, sz FROM words_docsize")
+                chunk: next(_numbers(found))
+                for chunk, found in table.execute("SELECT id, sz FROM words_docsize")
             }
+            mean = sum(lengths.values()) / max(len(lengths), 1)
             for phrase in phrases:
-                weight = _inverse_frequency(self._count(phrase), everywhere)
-                for chunk, times in table.execute(
-                    "SELECT rowid, length(highlight(words, 0, char(57344), '')) - length(body) "
-                    "FROM words WHERE words MATCH ?",
-                    (any_of([phrase]),),
-                ):
-                    norm = 1 - B + B * lengths[chunk] / mean
-                    scores[chunk] += weight * times * (K1 + 1) / (times + K1 * norm)
+                weight = _inverse_frequency(self._count(phrase), size.chunks)
+                holding = table.execute(
+                    "SELECT rowid, -rank FROM words WHERE words MATCH ?", (any_of([phrase]),)
+                ).fetchall()
+                own = _inverse_frequency(len(holding), len(lengths))
+                for chunk, score in holding:
+                    here, there = (
+                        K1 * (1 - B + B * lengths[chunk] / one) for one in (mean, size.mean)
+                    )
+                    times = round(here * score / own / (K1 + 1 - score / own))
+                    scores[chunk] += weight * times * (K1 + 1) / (times + there)
         found = [(chunks[chunk], score) for chunk, score in scores.items()]
         return sorted(found, key=lambda one: (-one[1], one[0]))
 
-    def _size(self) -> tuple[int, float]:
-        """Return how many chunks the table has, and how many words each in the mean."""
-        (block,) = self._connection.execute("SELECT block FROM words_data WHERE id = 1").fetchone()
-        numbers = _numbers(block)
-        chunks, words = next(numbers), next(numbers)
-        return chunks, words / max(chunks, 1)
+    def _texts(self, chunks: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """Yield chunks with their texts as the full-text table has them."""
+        cut: dict[int, list[tuple[int, int, int]]] = {}
+        for chunk in chunks:
+            query = 'SELECT document, start, "end" FROM chunks WHERE id = ?'
+            for document, start, end in self._connection.execute(query, (chunk,)):
+                cut.setdefault(document, []).append((chunk, start, end))
+        for document, parts in cut.items():
+            query = "SELECT text FROM texts WHERE document = ?"
+            for (text,) in self._connection.execute(query, (document,)):
+                yield from ((chunk, full_text(text[start:end])) for chunk, start, end in parts)
 
     def _count(self, phrase: str) -> int:
         """Return how many chunks have a phrase."""

@@ -47,7 +47,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-QUERIES = ["word40 word50", "word3 word20 word30 word7", "word1 word2", "word9", "word44 absent"]
+QUERIES = ["word40 word50", "word3 word20 word30 word7", "word1 word2", "word44 absent"]
 
 
 def found(index: IndexFolder, query: str, where: str | None = None) -> list[tuple[int, float]]:
@@ -92,18 +92,77 @@ def test_a_filter_leaves_what_fits(
 ) -> None:
     """The best of the passages that it holds for, of words that are too common too."""
     expected = found(index, query, "n >= 350")
-    request.getfixturevalue("large").setattr(keywords, "POOL", 20)
+    request.getfixturevalue("large").setattr(keywords, "POOL", 40)
     assert found(index, query, "n >= 350")[:1] == expected[:1]
     assert len(found(index, query, "n >= 350")) == len(expected)
+
+
+def odd(index: IndexFolder, number: int, text: str) -> None:
+    """Add a passage."""
+    index.add([_numbered(text, 1000 + number)])
+
+
+@pytest.mark.parametrize(
+    ("phrases", "passages"),
+    [
+        (("ha ha", "beta"), ("ha ha ha ha beta", "ha ha beta", "beta ha gamma")),  # overlapping
+        (("東 東", "alpha"), ("東東東東 alpha", "東東 alpha", "alpha 東")),
+        (("alpha", "beta"), ("beta \0 alpha alpha alpha", "alpha beta", "alpha \0 beta")),
+        (tuple(WORDS[:30]), (" ".join(WORDS[:30]),)),  # more than there are bits for
+        (("alpha", "alpha", "beta"), ("alpha beta", "beta beta alpha")),  # asked for twice
+    ],
+)
+def test_odd_phrases_have_the_scores_of_fts5(
+    index: IndexFolder,
+    phrases: tuple[str, ...],
+    passages: tuple[str, ...],
+    request: pytest.FixtureRequest,
+) -> None:
+    """Occurrences that overlap, texts with NUL, many phrases, the same one again."""
+    for number, text in enumerate(passages):
+        odd(index, number, text)
+
+    def matched() -> list[tuple[int, float]]:
+        found = index.documents.matching(phrases, 5)
+        return [(row, round(score, 9)) for row, score in found]
+
+    expected = matched()
+    request.getfixturevalue("large").setattr(keywords, "POOL", COUNT * 2)
+    assert matched() == expected
+    assert expected[0][0] >= COUNT
+
+
+def test_the_best_of_many_alike_are_found_with_a_filter_too(
+    index: IndexFolder, large: pytest.MonkeyPatch
+) -> None:
+    """More passages have the same words than are looked at: not the first ones, the best."""
+    for number in range(60):
+        odd(index, number, "apple " + "filler " * (60 - number))
+    large.setattr(keywords, "POOL", 15)
+    assert found(index, "apple absent")[0][0] == 1059
+    assert found(index, "apple absent", "n < 1055")[0][0] == 1054
+    assert found(index, "apple absent -word0", "n < 1055")[0][0] == 1054
+
+
+def test_words_without_a_chunk_are_passed_over(
+    index: IndexFolder, large: pytest.MonkeyPatch
+) -> None:
+    """As they are where there is room for all."""
+    documents = index.documents
+    with documents.writing():
+        documents.connection.execute("DELETE FROM chunks WHERE id = 1")
+    for query in QUERIES:
+        assert 0 not in [row for row, _ in documents.matching(words_of(query).wanted, 400)]
 
 
 def test_what_is_kept_of_words_follows_the_index(
     tmp_path: Path, index: IndexFolder, large: pytest.MonkeyPatch
 ) -> None:
-    """A passage that was added after a query is found by the next one, as by a new process."""
+    """A passage that was added after a query is found by the next one, whoever added it."""
     query = "word40 word50"
     found(index, query)
-    index.add([entry("word40 word50", [0, 1, 0, 0], line=999)])
+    with IndexFolder.open(tmp_path / "i") as other:
+        other.add([entry("word40 word50", [0, 1, 0, 0], line=999)])
     assert found(index, query)[0][0] == 999
     with IndexFolder.open(tmp_path / "i") as again:
         assert found(again, query) == found(index, query)
