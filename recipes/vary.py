@@ -1,6 +1,7 @@
 """Texts like the ones given, words masked and filled anew: what teachers label for a pupil.
 
-    python recipes/vary.py mask SEED < texts.jsonl | bertcli fill-mask -k 15 --alone -f jsonl |
+    python recipes/vary.py mask SEED < texts.jsonl > masked.jsonl
+    bertcli fill-mask -i masked.jsonl -k 15 --alone -f jsonl |
         python recipes/vary.py fill SEED > varied.jsonl
 
 A third of the words of each text of eight or more are masked, at most six; each mask takes one of
@@ -24,8 +25,10 @@ def masked(text: str, dice: random.Random) -> str | None:
     return " ".join(words)
 
 
-def filled(row: dict, dice: random.Random) -> str:
-    """Return the text of a row of `bertcli fill-mask`, a word drawn for each mask."""
+def filled(row: dict, dice: random.Random) -> str | None:
+    """Return the text of a row of `bertcli fill-mask`, a word drawn for each mask; None if bad."""
+    if "error" in row:
+        return None
     parts, end = [], 0
     for mask in row["masks"]:
         fills = mask["fills"]

@@ -153,11 +153,6 @@ def _entry(
 
 def _described(checkpoint: Checkpoint, folder: Path) -> dict[str, object]:
     config, sentence = checkpoint.config, checkpoint.sentence
-    family = FAMILIES.get(str(config.get("model_type")))
-
-    def setting(key: str) -> object:
-        return family.setting(config, key) if family else config.get(key)
-
     has_labels = checkpoint.linear or checkpoint.head in (Head.SEQUENCE, Head.TOKEN)
     card = read_card(folder)
     return {
@@ -168,8 +163,8 @@ def _described(checkpoint: Checkpoint, folder: Path) -> dict[str, object]:
         "engine": engine_of(checkpoint),
         "head": "linear" if checkpoint.linear else checkpoint.head.value,
         "labels": checkpoint.labels if has_labels else None,
-        "layers": setting("num_hidden_layers"),
-        "hidden_size": setting("hidden_size"),
+        "layers": checkpoint.setting("num_hidden_layers"),
+        "hidden_size": checkpoint.setting("hidden_size"),
         "vocabulary": config.get("vocab_size"),
         "window": checkpoint.window,
         "tokenizer": str(checkpoint.tokenizer) if checkpoint.tokenizer.is_file() else None,

@@ -115,6 +115,11 @@ class Checkpoint:
             return [str(named[key]) for key in sorted(named, key=int)]
         return [f"LABEL_{i}" for i in range(self._number("num_labels", 2))]
 
+    def setting(self, key: str) -> object:
+        """Return a setting of config.json by BERT's name for it, None where there is none."""
+        family = FAMILIES.get(str(self.config.get("model_type")))
+        return family.setting(self.config, key) if family else self.config.get(key)
+
     @property
     def has_token_types(self) -> bool:
         """Whether it can be told two sorts of tokens apart."""

@@ -98,7 +98,7 @@ def load_linear_head(
 
     tensors = read_weights([head.weights])
     weight, bias = (tensors.get(name) for name in ("weight", "bias"))
-    shape = (len(checkpoint.labels), checkpoint.config.get("hidden_size"))
+    shape = (len(checkpoint.labels), checkpoint.setting("hidden_size"))
     if weight is None or bias is None or weight.shape != shape or bias.shape != shape[:1]:
         raise CheckpointError(f"{head.weights}: it does not fit its base and labels; copy it again")
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):

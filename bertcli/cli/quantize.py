@@ -15,7 +15,7 @@ import typer
 
 from bertcli.cli.models import Debug, Name
 from bertcli.cli.options import ModelFlags
-from bertcli.cli.recipe import Sound, check_folder, choose_checkpoint
+from bertcli.cli.recipe import Sound, check_folder, choose_checkpoint, warn
 from bertcli.engine.choices import Precision
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, Head
 from bertcli.errors import BertcliError, DataError, OutputError, UsageError
@@ -72,6 +72,9 @@ def quantize(
         for one in (Precision.FP32, Precision.INT8)
     )
     one, other = _both(full, quantised)
+    if failed := len(records) - len(one):
+        sound.bad += failed
+        warn(f"{failed} of {len(records)} records failed, and are left out")
     found = measure_drift(one, other)
     _show(checkpoint, found)
     if not (all(one.passes for one in found) or force):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -237,7 +238,7 @@ def write(
     total = expected_records(source.options) if shown and source.options else None
     if total is not None and source.most is not None:
         total = min(total, source.most)
-    watch = Watch(flags, named)
+    watch = Watch(flags, named, bare=fmt in BARE)
     with progress(shown, total) as advance:
         tally = write_answers(watch.over(answers, advance), fmt, destination)
     tally = replace(tally, records=tally.records + watch.left_out, errors=watch.errors)
@@ -257,8 +258,12 @@ def check_output(flags: OutputFlags) -> None:
 
 def check_folder(folder: Path, option: str) -> None:
     """Raise UsageError where a folder cannot be made, or not be written to."""
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not there.is_dir():
+    try:
+        there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+        is_folder = stat.S_ISDIR(there.stat().st_mode)
+    except OSError as error:
+        raise UsageError(f"{option} {folder}: {error.strerror}") from error
+    if not is_folder:
         raise UsageError(f"{option} {folder}: {there} is a file, not a folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UsageError(f"{option} {folder}: no permission to write in {there}")
@@ -274,12 +279,19 @@ def warn(line: str) -> None:
 class Watch:
     """Counts the bad records that pass, and does with them what the options say."""
 
-    def __init__(self, flags: OutputFlags, named: bool, rows: bool = True) -> None:
-        """Name the first ones where they are to be `named`; with `rows` they may be written too."""
+    def __init__(
+        self, flags: OutputFlags, named: bool, rows: bool = True, bare: bool = False
+    ) -> None:
+        """Name the first ones where they are to be `named`; with `rows` they may be written too.
+
+        A `bare` format does not tell why.
+        """
         self.errors = self.left_out = 0
         self._flags = flags
         self._named = named
         self._rows = rows and flags.on_error == "row"
+        kept = "-f jsonl tells why they failed" if bare else "they have it in the output"
+        self._where_else = kept if self._rows else "they are left out"
 
     def over(self, answers: Iterable[Answer], advance: Callable[[int], None]) -> Iterator[Answer]:
         """Yield the answers that are to be written."""
@@ -301,8 +313,7 @@ class Watch:
         if self._named and self.errors <= ERRORS_SHOWN:
             warn(_error_line(answer))
         if self._named and self.errors == ERRORS_SHOWN + 1:
-            kept = "have it in the output" if self._rows else "are left out"
-            warn(f"more bad records follow; they {kept}")
+            warn(f"more bad records follow; {self._where_else}")
         most = self._flags.max_errors
         if most is not None and self.errors > most:
             raise BertcliError(

@@ -30,6 +30,7 @@ PAIR_LAYOUTS = (
 """The columns of first text, second text and label in GLUE's sets of pairs and their like."""
 CELL = re.compile(r"[^ \t\r\n\f\v]+")  # a no-break space is part of a word
 TAG = re.compile(r"O|[BIELSU]-.+")
+COMMENT = re.compile(r"# \w+ = ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,11 +299,13 @@ def _conll(row: Row) -> tuple[str | None, str]:
     cells = CELL.findall(row.text or "")
     if not cells or cells[0] == "-DOCSTART-":
         return None, OUTSIDE
-    if cells[0] == "#" and not TAG.fullmatch(cells[-1]):  # a comment, and not the word "#"
+    comment = COMMENT.match(row.text or "") or not TAG.fullmatch(cells[-1])
+    if cells[0] == "#" and comment:  # and not the word "#"
         return None, OUTSIDE
-    numbered = len(cells) == 5 and cells[0].isdecimal() and not TAG.fullmatch(cells[4])
-    if numbered and TAG.fullmatch(cells[2]):
-        return cells[1], cells[2]  # Universal NER: number, word, tag, another tag, annotator
+    five = (row.text or "").rstrip("\r\n").split("\t")
+    numbered = len(five) == 5 and five[0].isdecimal() and not TAG.fullmatch(five[4])
+    if numbered and TAG.fullmatch(five[2]):
+        return five[1], five[2]  # Universal NER: number, word, tag, another tag, annotator
     if len(cells) < 2:
         raise DataError(f"{row.place}: expected a word and its tag on each line")
     return cells[0], cells[-1]

@@ -19,7 +19,7 @@ from bertcli.train.examples import Example
 def label_set(texts: Sequence[LabelledText]) -> list[str]:
     """Return all labels in alphabetical order; raises DataError when there is nothing to choose."""
     labels = sorted({label for text in texts for label in text.labels})
-    if len(labels) < 2 and not is_multi_label(texts):
+    if not labels or (len(labels) < 2 and not is_multi_label(texts)):
         every = f"the label {labels[0]}" if labels else "no label"
         raise DataError(
             f"{texts[0].place}: this text has {every}, and so have all: a classifier needs two "

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from bertcli.errors import DataError, OutputError
-from bertcli.train.optimizers import Optimizer, Optimizers, trained
+from bertcli.train.choices import Optimizer
+from bertcli.train.optimizers import Optimizers, trained
 
 WARM_UP_STEPS = 200
 SAVE_SECONDS = 120

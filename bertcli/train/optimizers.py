@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Any
 
 import torch
 from torch import nn
 
+from bertcli.train.choices import Optimizer
+
 ADAM_BETAS = (0.9, 0.98)
 WEIGHT_DECAY = 0.01
-
-
-class Optimizer(StrEnum):
-    """AdamW for everything, or Muon for matrices (Jordan et al. 2024) and AdamW for the rest.
-
-    Muon moves every direction of a matrix equally far. Its steps are scaled to AdamW's size, so
-    that one learning rate suits both.
-    """
-
-    ADAMW = "adamw"
-    MUON = "muon"
 
 
 def trained(model: nn.Module) -> list[nn.Parameter]:

@@ -37,7 +37,7 @@ def qa_examples(
     """Return the windows of every question on its context, each with its first answer's place.
 
     A window that does not hold the whole answer learns that there is none. The second is how many
-    questions were left out, as too long for the window.
+    questions were left out, as too long for the window or without a token.
     """
     contexts = tokenizer.tokenize([one.context for one in questions])
     asked = tokenizer.ids([one.question for one in questions])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bertcli.cli.train.run import work_folder
 from bertcli.engine.families import Head
 
 from .conftest import Run
@@ -214,13 +215,56 @@ def test_what_cannot_be_written_is_told_before_anything_is_read(
     assert Path("used/notes.txt").read_text() == "mine"
 
 
-def test_a_run_that_fails_before_its_first_step_leaves_nothing(run: Run, rows: Path) -> None:
+def test_a_run_that_fails_before_its_first_step_leaves_nothing(run: Run, here: Path) -> None:
     """There would be nothing to resume."""
-    ran = run("train", "classify", rows, "--optimizer", "muon", "--seed", 1, "-o", "a/b", *SHORT)
-    assert ran.code == 0, ran.err
     ran = run("train", "fill-mask", "nowhere.txt", "--steps", 1, "-o", "c/d")
     assert ran.code == 1
     assert not Path("c").exists()
+
+
+def test_a_run_that_fails_leaves_alone_what_is_beside_it(here: Path) -> None:
+    """Another run may have begun in a folder that the failed one made."""
+    with pytest.raises(ValueError, match="failed"), work_folder(Path("runs/a"), resume=False):
+        Path("runs/b").mkdir()
+        Path("runs/b/state.pt").write_text("mine")
+        raise ValueError("failed")
+    assert Path("runs/b/state.pt").read_text() == "mine"
+    assert not Path("runs/a").exists()
+
+
+def test_rows_without_any_label_are_told(run: Run, here: Path) -> None:
+    """Lists that are all empty are no labels of several."""
+    Path("none.jsonl").write_text('{"text": "the cat", "label": []}\n' * 12)
+    for method in ("head", "lora"):
+        ran = run("train", "classify", "none.jsonl", "-o", "out", "--method", method)
+        assert ran.code == 1
+        assert ran.said("none.jsonl:1", "has no label, and so have all")
+
+
+def test_a_head_fits_every_family(run: Run, rows: Path, tiny_checkpoint: Any) -> None:
+    """DistilBERT calls its width otherwise."""
+    base = tiny_checkpoint("distilbert", Head.BASE)
+    ran = run("train", "classify", rows, "--method", "head", "-m", base, "-o", "out")
+    assert ran.code == 0, ran.err
+    assert run("classify", "the cat sat", "-m", "out").code == 0
+
+
+def test_questions_that_cannot_be_asked_show_in_what_quantize_says(run: Run, here: Path) -> None:
+    """They are counted, and the exit code tells of them."""
+    asked = [{"question": f"who {word}?", "context": "Ada sat."} for word in ("sat", "ran")]
+    asked.append({"question": "who " * 600, "context": "Ada sat."})
+    Path("asked.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in asked))
+    ran = run("quantize", "qa", "--check", "asked.jsonl", "--force")
+    assert (ran.code, "1 of 3 records failed" in ran.err) == (3, True), ran.err
+
+
+def test_a_bare_format_tells_where_the_reasons_are(run: Run, here: Path) -> None:
+    """After the first ten of them; an empty line in the output does not."""
+    Path("rows.jsonl").write_text('{"text": "good"}\n' + '{"other": 1}\n' * 12)
+    ran = run("classify", "-i", "rows.jsonl", "-f", "text", "-o", "out.txt")
+    assert ran.code == 3
+    assert "more bad records follow; -f jsonl tells why they failed" in ran.err
+    assert "they have it in the output" in run("classify", "-i", "rows.jsonl", "-o", "o.csv").err
 
 
 @pytest.mark.parametrize(
@@ -245,7 +289,7 @@ def test_data_with_nothing_to_learn_are_told_by_name(
 def test_universal_ner_is_read_as_it_comes(run: Run, here: Path) -> None:
     """Number, word, tag, another tag and the annotator, with comments between the sentences."""
     Path("dev.iob2").write_text(
-        "# sent_id = 1\n# text = From the AP\n1\tFrom\tO\t-\tmayhew\n2\tthe\tO\t-\tmayhew\n"
+        "# sent_id = 1\n# text = The vitamin B-12\n1\t10 000\tO\t-\tmayhew\n2\tthe\tO\t-\tmayhew\n"
         "3\tAP\tB-ORG\t-\tmayhew\n\n# sent_id = 2\n1\tParis\tB-LOC\t-\t-\n"
     )
     ran = run("eval", "ner", "dev.iob2")

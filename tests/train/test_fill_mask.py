@@ -19,9 +19,10 @@ from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
 from bertcli.errors import DataError
 from bertcli.train.blocks import MaskRates, Vocabulary
+from bertcli.train.choices import Optimizer
 from bertcli.train.fill_mask import masked_loss, measure
 from bertcli.train.loop import Progress, Settings, train
-from bertcli.train.optimizers import Optimizer, Optimizers, trained
+from bertcli.train.optimizers import Optimizers, trained
 from bertcli.train.trainee import Trainee
 
 SETTINGS = Settings(steps=6, evaluate_every=3)

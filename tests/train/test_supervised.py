@@ -400,7 +400,9 @@ def test_a_pupil_learns_what_its_teacher_says(
     found = run("classify", *quick, *taught, rows=liars)
     assert found.code == 0, found.err
     assert f"{len(CLASSIFIED)} texts without labels" in found.err
-    assert "learning the probabilities of teacher" in Path("out/README.md").read_text()
+    card = Path("out/README.md").read_text()
+    assert "learning the probabilities of teacher" in card
+    assert f"{len(CLASSIFIED)} without labels from more.jsonl" in card
     answers = {}
     for model in ("teacher", "out"):
         assert main(["classify", "-i", str(more), "-m", model]) == 0
@@ -453,7 +455,7 @@ def test_a_taught_run_goes_on_with_the_same_teachers_only(
         (("--teacher", "sentiment", "--balance"), "which --teacher replaces"),
         (("--teacher", "sentiment", "--method", "head"), "a head learns from labels only"),
         (("--teacher", "nowhere/at-all", "--offline"), "nowhere/at-all"),
-        (("--teacher", "ner"), "ner"),
+        (("--teacher", "ner"), "--teacher ner: it is no classifier"),
     ],
 )
 def test_teachers_that_cannot_teach(more: tuple[str, ...], said: str, run: Train) -> None:
@@ -676,7 +678,7 @@ NO_QUESTIONS = [one | {"question": " "} for one in ASKED]
         ),
         ("classify", CLASSIFIED[::23], (), "--valid-split 0.1 of 2 rows is none to measure on"),
         ("classify", CLASSIFIED, ("--label-field", "no"), 'train.jsonl:1: no column "no"'),
-        ("classify", CLASSIFIED, ("--optimizer", "sgd"), "expected adamw or muon"),
+        ("classify", CLASSIFIED, ("--optimizer", "sgd"), "'sgd' is not one of 'adamw', 'muon'"),
         ("classify", CLASSIFIED, ("-m", "/nowhere"), "/nowhere"),
         ("classify", CLASSIFIED, ("--learning-rate", "0"), "nothing would be learned"),
         ("ner", [{"tokens": ["a"], "tags": ["O"]}] * 20, (), "nothing is marked"),

@@ -19,7 +19,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
-    check_outputs,
+    check_asked,
     held_out,
     lora_rank,
     named_files,
@@ -69,7 +69,7 @@ def classify(
     """
     from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.checkpoints.resolve import ModelChoice, resolve
-    from bertcli.cli.train.teach import lesson
+    from bertcli.cli.train.teach import check_teachers, lesson
     from bertcli.engine.families import TEXT_PAIRS, Head
     from bertcli.evaluate.classify import measure_classify
     from bertcli.inputs.labelled import are_pairs, read_labelled
@@ -85,7 +85,8 @@ def classify(
     from bertcli.train.examples import Weighing
     from bertcli.train.trainee import Trainee
 
-    check_outputs(output, flags)
+    check_asked(output, flags)
+    _refuse_contradictions(flags, how, balance, teachers, unlabelled)
     texts = some(read_labelled(data, labelled.columns), data)
     labels = label_set(texts)
     texts, valid = held_out(
@@ -101,19 +102,11 @@ def classify(
         raise UsageError("--method head reads one text, not pairs: use lora or full")
     if multi and how.smoothing:
         raise UsageError("--smoothing: for one label a text only, not for several")
-    if unlabelled and not teachers:
-        raise UsageError("--unlabelled: texts without labels need a --teacher")
     if unlabelled and pairs:
         raise UsageError("--unlabelled: files of texts, and the data are pairs of texts")
-    if teachers and (balance or how.smoothing):
-        raise UsageError("--balance, --smoothing: of labels in the data, which --teacher replaces")
     kind = "pairs of texts" if pairs else "texts"
     warn(f"{len(texts):,} {kind}, {len(valid):,} held out, labels: {', '.join(labels)}")
     if flags.method is Method.HEAD:
-        if flags.plot or flags.tensorboard:
-            raise UsageError("--plot, --tensorboard: a head is fitted at once and has no curves")
-        if teachers:
-            raise UsageError("--teacher: a head learns from labels only: use lora or full")
         _train_head(texts, valid, labels, multi, data, output, flags, balance)
         return
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
@@ -145,10 +138,13 @@ def classify(
     )
     taught = None
     if teachers:
+        check_teachers(teachers, labels, multi, flags.offline)
         if unlabelled:
             more = [LabelledText(one.text, ()) for one in sound_records(unlabelled, labelled.field)]
             warn(f"{len(more):,} texts without labels")
             texts += more
+            files = named_files(unlabelled)
+            about = replace(about, data=f"{about.data} {len(more):,} without labels from {files}.")
         taught = lesson(teachers, texts, labels, multi, flags.offline)
         about = replace(about, also=(f"learning the probabilities of {taught.teachers}",))
     targets = taught.targets if taught else label_targets(texts, labels, multi)
@@ -156,6 +152,24 @@ def classify(
     training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     weighing = Weighing(weights, how.smoothing, exclusive=not multi)
     training.on_examples(examples, weighing, taught.hashes if taught else ())
+
+
+def _refuse_contradictions(
+    flags: TrainFlags,
+    how: ExampleFlags,
+    balance: bool,
+    teachers: list[str] | None,
+    unlabelled: list[str] | None,
+) -> None:
+    """Raise UsageError for options that do not go together, whatever the data are."""
+    if flags.method is Method.HEAD and (flags.plot or flags.tensorboard):
+        raise UsageError("--plot, --tensorboard: a head is fitted at once and has no curves")
+    if flags.method is Method.HEAD and teachers:
+        raise UsageError("--teacher: a head learns from labels only: use lora or full")
+    if unlabelled and not teachers:
+        raise UsageError("--unlabelled: texts without labels need a --teacher")
+    if teachers and (balance or how.smoothing):
+        raise UsageError("--balance, --smoothing: of labels in the data, which --teacher replaces")
 
 
 def _scores(score: ClassifyScore, multi_label: bool) -> Scores:

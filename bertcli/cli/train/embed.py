@@ -16,7 +16,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
-    check_outputs,
+    check_asked,
     held_out,
     lora_rank,
     named_files,
@@ -64,7 +64,7 @@ def embed(
     from bertcli.train.loop import Scores
     from bertcli.train.trainee import Trainee
 
-    check_outputs(output, flags)
+    check_asked(output, flags)
     if how.smoothing:
         raise UsageError("--smoothing is for labels: pairs have none")
     scored = score_field is not None

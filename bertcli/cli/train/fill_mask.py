@@ -12,7 +12,7 @@ from bertcli.cli.recipe import sound_records, warn
 from bertcli.cli.train.run import (
     Output,
     TrainFlags,
-    check_outputs,
+    check_asked,
     check_same_run,
     finish,
     learning_rate,
@@ -20,7 +20,6 @@ from bertcli.cli.train.run import (
     limits,
     lora_rank,
     named_files,
-    optimizer_of,
     run,
     what_trains,
     work_folder,
@@ -79,7 +78,7 @@ def fill_mask(
     from bertcli.train.loop import Settings
     from bertcli.train.trainee import Trainee
 
-    check_outputs(output, flags)
+    check_asked(output, flags)
     if flags.minutes is None and steps is None:
         raise UsageError("say how long to train: --minutes N or --steps N")
     rank = lora_rank(flags)
@@ -90,7 +89,7 @@ def fill_mask(
     settings = Settings(
         steps=steps,
         minutes=flags.minutes,
-        optimizer=optimizer_of(flags.optimizer),
+        optimizer=flags.optimizer,
         learning_rate=learning_rate(flags, RATES),
         evaluate_every=evaluate_every,
         patience=flags.patience,

@@ -15,7 +15,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
-    check_outputs,
+    check_asked,
     held_out,
     lora_rank,
     named_files,
@@ -72,7 +72,7 @@ def ner(
     from bertcli.train.ner import check_tags, ner_examples, tag_set
     from bertcli.train.trainee import Trainee
 
-    check_outputs(output, flags)
+    check_asked(output, flags)
     columns = Columns(text=field, tokens=tokens_field, tags=tags_field)
     texts = some(read_tagged(data, columns), data)
     valid = list(read_tagged(how.valid, columns)) if how.valid else None

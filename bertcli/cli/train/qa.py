@@ -15,7 +15,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
-    check_outputs,
+    check_asked,
     held_out,
     lora_rank,
     named_files,
@@ -59,7 +59,7 @@ def qa(
     from bertcli.train.trainee import Trainee
     from bertcli.train.unanswerable import unanswerable as make_unanswerable
 
-    check_outputs(output, flags)
+    check_asked(output, flags)
     if how.smoothing:
         raise UsageError("--smoothing: answers are learned without it")
     questions = some(read_questions(data, asked.columns), data)

@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import chain
@@ -17,7 +17,8 @@ import typer
 
 from bertcli.cli.recipe import check_folder, warn
 from bertcli.cli.train.watch import check_watch, watch
-from bertcli.errors import BertcliError, DataError, UsageError
+from bertcli.errors import DataError, UsageError
+from bertcli.train.choices import Optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
     from bertcli.train.examples import Example, Weighing
     from bertcli.train.loop import Progress, Scores, Settings
-    from bertcli.train.optimizers import Optimizer
     from bertcli.train.save import Card
     from bertcli.train.trainee import Trainee
 
@@ -72,7 +72,9 @@ class TrainFlags:
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False
     method: Annotated[Method, typer.Option(help="What is trained.")] = Method.LORA
     rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = 64
-    optimizer: Annotated[str, typer.Option(help="adamw, or muon for the matrices.")] = "adamw"
+    optimizer: Annotated[Optimizer, typer.Option(help="Muon is for the matrices only.")] = (
+        Optimizer.ADAMW
+    )
     learning_rate: Annotated[
         float | None, typer.Option(min=0, help="Highest rate; the default depends on the method.")
     ] = None
@@ -121,7 +123,7 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
     from leaves nothing.
     """
     work = check_new(output, resume)
-    made = [one for one in (work, *work.parents) if not one.exists()]
+    made = [one for one in (work, *work.parents) if not one.exists()]  # the innermost first
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
         try:
@@ -134,15 +136,20 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
                     left.unlink()
         try:
             yield work
-        except BertcliError:
+        except Exception:
             if made and not (work / "state.pt").exists():
-                shutil.rmtree(made[-1], ignore_errors=True)
+                shutil.rmtree(work, ignore_errors=True)
+                with suppress(OSError):  # of a folder in which something else stands by now
+                    for folder in made[1:]:
+                        folder.rmdir()
             raise
         shutil.rmtree(work, ignore_errors=True)
 
 
-def check_outputs(output: Path, flags: TrainFlags) -> None:
-    """Raise UsageError where a training could not write, before anything is read for it."""
+def check_asked(output: Path, flags: TrainFlags) -> None:
+    """Raise UsageError for what cannot be done or written, before anything is read for it."""
+    if flags.learning_rate == 0:
+        raise UsageError("--learning-rate 0: nothing would be learned")
     check_folder(output, "-o")
     check_new(output, flags.resume)
     check_watch(flags.plot, flags.tensorboard)
@@ -170,8 +177,6 @@ def refuse_used(output: Path) -> None:
 
 def learning_rate(flags: TrainFlags, rates: Mapping[str, float] = RATES) -> float:
     """Return the highest learning rate, by default that of the method."""
-    if flags.learning_rate == 0:
-        raise UsageError("--learning-rate 0: nothing would be learned")
     return rates[flags.method.value] if flags.learning_rate is None else flags.learning_rate
 
 
@@ -180,16 +185,6 @@ def lora_rank(flags: TrainFlags) -> int | None:
     if flags.method is Method.HEAD:
         raise UsageError("--method head is for classify only: use lora or full")
     return flags.rank if flags.method is Method.LORA else None
-
-
-def optimizer_of(name: str) -> Optimizer:
-    """Return an optimizer by its name."""
-    from bertcli.train.optimizers import Optimizer
-
-    try:
-        return Optimizer(name)
-    except ValueError:
-        raise UsageError(f"--optimizer {name}: expected adamw or muon") from None
 
 
 def some(rows: Iterable[Labelled], files: Sequence[str]) -> list[Labelled]:
@@ -338,7 +333,7 @@ class Training:
         settings = Settings(
             steps=steps,
             minutes=flags.minutes,
-            optimizer=optimizer_of(flags.optimizer),
+            optimizer=flags.optimizer,
             learning_rate=learning_rate(flags),
             evaluate_every=max(1, per_epoch // how.evaluations),
             keep_best=True,
