@@ -122,8 +122,8 @@ def session_of(
 
 
 def engine(embed: Embed, length: int) -> int:
-    """Run the encoder over one batch of texts that are so long, and return its tokens."""
-    count = max(1, BATCH_TOKENS // length)
+    """Run the encoder over batches of texts that are so long, and return their tokens."""
+    count = max(8, 4 * BATCH_TOKENS // length)
     ids = np.random.default_rng(0).integers(1000, 20000, (count, length))
     zeros = np.zeros(length, np.int64)
     embed.encoder.encode([Window(row, zeros, 0, length, 0) for row in ids], embed.reduce)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,8 @@ Logits = NDArray[np.float32]
 
 
 Reduce = Callable[[Logits], Logits]
+Each = Callable[[Callable[[list[int]], list[Logits]], list[list[int]]], Iterable[list[Logits]]]
+"""Computes every batch, in order: `map`, or one that has several at work."""
 
 
 def unreduced(output: Logits) -> Logits:
@@ -48,6 +50,7 @@ def encode_in_batches(
     padding: int | None,
     budget: int,
     reduce: Reduce = unreduced,
+    each: Each = map,
 ) -> list[Logits]:
     """Return each window's array, reduced, computed in batches within the token budget.
 
@@ -57,12 +60,15 @@ def encode_in_batches(
     keys = [_key(window) for window in windows]
     distinct = dict(zip(keys, windows, strict=True))
     names, lengths = list(distinct), [len(window) for window in distinct.values()]
+
+    def compute(indices: list[int]) -> list[Logits]:
+        members = [distinct[names[i]] for i in indices]
+        return [reduce(one) for one in _split(run(pad(members, padding or 0)), members, head)]
+
+    batches = plan(lengths, budget, mixed=padding is not None)
     found: dict[bytes, Logits] = {}
-    for indices in plan(lengths, budget, mixed=padding is not None):
-        batch = [names[i] for i in indices]
-        members = [distinct[name] for name in batch]
-        outputs = _split(run(pad(members, padding or 0)), members, head)
-        found.update(zip(batch, map(reduce, outputs), strict=True))
+    for indices, outputs in zip(batches, each(compute, batches), strict=True):
+        found.update(zip((names[i] for i in indices), outputs, strict=True))
     return [found[key] for key in keys]
 
 
