@@ -1,6 +1,6 @@
 """Run every benchmark and write benchmarks/RESULTS.md; best on a machine that does nothing else.
 
-python benchmarks/run.py
+python benchmarks/run.py --python PEERS/bin/python --onnx-python OTHER/bin/python
 python benchmarks/run.py --quick
 python benchmarks/run.py --drift sentiment reviews.jsonl --drift fill-mask dev.txt.gz
 """
@@ -13,6 +13,8 @@ import platform
 import shlex
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,26 +32,55 @@ PACKAGES = (
     "sentence-transformers",
     "peft",
 )
-QUICK = {
-    "cold.py": ["--rounds", "1", "--texts", "50"],
-    "embed.py": ["--rounds", "1", "--count", "100"],
-    "embed_peers.py": ["--rounds", "1", "--count", "20"],
-    "pipelines.py": ["--rounds", "1", "--count", "50"],
-    "lengths.py": ["--rounds", "1", "--tokens", "512"],
-    "scaling.py": ["--records", "20", "50", "--labels", "2", "5", "--windows", "1", "2"],
-    "limit.py": ["--rounds", "1"],
-    "memory.py": ["--megabytes", "5"],
-}
-PLANS = {
-    "One answer from a cold process": "cold.py",
-    "Bulk embedding": "embed.py",
-    "Bulk embedding beside other tools": "embed_peers.py",
-    "Bulk classify and ner": "pipelines.py",
-    "By the length of the texts": "lengths.py",
-    "As the input grows": "scaling.py",
-    "How far from what the processor can do": "limit.py",
-    "Peak memory on a stream": "memory.py",
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """A script, its options for about an hour in all on 2 cores, and those to see it run."""
+
+    title: str
+    script: str
+    full: str
+    quick: str
+    peers: bool = False
+
+
+CONTESTS = (
+    Contest("One answer from a cold process", "cold.py", "--rounds 3", "--rounds 1 --texts 50"),
+    Contest("Bulk embedding", "embed.py", "--rounds 3 --count 400", "--rounds 1 --count 100"),
+    Contest(
+        "Bulk embedding beside other tools",
+        "embed_peers.py",
+        "--rounds 3 --count 200",
+        "--rounds 1 --count 20",
+        peers=True,
+    ),
+    Contest(
+        "Bulk classify and ner", "pipelines.py", "--rounds 3 --count 300", "--rounds 1 --count 50"
+    ),
+    Contest(
+        "By the length of the texts",
+        "lengths.py",
+        "--rounds 2 --tokens 8192",
+        "--rounds 1 --tokens 512",
+    ),
+    Contest(
+        "As the input grows",
+        "scaling.py",
+        "--records 1000 10000 100000",
+        "--records 20 50 --labels 2 5 --windows 1 2",
+    ),
+    Contest("How far from what the processor can do", "limit.py", "--rounds 3", "--rounds 1"),
+    Contest("Peak memory on a stream", "memory.py", "", "--megabytes 5"),
+    Contest("Search", "search.py", "--sizes 1000 10000 100000", "--sizes 1000"),
+    Contest(
+        "Search beside other tools",
+        "search_peers.py",
+        "--texts 1000 --rounds 3",
+        "--texts 50 --rounds 1",
+        peers=True,
+    ),
+)
 
 
 def main() -> None:
@@ -57,19 +88,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--drift", nargs=2, action="append", default=[], metavar=("MODEL", "FILE"))
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see it run")
-    parser.add_argument("--only", nargs="+", default=list(QUICK), help="scripts to run")
+    scripts = [contest.script for contest in CONTESTS]
+    parser.add_argument("--only", nargs="+", default=scripts, help="scripts to run")
+    parser.add_argument("--python", help="Python of the peers; see embed_peers.py, search_peers.py")
+    parser.add_argument("--onnx-python", help="Python with optimum-onnx; see embed_peers.py")
     parser.add_argument("-o", "--output", type=Path, default=HERE / "RESULTS.md")
     given = parser.parse_args()
     parts = ["# Measurements", machine()]
-    for title, script in PLANS.items():
-        if script in given.only:
-            print(f"{title} …", file=sys.stderr)
-            options = QUICK[script] if given.quick else []
-            command = [sys.executable, str(HERE / script), *options]
-            parts.append(
-                section(title, command, shlex.join(["python", f"benchmarks/{script}", *options]))
-            )
-            given.output.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    for contest in CONTESTS:
+        if contest.script not in given.only:
+            continue
+        print(f"{contest.title} …", file=sys.stderr)
+        options = (contest.quick if given.quick else contest.full).split()
+        shown = shlex.join(["python", f"benchmarks/{contest.script}", *options])
+        if contest.peers and given.python:
+            options += ["--python", given.python]
+            shown += " --python …"
+        if contest.script == "embed_peers.py" and given.onnx_python:
+            options += ["--onnx-python", given.onnx_python]
+            shown += " --onnx-python …"
+        command = [sys.executable, str(HERE / contest.script), *options]
+        parts.append(section(contest.title, command, shown))
+        given.output.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     for model, file in given.drift:
         options = ["quantize", model, "--check", file]
         shown = shlex.join(["bertcli", *options[:-1], Path(file).name])
@@ -103,12 +143,14 @@ def processor() -> str:
 
 def section(title: str, command: list[str], shown: str) -> str:
     """Return one benchmark's heading, its exact command and what it printed."""
+    began = time.monotonic()
     done = subprocess.run(
         command, env=environment(), stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
     said = done.stdout.strip()
     failed = f"\n\n**Exit code {done.returncode}.**" if done.returncode else ""
-    return f"## {title}\n\n    {shown}\n\n{said}{failed}"
+    at = f"{datetime.now(UTC):%H:%M} UTC, after {time.monotonic() - began:.0f} s"
+    return f"## {title}\n\n    {shown}\n\n{said}{failed}\n\n{at}; load {os.getloadavg()[0]:.1f}."
 
 
 if __name__ == "__main__":

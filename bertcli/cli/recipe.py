@@ -8,16 +8,16 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import typer
 
-from bertcli.errors import BertcliError, UsageError
+from bertcli.errors import BertcliError, DataError, UsageError
 from bertcli.outputs.formats import BARE, OutputFormat, choose_format, is_stdout
 from bertcli.records import BadRecord, Item, Record
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bertcli.outputs.write import Tally
     from bertcli.results import Answer
 
+Row = TypeVar("Row")
 ERRORS_SHOWN = 10
 
 
@@ -114,6 +115,7 @@ class Sound:
     """The good ones of records to train or to measure on; bad ones are told, and passed over."""
 
     items: Iterable[Item]
+    files: Sequence[str]
     bad: int = 0
 
     def __iter__(self) -> Iterator[Record]:
@@ -131,12 +133,19 @@ class Sound:
             raise typer.Exit(3)
 
 
+def some(rows: Iterable[Row], files: Iterable[str], what: str = "row") -> list[Row]:
+    """Return what files hold to train or to measure on; raises DataError where there is nothing."""
+    if not (listed := list(rows)):
+        raise DataError(f"{', '.join(files)}: there is no {what} to go by")
+    return listed
+
+
 def sound_records(files: list[str], field: str) -> Sound:
     """Return the good records of files."""
     from bertcli.inputs.records import read_records
     from bertcli.inputs.source import InputOptions
 
-    return Sound(read_records(InputOptions(inputs=tuple(files), field=field)))
+    return Sound(read_records(InputOptions(inputs=tuple(files), field=field)), files)
 
 
 def incoming(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.eval.report import Data, Table, show, some
+from bertcli.cli.eval.report import Data, Table, show
 from bertcli.cli.label_names import LabelMap, mapped_texts
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
+from bertcli.cli.recipe import some
 from bertcli.errors import DataError, UsageError
 from bertcli.inputs.rows import named
 
@@ -60,9 +61,9 @@ def fit(
 
     if model.model is None:
         raise UsageError("say whose thresholds: -m DIR, the folder of a fine-tuned checkpoint")
-    texts = some(read_labelled(files, labelled.columns), "text")
+    texts = some(read_labelled(files, labelled.columns), files, "text")
     kept, names = mapped_texts(map_labels, texts)
-    texts = some(kept, "text")
+    texts = some(kept, files, "text")
     made = classify_task(model, {})
     check_pairs(made, are_pairs(texts))
     folder = _own_folder(made.checkpoint)

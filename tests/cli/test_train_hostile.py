@@ -270,11 +270,11 @@ def test_a_bare_format_tells_where_the_reasons_are(run: Run, here: Path) -> None
 @pytest.mark.parametrize(
     ("task", "content", "said"),
     [
-        ("classify", "text,label\n", "rows.csv: there is no row to learn from"),
+        ("classify", "text,label\n", "rows.csv: there is no row to go by"),
         ("classify", "text,label\na b,x\nc d,x\n", "rows.csv:2: this text has the label x"),
         ("qa", "question,context,answers\nwho,the cat,dog\n", "rows.csv:2"),
         ("qa", "question,context,answers\n,the cat,cat\n", "rows.csv:2: the question is empty"),
-        ("embed", "text1,text2\n", "rows.csv: there is no row to learn from"),
+        ("embed", "text1,text2\n", "rows.csv: there is no row to go by"),
     ],
 )
 def test_data_with_nothing_to_learn_are_told_by_name(

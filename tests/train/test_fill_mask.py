@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,18 @@ def test_a_run_needs_an_end(corpus: Path, tmp_path: Path, capsys: Any) -> None:
     """Without steps or minutes nothing starts."""
     assert main(["train", "fill-mask", str(corpus), "-o", str(tmp_path / "out")]) == 2
     assert "--minutes N or --steps N" in capsys.readouterr().err
+
+
+def test_a_bad_line_is_told_and_passed_over(
+    corpus: Path, tmp_path: Path, tiny_checkpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The checkpoint is written, and the exit code says that a line was left out."""
+    rows = tmp_path / "rows.jsonl"
+    good = [json.dumps({"text": line}) for line in corpus.read_text().splitlines()]
+    rows.write_text("\n".join([good[0], "{broken", *good[1:]]))
+    assert main(command(rows, tmp_path / "out", tiny_checkpoint())) == 3
+    assert "rows.jsonl:2: " in capsys.readouterr().err
+    assert (tmp_path / "out" / "adapter_model.safetensors").exists()
 
 
 def test_an_adapter_is_trained_on(corpus: Path, tmp_path: Path, tiny_checkpoint: Any) -> None:

@@ -396,7 +396,10 @@ def test_a_pupil_learns_what_its_teacher_says(
     wrong = {"animal": "food", "food": "animal"}
     liars = [row | {"label": wrong[str(row["label"])]} for row in CLASSIFIED]
     more = written([{"text": row["text"]} for row in CLASSIFIED], Path("more.jsonl"))
+    Path("more_bad.jsonl").write_text(more.read_text() + "{broken\n")
     taught = ("--teacher", "teacher", "--unlabelled", more)
+    damaged = ("--teacher", "teacher", "--unlabelled", "more_bad.jsonl", "--epochs", 1)
+    assert run("classify", *damaged, rows=liars, output="of_bad").code == 3
     found = run("classify", *quick, *taught, rows=liars)
     assert found.code == 0, found.err
     assert f"{len(CLASSIFIED)} texts without labels" in found.err

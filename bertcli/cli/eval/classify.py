@@ -18,13 +18,12 @@ from bertcli.cli.eval.report import (
     label_table,
     other_model,
     show,
-    some,
     write_differences,
     write_errors,
 )
 from bertcli.cli.label_names import LabelMap, mapped_texts
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
-from bertcli.cli.recipe import warn
+from bertcli.cli.recipe import some, warn
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,10 +74,10 @@ def classify(
     if plot:
         check_plot(plot)
     flags.keep_apart([*files, *map(str, filter(None, [labels_file]))], plot=plot)
-    texts = some(read_labelled(files, labelled.columns), "text")
+    texts = some(read_labelled(files, labelled.columns), files, "text")
     named = read_labels(labels, labels_file)
     kept, names = mapped_texts(map_labels, texts)
-    texts = some(kept, "text")
+    texts = some(kept, files, "text")
     several, pairs = any(len(text.labels) != 1 for text in texts), are_pairs(texts)
     chosen = [model] if flags.compare is None else [model, other_model(model, flags.compare)]
     classifiers = [classify_task(one, named, template, several) for one in chosen]

@@ -14,12 +14,11 @@ from bertcli.cli.eval.report import (
     between,
     other_model,
     show,
-    some,
     write_differences,
     write_errors,
 )
 from bertcli.cli.options import ModelFlags, grouped
-from bertcli.cli.recipe import choose_checkpoint
+from bertcli.cli.recipe import choose_checkpoint, some
 
 if TYPE_CHECKING:
     from bertcli.evaluate.embed import EmbedScore
@@ -53,7 +52,7 @@ def embed(
 
     flags.keep_apart(files)
     columns = Columns(first=first_field, second=second_field, score=score_field)
-    pairs = some(read_pairs(files, columns), "pair")
+    pairs = some(read_pairs(files, columns), files, "pair")
 
     def measured(chosen: ModelFlags) -> tuple[str, EmbedScore]:
         checkpoint = choose_checkpoint(chosen, "embed")

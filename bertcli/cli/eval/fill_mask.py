@@ -13,12 +13,11 @@ from bertcli.cli.eval.report import (
     between,
     other_model,
     show,
-    some,
     write_differences,
     write_errors,
 )
 from bertcli.cli.options import ModelFlags, grouped
-from bertcli.cli.recipe import choose_checkpoint, load_model, sound_records
+from bertcli.cli.recipe import choose_checkpoint, load_model, some, sound_records
 from bertcli.engine.families import Head
 from bertcli.errors import DataError
 
@@ -50,7 +49,7 @@ def fill_mask(
 
     flags.keep_apart(files)
     records = sound_records(files, field)
-    texts = some((record.text for record in records), "text")
+    texts = some((record.text for record in records), files, "text")
 
     def guessed(chosen: ModelFlags) -> tuple[Checkpoint, TextTokenizer, list[Guesses]]:
         checkpoint = choose_checkpoint(chosen, "fill-mask")

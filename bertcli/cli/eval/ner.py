@@ -15,13 +15,13 @@ from bertcli.cli.eval.report import (
     label_table,
     other_model,
     show,
-    some,
     write_differences,
     write_errors,
 )
 from bertcli.cli.label_names import LabelMap, label_map, span_labels
 from bertcli.cli.ner import ner_task
 from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.recipe import some
 from bertcli.engine.choices import Aggregate
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def ner(
 
     flags.keep_apart(files)
     columns = Columns(text=field, tokens=tokens_field, tags=tags_field)
-    texts = some((text for text in read_tagged(files, columns) if text.text), "text")
+    texts = some((text for text in read_tagged(files, columns) if text.text), files, "text")
     names, ignored = label_map(map_labels, span_labels(texts)), frozenset(ignore or ())
 
     def measured(chosen: ModelFlags) -> tuple[str, NerScore]:

@@ -13,12 +13,12 @@ from bertcli.cli.eval.report import (
     between,
     other_model,
     show,
-    some,
     write_differences,
     write_errors,
 )
 from bertcli.cli.options import ModelFlags, QuestionFlags, grouped
 from bertcli.cli.qa import qa_task
+from bertcli.cli.recipe import some
 
 if TYPE_CHECKING:
     from bertcli.evaluate.qa import QaScore
@@ -49,7 +49,7 @@ def qa(
     from bertcli.inputs.labelled import read_questions
 
     flags.keep_apart(files)
-    questions = some(read_questions(files, asked.columns), "question")
+    questions = some(read_questions(files, asked.columns), files, "question")
 
     def measured(chosen: ModelFlags) -> tuple[str, QaScore]:
         checkpoint, task = qa_task(chosen)

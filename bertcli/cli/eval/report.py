@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from bertcli.cli.recipe import keep_apart, warn
-from bertcli.errors import DataError, OutputError, UsageError
+from bertcli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from bertcli.cli.options import ModelFlags
@@ -57,14 +57,6 @@ class Table:
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
-
-
-def some(records: Iterable[Row], what: str) -> list[Row]:
-    """Return the records to measure on; raises DataError when there are none."""
-    listed = list(records)
-    if not listed:
-        raise DataError(f"there is no {what} in the data")
-    return listed
 
 
 def label_rows(counts: Iterable[LabelCounts]) -> list[dict[str, Any]]:

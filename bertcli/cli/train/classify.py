@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
-from bertcli.cli.recipe import sound_records, warn
+from bertcli.cli.recipe import some, sound_records, warn
 from bertcli.cli.train.run import (
     About,
     Data,
@@ -23,7 +23,6 @@ from bertcli.cli.train.run import (
     held_out,
     lora_rank,
     named_files,
-    some,
     work_folder,
 )
 from bertcli.cli.train.watch import note_scores
@@ -137,13 +136,14 @@ def classify(
         ("rare labels weighed up",) if balance else (),
     )
     taught = None
+    records = sound_records(unlabelled, labelled.field) if unlabelled else None
     if teachers:
         check_teachers(teachers, labels, multi, flags.offline)
-        if unlabelled:
-            more = [LabelledText(one.text, ()) for one in sound_records(unlabelled, labelled.field)]
+        if records:
+            more = [LabelledText(one.text, ()) for one in records]
             warn(f"{len(more):,} texts without labels")
             texts += more
-            files = named_files(unlabelled)
+            files = named_files(records.files)
             about = replace(about, data=f"{about.data} {len(more):,} without labels from {files}.")
         taught = lesson(teachers, texts, labels, multi, flags.offline)
         about = replace(about, also=(f"learning the probabilities of {taught.teachers}",))
@@ -152,6 +152,8 @@ def classify(
     training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     weighing = Weighing(weights, how.smoothing, exclusive=not multi)
     training.on_examples(examples, weighing, taught.hashes if taught else ())
+    if records:
+        records.leave()
 
 
 def _refuse_contradictions(

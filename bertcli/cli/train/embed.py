@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bertcli.cli.options import grouped
-from bertcli.cli.recipe import warn
+from bertcli.cli.recipe import some, warn
 from bertcli.cli.train.run import (
     About,
     Data,
@@ -20,7 +20,6 @@ from bertcli.cli.train.run import (
     held_out,
     lora_rank,
     named_files,
-    some,
 )
 from bertcli.errors import UsageError
 

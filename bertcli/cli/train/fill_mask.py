@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.options import grouped
-from bertcli.cli.recipe import sound_records, warn
+from bertcli.cli.recipe import Sound, sound_records, warn
 from bertcli.cli.train.run import (
     Output,
     TrainFlags,
@@ -97,12 +97,14 @@ def fill_mask(
     )
     if block > checkpoint.window:
         raise UsageError(f"--block {block}: the model reads {checkpoint.window} tokens at once")
+    held = sound_records(valid, field) if valid else None
+    read = sound_records(corpus, field)
     with work_folder(output, flags.resume) as work:
         data, size = (corpus, valid, valid_split, field), (steps, block, batch_tokens)
         own = (*data, *size, mask_rate, replace, evaluate_every)
         check_same_run(work, flags, None, [repr(own).encode()])
         content = block - tokenizer.frame.single
-        blocks, held_out = _blocks(corpus, valid, valid_split, field, tokenizer, content, work)
+        blocks, held_out = _blocks(read, held, valid_split, tokenizer, content, work)
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
         model = Trainee(checkpoint, Head.MASKED_LM, rank, (), flags.dropout, flags.seed)
         batch_blocks = max(1, batch_tokens // block)
@@ -114,6 +116,8 @@ def fill_mask(
         step_tokens = batch_blocks * block
         card = _card(model, checkpoint, corpus, settings, flags, rates, step_tokens, last, scores)
         finish(model, checkpoint, output, card, flags)
+    for one in filter(None, (read, held)):
+        one.leave()
 
 
 def _rates(select: float, replace: str) -> MaskRates:
@@ -137,24 +141,23 @@ def _vocabulary(tokenizer: TextTokenizer) -> Vocabulary:
 
 
 def _blocks(
-    corpus: list[str],
-    valid: list[str] | None,
+    corpus: Sound,
+    valid: Sound | None,
     share: float,
-    field: str,
     tokenizer: TextTokenizer,
     content: int,
     work: Path,
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     from bertcli.train.blocks import open_blocks, write_tokens
 
-    def tokenised(files: list[str], name: str) -> NDArray[np.uint32]:
+    def tokenised(records: Sound, name: str) -> NDArray[np.uint32]:
         path = work / f"{name}.u32"
         if not path.is_file():
-            write_tokens((one.text for one in sound_records(files, field)), tokenizer, path)
+            write_tokens((one.text for one in records), tokenizer, path)
         try:
             return open_blocks(path, content)
         except DataError as error:
-            raise DataError(f"{', '.join(files)}: {error}") from error
+            raise DataError(f"{', '.join(records.files)}: {error}") from error
 
     blocks = tokenised(corpus, "corpus")
     if valid:

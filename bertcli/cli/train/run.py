@@ -187,13 +187,6 @@ def lora_rank(flags: TrainFlags) -> int | None:
     return flags.rank if flags.method is Method.LORA else None
 
 
-def some(rows: Iterable[Labelled], files: Sequence[str]) -> list[Labelled]:
-    """Return the rows of files; raises DataError where there is none."""
-    if not (listed := list(rows)):
-        raise DataError(f"{', '.join(files)}: there is no row to learn from")
-    return listed
-
-
 def held_out(
     data: Sequence[Labelled],
     valid: Sequence[Labelled] | None,
