@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+QUOTA = "/sys/fs/cgroup/cpu.max"
+"""Microseconds of processor time that a container has in a period, and the period."""
 
 
 class OnnxEncoder:
@@ -81,7 +83,12 @@ def processors() -> int:
     """
     if not hasattr(os, "sched_getaffinity"):  # not Linux
         return os.cpu_count() or 1
-    return len({_siblings(number) for number in os.sched_getaffinity(0)})
+    cores = len({_siblings(number) for number in os.sched_getaffinity(0)})
+    try:
+        share, period = Path(QUOTA).read_text(encoding="ascii").split()
+        return max(1, min(cores, -(-int(share) // int(period))))
+    except (OSError, ValueError):  # "max" where a container may use all
+        return cores
 
 
 def _siblings(number: int) -> str:

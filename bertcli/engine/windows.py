@@ -72,9 +72,9 @@ def frame_text(
     frame: Frame,
     types: NDArray[np.int64] | None = None,
 ) -> Window:
-    """Return the window of a text's tokens from `start` to `end` between its special tokens.
+    """Return the window of a text's tokens `ids` (n,) from `start` to `end` between special tokens.
 
-    `types` are the token types of the text's tokens, 0 where nothing is given.
+    `types` (n,) are the token types of the text's tokens, 0 where nothing is given.
     """
     framed = np.concatenate([frame.before, ids[start:end], frame.after]).astype(np.int64)
     first, framed_types = len(frame.before), np.zeros(len(framed), np.int64)
@@ -91,7 +91,9 @@ def pair_windows(
     window: int,
     long: Long,
 ) -> tuple[Window, ...]:
-    """Return the windows of a pair: both texts whole, or each range of one with each of the other.
+    """Return the windows of a pair, `first` (n,) and `second` (m,): both whole, or parts of them.
+
+    Those are each range of one text with each of the other.
 
     As long as the shorter one leaves a quarter of the window it is not divided. With `truncate` the
     longer one is cut, and both where even halves are too little. A window's own range is that of
@@ -139,7 +141,7 @@ def frame_pair(
     frame: Frame,
     second_type: int,
 ) -> Window:
-    """Return the window of a whole first text and of a range of the second one."""
+    """Return the window of a whole first text `head` (n,) and a range of a second `ids` (m,)."""
     start, end = span
     lead = np.concatenate([frame.before, head, frame.between])
     framed = np.concatenate([lead, ids[start:end], frame.after]).astype(np.int64)

@@ -20,13 +20,28 @@ from .windows import onnx, ragged_windows
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="processors cannot be chosen here")
 @pytest.mark.parametrize(
-    ("allowed", "siblings", "count"),
-    [({0, 5}, False, 2), (set(range(8)), False, 8), (set(range(8)), True, 4), ({0, 1}, True, 1)],
+    ("allowed", "siblings", "quota", "count"),
+    [
+        ({0, 5}, False, None, 2),
+        (set(range(8)), False, "max 100000", 8),
+        (set(range(8)), True, None, 4),
+        ({0, 1}, True, None, 1),
+        (set(range(8)), False, "250000 100000", 3),
+        (set(range(8)), True, "800000 100000", 4),
+    ],
 )
 def test_no_thread_for_a_processor_that_may_not_be_used(
-    allowed: set[int], siblings: bool, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    allowed: set[int],
+    siblings: bool,
+    quota: str | None,
+    count: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Under taskset or in a container with two of eight processors two are used; a core is one."""
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(onnx_encoder, "QUOTA", str(tmp_path / "cpu.max"))
     for number in range(8 if siblings else 0):
         (tmp_path / str(number)).write_text(f"{number // 2 * 2}-{number // 2 * 2 + 1}\n")
     monkeypatch.setattr(onnx_encoder, "SIBLINGS", f"{tmp_path}/{{}}")
