@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -205,7 +205,7 @@ def capitals(text: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     >>> capitals("in New York", np.array([[0, 2], [3, 6], [7, 11]]))
     array([0, 1, 1])
     """
-    pieces = (text[start:end] for start, end in offsets)
+    pieces = (text[start:end] for start, end in offsets.tolist())
     return np.array([piece != piece.lower() for piece in pieces], np.int64)
 
 
@@ -261,10 +261,15 @@ def _word_numbers(offsets: Sequence[tuple[int, int]], text: str) -> list[int]:
 
 def _is_edge(text: str, position: int) -> bool:
     """Tell whether a word may end before a character: at a space, a sign or an unspaced script."""
-    around = text[max(0, position - 1) : position + 1]
-    return any(
-        c.isspace() or unicodedata.category(c)[0] in "PS" or UNSPACED.match(c) for c in around
-    )
+    return any(map(_stands_alone, text[max(0, position - 1) : position + 1]))
+
+
+@lru_cache(4096)
+def _stands_alone(character: str) -> bool:
+    """Tell whether a character is a space, a sign or of an unspaced script."""
+    if character.isspace() or unicodedata.category(character)[0] in "PS":
+        return True
+    return UNSPACED.match(character) is not None
 
 
 def _inner(sequence_ids: Sequence[int | None], which: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -117,21 +117,22 @@ def label_pieces(
 ) -> list[Piece]:
     """Return the labelled tokens, or words where `aggregate` is about words."""
     whole = aggregate in (Aggregate.FIRST, Aggregate.AVERAGE, Aggregate.MAX)
-    groups = _words(words) if whole else [slice(i, i + 1) for i in range(len(offsets))]
-    pieces = []
-    for group in groups:
-        rows = probabilities[group]
-        row = rows[0]
-        if aggregate is Aggregate.AVERAGE:
-            row = rows.mean(axis=0)
-        elif aggregate is Aggregate.MAX:
-            row = rows[int(rows.max(axis=1).argmax())]
-        best = int(row.argmax())
-        start, end = int(offsets[group][0, 0]), int(offsets[group][-1, 1])
-        if start == end and aggregate is not Aggregate.NONE:
-            continue  # a space and nothing more, for which byte-level tokenizers have a token
-        pieces.append(Piece(start, end, labels[best], float(row[best])))
-    return pieces
+    groups = _words(words) if whole else [(i, i + 1) for i in range(len(offsets))]
+    if aggregate is Aggregate.AVERAGE:
+        rows = [probabilities[first:last].mean(axis=0) for first, last in groups]
+        probabilities = np.array(rows).reshape(-1, len(labels))
+    elif aggregate is Aggregate.MAX:
+        tops = probabilities.max(axis=1)
+        probabilities = probabilities[[a + int(tops[a:b].argmax()) for a, b in groups]]
+    else:
+        probabilities = probabilities[[first for first, _ in groups]]
+    best, scores = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
+    return [
+        Piece(start, end, labels[label], score)
+        for (start, end), label, score in zip(_spans(offsets, groups), best, scores, strict=True)
+        # Byte-level tokenizers have a token for a space and nothing more.
+        if start < end or aggregate is Aggregate.NONE
+    ]
 
 
 def merge_pieces(pieces: Sequence[Piece], text: str) -> list[Entity]:
@@ -170,8 +171,7 @@ def split_label(label: str) -> tuple[str, str]:
 
 def word_spans(offsets: NDArray[np.int64], words: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Return the characters of each word, from its tokens."""
-    spans = [(int(offsets[g][0, 0]), int(offsets[g][-1, 1])) for g in _words(words)]
-    return [(start, end) for start, end in spans if start < end]
+    return [(start, end) for start, end in _spans(offsets, _words(words)) if start < end]
 
 
 def tag_words(
@@ -191,8 +191,15 @@ def tag_words(
     return tagged
 
 
-def _words(words: NDArray[np.int64]) -> list[slice]:
-    """Return the runs of tokens with one word number."""
-    edges = [i for i in range(1, len(words)) if words[i] != words[i - 1]]
-    bounds = [0, *edges, len(words)] if len(words) else []
-    return [slice(a, b) for a, b in pairwise(bounds)]
+def _words(words: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return the half-open runs of tokens with one word number."""
+    edges = (np.flatnonzero(np.diff(words)) + 1).tolist()
+    return list(pairwise([0, *edges, len(words)])) if len(words) else []
+
+
+def _spans(
+    offsets: NDArray[np.int64], groups: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    """Return the characters of each run of tokens."""
+    starts, ends = offsets[:, 0].tolist(), offsets[:, 1].tolist()
+    return ((starts[first], ends[last - 1]) for first, last in groups)
