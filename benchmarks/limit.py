@@ -2,7 +2,8 @@
 
 python benchmarks/limit.py
 
-The peak is the best of ONNX Runtime's own products of the encoder's shapes, alone in a graph; the
+The peak is the best of ONNX Runtime's own products of the encoder's shapes, alone in a graph, with
+all processors on each or each processor on its own; the
 engine is the encoder over ready batches of one length; end to end is bertcli over texts of that
 length, with tokenising, batching and pooling. Only products with weights are counted, 2·m·k·n each.
 """
@@ -13,13 +14,14 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from onnxruntime import InferenceSession
+from onnxruntime import InferenceSession, SessionOptions
 from timing import table
 
 from bertcli.cli.embed import build_embed
@@ -27,6 +29,7 @@ from bertcli.cli.options import ModelFlags
 from bertcli.cli.recipe import choose_checkpoint
 from bertcli.engine.choices import BATCH_TOKENS, Precision
 from bertcli.engine.graph import MICROSOFT, quantise
+from bertcli.engine.onnx_encoder import processors
 from bertcli.engine.windows import Window
 from bertcli.records import Record
 from bertcli.tasks.embed import Embed
@@ -50,7 +53,8 @@ def main() -> None:
         embed = build_embed(choose_checkpoint(flags, "embed"), flags)
         for length in LENGTHS:
             contestants = {
-                "peak": products(precision),
+                "peak": products(precision, 1),
+                "apart": products(precision, processors()),
                 "engine": partial(engine, embed, length),
                 "whole": partial(whole, embed, length),
             }
@@ -58,6 +62,7 @@ def main() -> None:
             for _ in range(given.rounds):
                 for name, run in contestants.items():
                     best[name] = max(best[name], flops(run))
+            best["peak"] = max(best["peak"], best.pop("apart"))
             shares = [f"{100 * best[name] / best['peak']:.0f} %" for name in ("engine", "whole")]
             outside = f"{100 * (1 - best['whole'] / best['engine']):.0f} %"
             peak = f"{best['peak'] / 1e9:.0f}"
@@ -76,8 +81,11 @@ def flops(run: Callable[[], int]) -> float:
     return tokens * PER_TOKEN / spent
 
 
-def products(precision: Precision) -> Callable[[], int]:
-    """Return a graph that does nothing but the products of one batch through all layers."""
+def products(precision: Precision, at_once: int) -> Callable[[], int]:
+    """Return a graph that does nothing but the products of a batch through all layers.
+
+    So many batches are at work at once, on as many processors each as there are for one.
+    """
     rng = np.random.default_rng(0)
     shapes = LAYERS * [*4 * [(WIDTH, WIDTH)], (INNER, WIDTH), (WIDTH, INNER)]
     nodes, arrays, outputs = [], {}, []
@@ -92,21 +100,22 @@ def products(precision: Precision) -> Callable[[], int]:
             arrays[w], arrays[scale] = quantise(matrix)
             kind = "DynamicQuantizeMatMul"
             nodes.append(helper.make_node(kind, [x, w, scale], [y], domain=MICROSOFT))
-    session = session_of(nodes, arrays, outputs)
+    session = session_of(nodes, arrays, outputs, processors() // at_once)
+    pool = ThreadPoolExecutor(at_once)
     feed = {
         f"x{width}": rng.normal(size=(BATCH_TOKENS, width)).astype(np.float32)
         for width in (WIDTH, INNER)
     }
 
     def run() -> int:
-        session.run(None, feed)
-        return BATCH_TOKENS
+        list(pool.map(lambda _: session.run(None, feed), range(at_once)))
+        return at_once * BATCH_TOKENS
 
     return run
 
 
 def session_of(
-    nodes: list[NodeProto], arrays: dict[str, NDArray[Any]], outputs: list[str]
+    nodes: list[NodeProto], arrays: dict[str, NDArray[Any]], outputs: list[str], threads: int
 ) -> InferenceSession:
     """Return a session of these products; ONNX Runtime packs the weights as it does for bertcli."""
     inputs = [
@@ -118,7 +127,10 @@ def session_of(
     graph = helper.make_graph(nodes, "products", inputs, ends, weights)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MICROSOFT, 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    return InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = SessionOptions()
+    options.intra_op_num_threads = threads
+    providers = ["CPUExecutionProvider"]
+    return InferenceSession(model.SerializeToString(), options, providers=providers)
 
 
 def engine(embed: Embed, length: int) -> int:

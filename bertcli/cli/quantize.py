@@ -97,7 +97,7 @@ def _sound(checkpoint: Checkpoint, files: list[str], field: str, limit: int) -> 
     options = InputOptions(inputs=tuple(files), field=field)
     asks = checkpoint.head is Head.QA
     items = question_records(read_rows(options)) if asks else read_records(options)
-    return Sound(islice(items, limit), files)
+    return Sound(islice(items, limit))
 
 
 def _records(checkpoint: Checkpoint, sound: Sound, files: list[str]) -> list[Record]:

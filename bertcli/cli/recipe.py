@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 ERRORS_SHOWN = 10
+NAMED = 3
+"""So many files are named where none of them has what is sought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,6 @@ class Sound:
     """The good ones of records to train or to measure on; bad ones are told, and passed over."""
 
     items: Iterable[Item]
-    files: Sequence[str]
     bad: int = 0
 
     def __iter__(self) -> Iterator[Record]:
@@ -133,10 +134,12 @@ class Sound:
             raise typer.Exit(3)
 
 
-def some(rows: Iterable[Row], files: Iterable[str], what: str = "row") -> list[Row]:
+def some(rows: Iterable[Row], files: Sequence[str], what: str = "row") -> list[Row]:
     """Return what files hold to train or to measure on; raises DataError where there is nothing."""
     if not (listed := list(rows)):
-        raise DataError(f"{', '.join(files)}: there is no {what} to go by")
+        first, more = list(islice(files, NAMED)), len(files) - NAMED
+        named = ", ".join([*first, *([f"{more} more"] if more > 0 else [])])
+        raise DataError(f"{named}: there is no {what} to go by")
     return listed
 
 
@@ -145,7 +148,7 @@ def sound_records(files: list[str], field: str) -> Sound:
     from bertcli.inputs.records import read_records
     from bertcli.inputs.source import InputOptions
 
-    return Sound(read_records(InputOptions(inputs=tuple(files), field=field)), files)
+    return Sound(read_records(InputOptions(inputs=tuple(files), field=field)))
 
 
 def incoming(

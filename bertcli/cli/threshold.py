@@ -63,7 +63,7 @@ def fit(
         raise UsageError("say whose thresholds: -m DIR, the folder of a fine-tuned checkpoint")
     texts = some(read_labelled(files, labelled.columns), files, "text")
     kept, names = mapped_texts(map_labels, texts)
-    texts = some(kept, files, "text")
+    texts = some(kept, ["--map"], "text")
     made = classify_task(model, {})
     check_pairs(made, are_pairs(texts))
     folder = _own_folder(made.checkpoint)

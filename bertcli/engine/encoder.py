@@ -15,6 +15,9 @@ from bertcli.engine.windows import Window
 Logits = NDArray[np.float32]
 
 
+LEAST_TOKENS = 64
+"""Fewer in a batch are not worth a division of the work."""
+
 Reduce = Callable[[Logits], Logits]
 Each = Callable[[Callable[[list[int]], list[Logits]], list[list[int]]], Iterable[list[Logits]]]
 """Computes every batch, in order: `map`, or one that has several at work."""
@@ -51,11 +54,13 @@ def encode_in_batches(
     budget: int,
     reduce: Reduce = unreduced,
     each: Each = map,
+    parts: int = 1,
 ) -> list[Logits]:
     """Return each window's array, reduced, computed in batches within the token budget.
 
     Without a token for `padding` a batch has windows of one length only. Windows that are the same
-    are computed once and share an array.
+    are computed once and share an array. Little work is divided into some `parts` for `each` to
+    have at hand; the batches depend on the windows alone, as what int8 computes depends on them.
     """
     keys = [_key(window) for window in windows]
     distinct = dict(zip(keys, windows, strict=True))
@@ -65,7 +70,11 @@ def encode_in_batches(
         members = [distinct[names[i]] for i in indices]
         return [reduce(one) for one in _split(run(pad(members, padding or 0)), members, head)]
 
-    batches = plan(lengths, budget, mixed=padding is not None)
+    if parts > 1:
+        budget = min(budget, max(LEAST_TOKENS, -(-sum(lengths) // parts)))
+    batches = plan(lengths, budget, mixed=padding is not None)[
+        ::-1
+    ]  # the longest have no followers
     found: dict[bytes, Logits] = {}
     for indices, outputs in zip(batches, each(compute, batches), strict=True):
         found.update(zip((names[i] for i in indices), outputs, strict=True))

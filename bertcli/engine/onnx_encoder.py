@@ -22,8 +22,16 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-QUOTA = "/sys/fs/cgroup/cpu.max"
-"""Microseconds of processor time that a container has in a period, and the period."""
+QUOTAS = (
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
+"""Where a container reads how many microseconds of processor time it has in a period, and the
+period: in one file, or in two on older systems."""
+MOST_AT_ONCE = 16
+"""Each batch at work takes memory: where there are more processors, several share one."""
+PARTS = 8
+"""Little work is divided into so many batches, whatever the number of processors."""
 
 
 class OnnxEncoder:
@@ -51,20 +59,20 @@ class OnnxEncoder:
         self._batch_tokens = batch_tokens
         arrays = {name: _usable(array) for name, array in graph.arrays.items()}
         self._with_every_run = arrays if graph.brief else {}
-        self._workers = 1 if graph.brief else processors()
-        each = processors() // self._workers
-        self._session = _session(graph.model, {} if graph.brief else arrays, each)
+        at_once = 1 if brief else min(processors(), MOST_AT_ONCE)
+        threads = processors() // at_once
+        self._session = _session(graph.model, {} if graph.brief else arrays, threads)
         self._each: Each = map
-        if self._workers > 1:
+        self._parts = 1 if brief else PARTS
+        if at_once > 1:
             from concurrent.futures import ThreadPoolExecutor
 
-            self._each = ThreadPoolExecutor(self._workers).map
+            self._each = ThreadPoolExecutor(at_once).map
 
     def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
         """Return one array per window; see `Encoder.encode`."""
-        share = -(-sum(map(len, windows)) // self._workers)
-        budget = min(self._batch_tokens, max(share, 1))
-        return encode_in_batches(self._run, windows, self.head, None, budget, reduce, self._each)
+        budget, each, parts = self._batch_tokens, self._each, self._parts
+        return encode_in_batches(self._run, windows, self.head, None, budget, reduce, each, parts)
 
     def _run(self, batch: Batch) -> Logits:
         feed: dict[str, Any] = {"ids": batch.ids, **self._with_every_run}
@@ -77,18 +85,24 @@ class OnnxEncoder:
 
 
 def processors() -> int:
-    """Return how many processors this process may use, two threads of one core counted once.
+    """Return how many processors this process may use; on Linux two threads of a core are one.
 
     ONNX Runtime counts all there are, also those that `taskset` or a container keeps back.
     """
     if not hasattr(os, "sched_getaffinity"):  # not Linux
         return os.cpu_count() or 1
     cores = len({_siblings(number) for number in os.sched_getaffinity(0)})
+    return max(1, min([cores, *filter(None, map(_quota, QUOTAS))]))
+
+
+def _quota(files: Sequence[str]) -> int | None:
+    """Return how many processors a container's share of time is worth; None where it has all."""
     try:
-        share, period = Path(QUOTA).read_text(encoding="ascii").split()
-        return max(1, min(cores, -(-int(share) // int(period))))
-    except (OSError, ValueError):  # "max" where a container may use all
-        return cores
+        said = " ".join(Path(file).read_text(encoding="ascii") for file in files)
+        share, period = map(int, said.split())
+    except (OSError, ValueError):  # not there, or "max"
+        return None
+    return -(-share // period) if share > 0 < period else None  # -1 where there is no limit
 
 
 def _siblings(number: int) -> str:

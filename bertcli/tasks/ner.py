@@ -120,7 +120,7 @@ def label_pieces(
     groups = _words(words) if whole else [(i, i + 1) for i in range(len(offsets))]
     if aggregate is Aggregate.AVERAGE:
         rows = [probabilities[first:last].mean(axis=0) for first, last in groups]
-        probabilities = np.array(rows).reshape(-1, len(labels))
+        probabilities = np.array(rows).reshape(-1, probabilities.shape[1])
     elif aggregate is Aggregate.MAX:
         tops = probabilities.max(axis=1)
         probabilities = probabilities[[a + int(tops[a:b].argmax()) for a, b in groups]]

@@ -349,7 +349,7 @@ def test_differences_are_between_two(run: Run, here: Path) -> None:
         ("ner", '{"tokens": ["x"], "tags": []}', (), "a.jsonl:1: 1 tokens, but 0 tags"),
         ("qa", '{"question": "x", "context": "y"}', (), 'a.jsonl:1: no column "answers"'),
         ("qa", '{"data": [{}]}', (), 'a.jsonl:1: "paragraphs" is not a list'),
-        ("qa", '{"data": []}', (), "no question in the data"),
+        ("qa", '{"data": []}', (), "a.jsonl: there is no question to go by"),
     ],
 )
 def test_wrong_data_are_told_in_one_line(
@@ -385,7 +385,7 @@ def test_a_header_without_rows_is_refused(
     path = tmp_path / "empty.csv"
     path.write_text("text,label,tokens,tags,text1,text2,score\n")
     assert main([*command, str(path)]) == 1
-    assert capsys.readouterr() == ("", f"bertcli: there is no {what} in the data\n")
+    assert capsys.readouterr() == ("", f"bertcli: {path}: there is no {what} to go by\n")
 
 
 @pytest.mark.parametrize("option", ["--errors", "--differences"])

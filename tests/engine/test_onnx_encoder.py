@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,7 +15,10 @@ import pytest
 from bertcli.checkpoints.layout import read_checkpoint
 from bertcli.checkpoints.load import load_tokenizer
 from bertcli.engine import onnx_encoder
+from bertcli.engine.batching import Batch
+from bertcli.engine.choices import Precision
 from bertcli.engine.families import Head
+from bertcli.engine.onnx_encoder import OnnxEncoder
 
 from .windows import onnx, ragged_windows
 
@@ -22,28 +27,31 @@ from .windows import onnx, ragged_windows
 @pytest.mark.parametrize(
     ("allowed", "siblings", "quota", "count"),
     [
-        ({0, 5}, False, None, 2),
-        (set(range(8)), False, "max 100000", 8),
-        (set(range(8)), True, None, 4),
-        ({0, 1}, True, None, 1),
-        (set(range(8)), False, "250000 100000", 3),
-        (set(range(8)), True, "800000 100000", 4),
+        ({0, 5}, False, [], 2),
+        (set(range(8)), False, ["max 100000"], 8),
+        (set(range(8)), True, [], 4),
+        ({0, 1}, True, [], 1),
+        (set(range(8)), False, ["250000 100000"], 3),
+        (set(range(8)), True, ["800000 100000"], 4),
+        (set(range(8)), False, ["150000", "100000"], 2),
+        (set(range(8)), False, ["-1", "100000"], 8),
     ],
 )
 def test_no_thread_for_a_processor_that_may_not_be_used(
     allowed: set[int],
     siblings: bool,
-    quota: str | None,
+    quota: list[str],
     count: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Under taskset or in a container with two of eight processors two are used; a core is one."""
-    if quota is not None:
-        (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr(onnx_encoder, "QUOTA", str(tmp_path / "cpu.max"))
+    files = [tmp_path / f"quota{number}" for number in range(len(quota))]
+    for file, said in zip(files, quota, strict=True):
+        file.write_text(f"{said}\n")
     for number in range(8 if siblings else 0):
         (tmp_path / str(number)).write_text(f"{number // 2 * 2}-{number // 2 * 2 + 1}\n")
+    monkeypatch.setattr(onnx_encoder, "QUOTAS", [["nowhere"], [*map(str, files)]])
     monkeypatch.setattr(onnx_encoder, "SIBLINGS", f"{tmp_path}/{{}}")
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: allowed)
     assert onnx_encoder.processors() == count
@@ -53,12 +61,60 @@ def test_no_thread_for_a_processor_that_may_not_be_used(
 def test_batches_side_by_side_give_what_one_after_another_gives(
     head: Head, tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many processors there are, each window has its own array."""
+    """Three batches are at work at once, and each window has its own array, bit for bit."""
     folder = tiny_checkpoint(head=head)
     windows = ragged_windows(load_tokenizer(read_checkpoint(folder))) * 2
-    found = []
-    for count in (1, 3):
-        monkeypatch.setattr(onnx_encoder, "processors", partial(int, count))
-        found.append(onnx(folder, head).encode(windows))
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    alone, together = (_encoder(folder, head, count, monkeypatch) for count in (1, 3))
+    run, meeting = together._run, threading.Barrier(3)
+
+    def meet(batch: Batch) -> Any:
+        """Wait for two other batches; breaks where no more than two are at work."""
+        if meeting.n_waiting or not met:
+            meeting.wait(30)
+            met.append(batch)
+        return run(batch)
+
+    met: list[Batch] = []
+    monkeypatch.setattr(together, "_run", meet)
+    for one, other in zip(alone.encode(windows), together.encode(windows), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(met) >= 3
+
+
+def test_what_one_batch_raises_comes_out_and_the_next_ones_are_computed(
+    tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error in one of several threads is the caller's, and ends nothing for good."""
+    folder = tiny_checkpoint()
+    windows = ragged_windows(load_tokenizer(read_checkpoint(folder)))
+    encoder = _encoder(folder, Head.BASE, 3, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "_run", Mock(side_effect=MemoryError))
+        with pytest.raises(MemoryError):
+            encoder.encode(windows)
+    assert len(encoder.encode(windows)) == len(windows)
+
+
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+@pytest.mark.parametrize(("brief", "threads"), [(True, 40), (False, 2)])
+def test_a_few_texts_have_all_processors(
+    precision: Precision,
+    brief: bool,
+    threads: int,
+    tiny_checkpoint: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For many texts at most 16 batches are at work, and share what processors are over."""
+    made = Mock(side_effect=onnx_encoder._session)
+    monkeypatch.setattr(onnx_encoder, "_session", made)
+    monkeypatch.setattr(onnx_encoder, "processors", partial(int, 40))
+    onnx(tiny_checkpoint(), Head.BASE, precision, brief)
+    assert made.call_args.args[-1] == threads
+
+
+def _encoder(folder: Path, head: Head, count: int, monkeypatch: pytest.MonkeyPatch) -> OnnxEncoder:
+    """Return an encoder as on a machine with so many processors."""
+    monkeypatch.setattr(onnx_encoder, "processors", partial(int, count))
+    found = onnx(folder, head)
+    assert isinstance(found, OnnxEncoder)
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -222,6 +223,22 @@ def test_a_bad_line_is_told_and_passed_over(
     assert main(command(rows, tmp_path / "out", tiny_checkpoint())) == 3
     assert "rows.jsonl:2: " in capsys.readouterr().err
     assert (tmp_path / "out" / "adapter_model.safetensors").exists()
+    held = ("--valid", str(rows))
+    assert main(command(corpus, tmp_path / "other", tiny_checkpoint(), *held)) == 3
+
+
+def test_a_bad_line_is_remembered_when_a_run_goes_on(
+    corpus: Path, tmp_path: Path, tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A corpus that was read is not read again, nor needed, and its bad line is not forgotten."""
+    rows = tmp_path / "rows.jsonl"
+    good = [json.dumps({"text": line}) for line in corpus.read_text().splitlines()]
+    rows.write_text("\n".join(["{broken", *good]))
+    with monkeypatch.context() as patch:
+        patch.setattr("bertcli.cli.train.fill_mask.run", Mock(side_effect=KeyboardInterrupt))
+        assert main(command(rows, tmp_path / "out", tiny_checkpoint())) == 130
+    rows.unlink()
+    assert main(command(rows, tmp_path / "out", tiny_checkpoint(), "--resume")) == 3
 
 
 def test_an_adapter_is_trained_on(corpus: Path, tmp_path: Path, tiny_checkpoint: Any) -> None:

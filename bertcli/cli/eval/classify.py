@@ -77,7 +77,7 @@ def classify(
     texts = some(read_labelled(files, labelled.columns), files, "text")
     named = read_labels(labels, labels_file)
     kept, names = mapped_texts(map_labels, texts)
-    texts = some(kept, files, "text")
+    texts = some(kept, ["--map"], "text")
     several, pairs = any(len(text.labels) != 1 for text in texts), are_pairs(texts)
     chosen = [model] if flags.compare is None else [model, other_model(model, flags.compare)]
     classifiers = [classify_task(one, named, template, several) for one in chosen]

@@ -143,7 +143,7 @@ def classify(
             more = [LabelledText(one.text, ()) for one in records]
             warn(f"{len(more):,} texts without labels")
             texts += more
-            files = named_files(records.files)
+            files = named_files(unlabelled or [])
             about = replace(about, data=f"{about.data} {len(more):,} without labels from {files}.")
         taught = lesson(teachers, texts, labels, multi, flags.offline)
         about = replace(about, also=(f"learning the probabilities of {taught.teachers}",))

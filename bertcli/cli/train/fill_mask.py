@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.options import grouped
-from bertcli.cli.recipe import Sound, sound_records, warn
+from bertcli.cli.recipe import sound_records, warn
 from bertcli.cli.train.run import (
     Output,
     TrainFlags,
@@ -97,14 +97,12 @@ def fill_mask(
     )
     if block > checkpoint.window:
         raise UsageError(f"--block {block}: the model reads {checkpoint.window} tokens at once")
-    held = sound_records(valid, field) if valid else None
-    read = sound_records(corpus, field)
     with work_folder(output, flags.resume) as work:
         data, size = (corpus, valid, valid_split, field), (steps, block, batch_tokens)
         own = (*data, *size, mask_rate, replace, evaluate_every)
         check_same_run(work, flags, None, [repr(own).encode()])
         content = block - tokenizer.frame.single
-        blocks, held_out = _blocks(read, held, valid_split, tokenizer, content, work)
+        blocks, held_out = _blocks(corpus, valid, valid_split, field, tokenizer, content, work)
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
         model = Trainee(checkpoint, Head.MASKED_LM, rank, (), flags.dropout, flags.seed)
         batch_blocks = max(1, batch_tokens // block)
@@ -115,9 +113,10 @@ def fill_mask(
         note_scores(scores)
         step_tokens = batch_blocks * block
         card = _card(model, checkpoint, corpus, settings, flags, rates, step_tokens, last, scores)
+        bad = sum(int(one.read_text()) for one in work.glob("*.bad"))
         finish(model, checkpoint, output, card, flags)
-    for one in filter(None, (read, held)):
-        one.leave()
+    if bad:
+        raise typer.Exit(3)
 
 
 def _rates(select: float, replace: str) -> MaskRates:
@@ -141,23 +140,26 @@ def _vocabulary(tokenizer: TextTokenizer) -> Vocabulary:
 
 
 def _blocks(
-    corpus: Sound,
-    valid: Sound | None,
+    corpus: list[str],
+    valid: list[str] | None,
     share: float,
+    field: str,
     tokenizer: TextTokenizer,
     content: int,
     work: Path,
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     from bertcli.train.blocks import open_blocks, write_tokens
 
-    def tokenised(records: Sound, name: str) -> NDArray[np.uint32]:
-        path = work / f"{name}.u32"
-        if not path.is_file():
+    def tokenised(files: list[str], name: str) -> NDArray[np.uint32]:
+        path, bad = work / f"{name}.u32", work / f"{name}.bad"
+        if not (path.is_file() and bad.is_file()):
+            records = sound_records(files, field)
             write_tokens((one.text for one in records), tokenizer, path)
+            bad.write_text(str(records.bad))
         try:
             return open_blocks(path, content)
         except DataError as error:
-            raise DataError(f"{', '.join(records.files)}: {error}") from error
+            raise DataError(f"{', '.join(files)}: {error}") from error
 
     blocks = tokenised(corpus, "corpus")
     if valid:
