@@ -63,7 +63,7 @@ class OnnxEncoder:
         threads = processors() // at_once
         self._session = _session(graph.model, {} if graph.brief else arrays, threads)
         self._each: Each = map
-        self._parts = 1 if brief else PARTS
+        self._parts = 1 if graph.brief else PARTS
         if at_once > 1:
             from concurrent.futures import ThreadPoolExecutor
 
