@@ -3,9 +3,9 @@
 python benchmarks/limit.py
 
 The peak is the best of ONNX Runtime's own products of the encoder's shapes, alone in a graph, with
-all processors on each or each processor on its own; the
-engine is the encoder over ready batches of one length; end to end is bertcli over texts of that
-length, with tokenising, batching and pooling. Only products with weights are counted, 2·m·k·n each.
+all processors on each or each processor on its own; the engine is the encoder over ready batches of
+one length; end to end is bertcli over texts of that length, with tokenising, batching and pooling.
+Only products with weights are counted, 2·m·k·n each.
 """
 
 from __future__ import annotations

@@ -117,10 +117,11 @@ def version_check(package: str, wanted: str) -> Check:
 def processor() -> Check:
     """Return what the processor offers to onnxruntime."""
     from bertcli.checkpoints.verify import Check
+    from bertcli.engine.onnx_encoder import processors
 
     flags = _cpu_flags()
     features = " ".join(name for name in CPU_FEATURES if name in flags)
-    return Check(True, f"cpu: {platform.machine()}, {_cpu_count()} cores {features}".rstrip())
+    return Check(True, f"cpu: {platform.machine()}, {processors()} cores {features}".rstrip())
 
 
 def gpus() -> Iterator[Check]:
@@ -303,10 +304,3 @@ def _cpu_flags() -> set[str]:
         return set()
     found = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return set(found.partition(":")[2].split())
-
-
-def _cpu_count() -> int:
-    """Return the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

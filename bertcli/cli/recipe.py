@@ -137,9 +137,8 @@ class Sound:
 def some(rows: Iterable[Row], files: Sequence[str], what: str = "row") -> list[Row]:
     """Return what files hold to train or to measure on; raises DataError where there is nothing."""
     if not (listed := list(rows)):
-        first, more = list(islice(files, NAMED)), len(files) - NAMED
-        named = ", ".join([*first, *([f"{more} more"] if more > 0 else [])])
-        raise DataError(f"{named}: there is no {what} to go by")
+        more = [f"{len(files) - NAMED} more"] if len(files) > NAMED else []
+        raise DataError(f"{', '.join([*files[:NAMED], *more])}: there is no {what} to go by")
     return listed
 
 

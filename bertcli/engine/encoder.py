@@ -72,9 +72,8 @@ def encode_in_batches(
 
     if parts > 1:
         budget = min(budget, max(LEAST_TOKENS, -(-sum(lengths) // parts)))
-    batches = plan(lengths, budget, mixed=padding is not None)[
-        ::-1
-    ]  # the longest have no followers
+    batches = plan(lengths, budget, mixed=padding is not None)
+    batches.reverse()  # the longest first, so that no thread is alone with them at the end
     found: dict[bytes, Logits] = {}
     for indices, outputs in zip(batches, each(compute, batches), strict=True):
         found.update(zip((names[i] for i in indices), outputs, strict=True))

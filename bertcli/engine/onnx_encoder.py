@@ -59,9 +59,9 @@ class OnnxEncoder:
         self._batch_tokens = batch_tokens
         arrays = {name: _usable(array) for name, array in graph.arrays.items()}
         self._with_every_run = arrays if graph.brief else {}
-        at_once = 1 if brief else min(processors(), MOST_AT_ONCE)
-        threads = processors() // at_once
-        self._session = _session(graph.model, {} if graph.brief else arrays, threads)
+        there = processors()
+        at_once = 1 if brief else min(there, MOST_AT_ONCE)
+        self._session = _session(graph.model, {} if graph.brief else arrays, there // at_once)
         self._each: Each = map
         self._parts = 1 if graph.brief else PARTS
         if at_once > 1:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bertcli.evaluate.classify import LabelCounts
     from bertcli.evaluate.intervals import Interval
 
-Row = TypeVar("Row")
 DIGITS = 4
 
 Data = Annotated[list[str], typer.Argument(help="Files, globs or folders with labelled data.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
-from bertcli.cli.recipe import some, sound_records, warn
+from bertcli.cli.recipe import Sound, some, sound_records, warn
 from bertcli.cli.train.run import (
     About,
     Data,
@@ -136,14 +136,15 @@ def classify(
         ("rare labels weighed up",) if balance else (),
     )
     taught = None
-    records = sound_records(unlabelled, labelled.field) if unlabelled else None
+    records: Sound | None = None
     if teachers:
         check_teachers(teachers, labels, multi, flags.offline)
-        if records:
+        if unlabelled:
+            records = sound_records(unlabelled, labelled.field)
             more = [LabelledText(one.text, ()) for one in records]
             warn(f"{len(more):,} texts without labels")
             texts += more
-            files = named_files(unlabelled or [])
+            files = named_files(unlabelled)
             about = replace(about, data=f"{about.data} {len(more):,} without labels from {files}.")
         taught = lesson(teachers, texts, labels, multi, flags.offline)
         about = replace(about, also=(f"learning the probabilities of {taught.teachers}",))
