@@ -138,7 +138,7 @@ def engine(embed: Embed, length: int) -> int:
     count = max(8, 4 * BATCH_TOKENS // length)
     ids = np.random.default_rng(0).integers(1000, 20000, (count, length))
     zeros = np.zeros(length, np.int64)
-    embed.encoder.encode([Window(row, zeros, 0, length, 0) for row in ids], embed.reduce)
+    list(embed.encoder.encode([Window(row, zeros, 0, length, 0) for row in ids], embed.reduce))
     return count * length
 
 

@@ -4,6 +4,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from typing import NoReturn
 
 from bertcli.cli.signals import asked_to_end, heed_signals
 
@@ -19,8 +20,25 @@ def run() -> None:
         if asked_to_end() is None:
             raise
         sys.stderr.write("bertcli: interrupted\n")
-        sys.exit(asked_to_end())
-    sys.exit(main(sys.argv[1:]))
+        _leave(asked_to_end())
+    try:
+        code: object = main(sys.argv[1:])
+    except SystemExit as leaving:
+        code = leaving.code
+    _leave(code)
+
+
+def _leave(code: object) -> NoReturn:
+    """End at once with an exit code.
+
+    Python would first wait for the batches that are still computed, of which nobody wants the
+    answers any more, and then take down module by module what ends with the process anyway: 20 to
+    60 ms of a cold start of 0.6 s.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # `main` has told what there is to tell
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _prepare_for_little_memory() -> None:

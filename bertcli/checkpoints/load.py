@@ -115,7 +115,7 @@ def first_run(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> t
 
     try:
         encoder = load_encoder(checkpoint, checkpoint.head, options)
-        output = encoder.encode([_full_window(checkpoint)])[0]
+        output = next(encoder.encode([_full_window(checkpoint)]))
     except BertcliError:
         raise
     except Exception as error:  # the engines have exceptions of their own

@@ -96,7 +96,9 @@ def main(arguments: list[str]) -> int:
     by SIGTERM.
     """
     try:
-        return _run(arguments)
+        done = _run(arguments)
+        sys.stdout.flush()
+        return done
     except BertcliError as error:
         return _failed(f"bertcli: {error}", error.exit_code, arguments)
     except KeyboardInterrupt:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,14 @@ from bertcli.engine.batching import Batch, pad, plan
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
 
-Logits = NDArray[np.float32]
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
+Logits = NDArray[np.float32]
+Reduce = Callable[[Logits], Logits]
 
 LEAST_TOKENS = 64
 """Fewer in a batch are not worth a division of the work."""
-
-Reduce = Callable[[Logits], Logits]
-Each = Callable[[Callable[[list[int]], list[Logits]], list[list[int]]], Iterable[list[Logits]]]
-"""Computes every batch, in order: `map`, or one that has several at work."""
 
 
 def unreduced(output: Logits) -> Logits:
@@ -36,14 +35,38 @@ class Encoder(Protocol):
         """What `encode` computes."""
         ...
 
-    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
+    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> Iterator[Logits]:
         """Return one float32 array per window, in their order.
+
+        They may still be computed when this returns: each is waited for when it is its turn.
 
         A bare encoder gives hidden states (length, d), a sequence head logits (labels,), a token
         head (length, labels), an answer head (length, 2), a masked-LM head (masks, vocabulary).
         `reduce` is applied to each as soon as it is there, so that what nobody needs is not held.
         """
         ...
+
+
+class Coming(Iterator[Logits]):
+    """The arrays of windows whose batches a pool computes, in the order of the windows.
+
+    `places` says of each window which batch has its array, and where in it. What has not begun when
+    nobody holds the iterator any more is left.
+    """
+
+    def __init__(self, batches: Sequence[Future[list[Logits]]], places: Sequence[tuple[int, int]]):
+        self._batches = batches
+        self._places = iter(places)
+
+    def __next__(self) -> Logits:
+        """Return the next array, as soon as its batch has been computed."""
+        batch, row = next(self._places)
+        return self._batches[batch].result()[row]
+
+    def __del__(self) -> None:
+        """Leave the batches that have not begun."""
+        for batch in self._batches:
+            batch.cancel()
 
 
 def encode_in_batches(
@@ -53,31 +76,38 @@ def encode_in_batches(
     padding: int | None,
     budget: int,
     reduce: Reduce = unreduced,
-    each: Each = map,
+    pool: Executor | None = None,
     parts: int = 1,
-) -> list[Logits]:
+) -> Iterator[Logits]:
     """Return each window's array, reduced, computed in batches within the token budget.
 
     Without a token for `padding` a batch has windows of one length only. Windows that are the same
-    are computed once and share an array. Little work is divided into some `parts` for `each` to
+    are computed once and share an array. Little work is divided into some `parts` for a `pool` to
     have at hand; the batches depend on the windows alone, as what int8 computes depends on them.
+    With a pool this returns at once.
     """
     keys = [_key(window) for window in windows]
     distinct = dict(zip(keys, windows, strict=True))
-    names, lengths = list(distinct), [len(window) for window in distinct.values()]
+    names, members = list(distinct), list(distinct.values())
+    lengths = [len(window) for window in members]
 
     def compute(indices: list[int]) -> list[Logits]:
-        members = [distinct[names[i]] for i in indices]
-        return [reduce(one) for one in _split(run(pad(members, padding or 0)), members, head)]
+        batch = [members[i] for i in indices]
+        return [reduce(one) for one in _split(run(pad(batch, padding or 0)), batch, head)]
 
     if parts > 1:
         budget = min(budget, max(LEAST_TOKENS, -(-sum(lengths) // parts)))
     batches = plan(lengths, budget, mixed=padding is not None)
     batches.reverse()  # the longest first, so that no thread is alone with them at the end
-    found: dict[bytes, Logits] = {}
-    for indices, outputs in zip(batches, each(compute, batches), strict=True):
-        found.update(zip((names[i] for i in indices), outputs, strict=True))
-    return [found[key] for key in keys]
+    place = {
+        names[i]: (batch, row)
+        for batch, indices in enumerate(batches)
+        for row, i in enumerate(indices)
+    }
+    if pool is not None:
+        return Coming([pool.submit(compute, one) for one in batches], [place[key] for key in keys])
+    computed = [compute(one) for one in batches]
+    return iter([computed[batch][row] for batch, row in map(place.__getitem__, keys)])
 
 
 def _key(window: Window) -> bytes:

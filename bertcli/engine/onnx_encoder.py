@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,15 @@ import numpy as np
 
 from bertcli.engine.batching import Batch
 from bertcli.engine.choices import BATCH_TOKENS, Precision
-from bertcli.engine.encoder import Each, Logits, Reduce, encode_in_batches, unreduced
+from bertcli.engine.encoder import Logits, Reduce, encode_in_batches, unreduced
 from bertcli.engine.families import Config, Head
 from bertcli.engine.graph import build_graph
 from bertcli.engine.weights import Weights
 from bertcli.engine.windows import Window
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
@@ -62,17 +64,17 @@ class OnnxEncoder:
         there = processors()
         at_once = 1 if brief else min(there, MOST_AT_ONCE)
         self._session = _session(graph.model, {} if graph.brief else arrays, there // at_once)
-        self._each: Each = map
+        self._pool: Executor | None = None
         self._parts = 1 if graph.brief else PARTS
         if at_once > 1:
             from concurrent.futures import ThreadPoolExecutor
 
-            self._each = ThreadPoolExecutor(at_once).map
+            self._pool = ThreadPoolExecutor(at_once)
 
-    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
+    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> Iterator[Logits]:
         """Return one array per window; see `Encoder.encode`."""
-        budget, each, parts = self._batch_tokens, self._each, self._parts
-        return encode_in_batches(self._run, windows, self.head, None, budget, reduce, each, parts)
+        budget, pool, parts = self._batch_tokens, self._pool, self._parts
+        return encode_in_batches(self._run, windows, self.head, None, budget, reduce, pool, parts)
 
     def _run(self, batch: Batch) -> Logits:
         feed: dict[str, Any] = {"ids": batch.ids, **self._with_every_run}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,7 @@ class TorchEncoder:
         self._padding = int(self._model.config.pad_token_id or 0)
         self._token_types = getattr(self._model.config, "type_vocab_size", 0) > 1
 
-    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
+    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> Iterator[Logits]:
         """Return one array per window; see `Encoder.encode`."""
         return encode_in_batches(
             self._run, windows, self.head, self._padding, self._batch_tokens, reduce

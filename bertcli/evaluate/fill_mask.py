@@ -118,7 +118,7 @@ def guess_masked(
     while batch := list(islice(stream, TEXTS_AT_ONCE)):
         tokenised = tokenizer.tokenize(batch)
         pieces = [list(_masked(one, tokenizer, window, rate, mask, rng)) for one in tokenised]
-        outputs = iter(encoder.encode([shown for each in pieces for shown, _ in each]))
+        outputs = encoder.encode([shown for each in pieces for shown, _ in each])
         for text, tokens, each in zip(batch, tokenised, pieces, strict=True):
             places = np.concatenate([np.zeros(0, int), *(at for _, at in each)])
             found = [judge(next(outputs), tokens.ids[at]) for _, at in each]

@@ -60,7 +60,7 @@ class Embed:
                 raise plan
             plans.append(plan)
         windows = [window for plan in plans for window in plan.windows]
-        outputs = iter(self.encoder.encode(windows, self.reduce))
+        outputs = self.encoder.encode(windows, self.reduce)
         rows = [
             self.decode(record, plan, [next(outputs) for _ in plan.windows]).vector
             for record, plan in zip(records, plans, strict=True)

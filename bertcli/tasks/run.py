@@ -50,14 +50,37 @@ class Task(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A group of which the windows are with the encoder."""
+
+    items: Sequence[Record | BadRecord]
+    plans: Iterator[Plan | RecordError]
+    outputs: Iterator[Logits]
+
+
 def answers(task: Task, items: Iterable[Item]) -> Iterator[Answer]:
-    """Yield one answer per item in input order; memory holds one look-ahead of records."""
-    for group in look_ahead(items):
-        yield from _answer_group(task, group)
+    """Yield one answer per item in input order; memory holds two look-aheads of records.
+
+    While the encoder computes a group, the next one is read and planned, and the one before is
+    decoded. Before a pause of the stream all that was read is answered.
+    """
+    begun: _Begun | None = None
+    for group in _groups(items):
+        before, begun = begun, None if isinstance(group, Pause) else _begin(task, group)
+        if before is not None:
+            yield from _answered(task, before)
+    if begun is not None:
+        yield from _answered(task, begun)
 
 
 def look_ahead(items: Iterable[Item]) -> Iterator[list[Record | BadRecord]]:
     """Yield groups of items: as many as may be held at once, or fewer when the stream pauses."""
+    return (group for group in _groups(items) if not isinstance(group, Pause))
+
+
+def _groups(items: Iterable[Item]) -> Iterator[list[Record | BadRecord] | Pause]:
+    """Yield groups of items, and the pauses between them."""
     group: list[Record | BadRecord] = []
     characters = 0
     for item in items:
@@ -68,6 +91,8 @@ def look_ahead(items: Iterable[Item]) -> Iterator[list[Record | BadRecord]]:
         if group and (full or isinstance(item, Pause)):
             yield group
             group, characters = [], 0
+        if isinstance(item, Pause):
+            yield item
     if group:
         yield group
 
@@ -81,22 +106,22 @@ def count_read(tokens: int, windows: Sequence[Window]) -> Reading:
     return Reading(tokens, len(windows), tokens - covered)
 
 
-def _answer_group(task: Task, group: Sequence[Record | BadRecord]) -> Iterator[Answer]:
-    records = [item for item in group if isinstance(item, Record)]
-    plans = task.plan(records)
-    good = [plan for plan in plans if isinstance(plan, Plan)]
-    windows = [window for plan in good for window in plan.windows]
-    outputs = iter(task.encoder.encode(windows, task.reduce))
-    planned = iter(plans)
-    for item in group:
+def _begin(task: Task, group: Sequence[Record | BadRecord]) -> _Begun:
+    plans = task.plan([item for item in group if isinstance(item, Record)])
+    windows = [window for plan in plans if isinstance(plan, Plan) for window in plan.windows]
+    return _Begun(group, iter(plans), task.encoder.encode(windows, task.reduce))
+
+
+def _answered(task: Task, group: _Begun) -> Iterator[Answer]:
+    for item in group.items:
         if isinstance(item, BadRecord):
             yield Answer(item, error=item.error)
             continue
-        plan = next(planned)
+        plan = next(group.plans)
         if isinstance(plan, RecordError):
             yield Answer(item, error=str(plan))
             continue
-        mine = [next(outputs) for _ in plan.windows]
+        mine = [next(group.outputs) for _ in plan.windows]
         yield _decoded(task, item, plan, mine)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,7 @@ class Trainee(nn.Module):
         found: Tensor = output.last_hidden_state if self.head is Head.BASE else output.logits
         return found.float()
 
-    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> list[Logits]:
+    def encode(self, windows: Sequence[Window], reduce: Reduce = unreduced) -> Iterator[Logits]:
         """Return one array per window as it is now; see `Encoder.encode`."""
         return encode_in_batches(
             self._run, windows, self.head, self._padding, ENCODE_TOKENS, reduce

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertcli.engine.batching import pad, plan
+from bertcli.engine.batching import Batch, pad, plan
 from bertcli.engine.encoder import encode_in_batches
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
@@ -90,3 +92,23 @@ def test_the_same_window_is_computed_once() -> None:
     found = encode_in_batches(run, [one, other, one, typed, other], Head.TOKEN, 0, 100)
     assert sum(asked) == 3
     assert [array[0, 0] for array in found] == [1, 4, 1, 1, 4]
+
+
+def test_a_pool_has_the_batches_at_once_and_leaves_those_that_nobody_waits_for() -> None:
+    """The first array is there as soon as its batch is; what has not begun then is left."""
+    asked, go_on = [], Event()
+
+    def run(batch: Batch) -> np.ndarray:
+        asked.append(batch.lengths)
+        assert go_on.wait(60)
+        return batch.ids[..., None].astype(np.float32)
+
+    with ThreadPoolExecutor(1) as pool:
+        windows = [window(*range(n)) for n in (1, 2, 3)]
+        found = encode_in_batches(run, windows, Head.TOKEN, None, 3, pool=pool)
+        del found
+        go_on.set()
+    assert asked == [(3,)], "the one that had begun, which is the longest"
+    with ThreadPoolExecutor(1) as pool:
+        again = encode_in_batches(run, windows, Head.TOKEN, None, 3, pool=pool)
+        assert [len(one) for one in again] == [1, 2, 3]

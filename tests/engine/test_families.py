@@ -106,7 +106,7 @@ def test_old_names_of_layer_norms(tiny_checkpoint: Any, own_copy: Any) -> None:
     """Checkpoints from the TensorFlow days say gamma and beta; they answer the same."""
     folder = own_copy(tiny_checkpoint("bert", Head.MASKED_LM))
     windows = ragged_windows(tokenizer_of(folder))
-    expected = onnx(folder, Head.MASKED_LM).encode(windows)
+    expected = list(onnx(folder, Head.MASKED_LM).encode(windows))
     file = folder / "model.safetensors"
     old = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
@@ -141,7 +141,7 @@ def test_tensors_at_odd_offsets(padding: int, tiny_checkpoint: Any, own_copy: An
     """A header of odd length leaves the tensors unaligned in memory; the answers are the same."""
     folder = own_copy(tiny_checkpoint("bert", Head.SEQUENCE))
     windows = ragged_windows(tokenizer_of(folder))
-    expected = onnx(folder, Head.SEQUENCE).encode(windows)
+    expected = list(onnx(folder, Head.SEQUENCE).encode(windows))
     data = (folder / "model.safetensors").read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + length] + b" " * padding
@@ -155,7 +155,7 @@ def test_sharded_weights(tiny_checkpoint: Any, own_copy: Any) -> None:
     """A checkpoint in several files is one checkpoint."""
     folder = own_copy(tiny_checkpoint("bert", Head.QA))
     windows = ragged_windows(tokenizer_of(folder))
-    expected = onnx(folder, Head.QA).encode(windows)
+    expected = list(onnx(folder, Head.QA).encode(windows))
     shard(folder)
     assert len(read_checkpoint(folder).weights) == 3
     assert_close(onnx(folder, Head.QA).encode(windows), expected, 1e-6)
@@ -167,8 +167,8 @@ def test_int8_is_close_to_fp32(model_type: str, tiny_checkpoint: Any) -> None:
     for head in (Head.BASE, Head.MASKED_LM):
         folder = tiny_checkpoint(model_type, head)
         windows = ragged_windows(tokenizer_of(folder))
-        exact = onnx(folder, head).encode(windows)
-        quick = onnx(folder, head, Precision.INT8).encode(windows)
+        exact = list(onnx(folder, head).encode(windows))
+        quick = list(onnx(folder, head, Precision.INT8).encode(windows))
         assert any(not np.array_equal(a, b) for a, b in zip(exact, quick, strict=True))
         a, b = (np.concatenate([one.ravel() for one in every]) for every in (exact, quick))
         assert float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) > 0.95
@@ -228,7 +228,7 @@ def test_pre_training_checkpoints_fill_masks(tiny_checkpoint: Any, own_copy: Any
     """BertForPreTraining has the masked-LM head beside the next-sentence one."""
     folder = own_copy(tiny_checkpoint("bert", Head.MASKED_LM))
     windows = ragged_windows(tokenizer_of(folder))
-    expected = onnx(folder, Head.MASKED_LM).encode(windows)
+    expected = list(onnx(folder, Head.MASKED_LM).encode(windows))
     change_config(folder, architectures=["BertForPreTraining"])
     assert_close(onnx(folder, read_checkpoint(folder).head).encode(windows), expected, 1e-6)
 

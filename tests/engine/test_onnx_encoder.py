@@ -91,8 +91,8 @@ def test_what_one_batch_raises_comes_out_and_the_next_ones_are_computed(
     with monkeypatch.context() as patch:
         patch.setattr(encoder, "_run", Mock(side_effect=MemoryError))
         with pytest.raises(MemoryError):
-            encoder.encode(windows)
-    assert len(encoder.encode(windows)) == len(windows)
+            list(encoder.encode(windows))
+    assert len(list(encoder.encode(windows))) == len(windows)
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])

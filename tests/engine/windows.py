@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,11 @@ def outputs_of(model: Any, head: Head, windows: list[Window]) -> list[Logits]:
     return found
 
 
-def assert_close(found: list[Logits], expected: list[Logits], tolerance: float = 1e-4) -> None:
+def assert_close(
+    found: Iterable[Logits], expected: Iterable[Logits], tolerance: float = 1e-4
+) -> None:
     """Check shapes and values, window by window."""
+    found, expected = list(found), list(expected)
     assert [one.shape for one in found] == [one.shape for one in expected]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=tolerance, rtol=tolerance)

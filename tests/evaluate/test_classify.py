@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,8 @@ class ByFirstWord:
 
     encoder: Any = None
 
-    def encode(self, windows: Any, reduce: Any) -> list[Any]:
-        return []
+    def encode(self, windows: Any, reduce: Any) -> Iterator[Any]:
+        return iter(())
 
     def reduce(self, output: Any) -> Any:
         return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +33,8 @@ class Knows:
     def encoder(self) -> Any:
         return self
 
-    def encode(self, windows: Any, reduce: Any) -> list[Any]:
-        return []
+    def encode(self, windows: Any, reduce: Any) -> Iterator[Any]:
+        return iter(())
 
     def reduce(self, output: Any) -> Any:
         return output

@@ -131,7 +131,7 @@ def test_windows_are_averaged_by_their_tokens(tiny_checkpoint: Any) -> None:
     folder = tiny_checkpoint("bert", SEQUENCE)
     task = Classify(*loaded(folder, SEQUENCE), labels_of(folder), choice=Choice(None))
     plan = task.plan(records([LONG]))[0]
-    logits = task.encoder.encode(plan.windows)  # type: ignore[union-attr]
+    logits = list(task.encoder.encode(plan.windows))  # type: ignore[union-attr]
     assert len(logits) > 2
     mean = sum(len(w) * one for w, one in zip(plan.windows, logits, strict=True))  # type: ignore[union-attr]
     mean /= sum(len(window) for window in plan.windows)  # type: ignore[union-attr]

@@ -99,7 +99,7 @@ def test_long_texts_are_averaged(tiny_checkpoint: Any) -> None:
     task = Embed(*loaded(tiny_checkpoint("bert"), Head.BASE))
     plan = task.plan(records([LONG]))[0]
     windows = plan.windows  # type: ignore[union-attr]
-    hidden = task.encoder.encode(windows)
+    hidden = list(task.encoder.encode(windows))
     assert len(hidden) > 3
     mean = sum(one.mean(0) * len(one) for one in hidden) / sum(len(one) for one in hidden)
     (found,) = results(task, records([LONG]))

@@ -97,7 +97,7 @@ def chain_by_hand(task: FillMask, window: Any, ids: list[int]) -> float:
         asked = replace(
             window, ids=sequence, types=np.zeros_like(sequence), masks=(position + done,)
         )
-        probability *= softmax(task.encoder.encode([asked])[0])[0][ids[done]]
+        probability *= softmax(next(task.encoder.encode([asked])))[0][ids[done]]
     return probability
 
 
@@ -164,7 +164,7 @@ def small_vocabulary(task: FillMask, keep: int) -> FillMask:
             found = [one.copy() for one in task.encoder.encode(windows)]
             for one in found:
                 one[:, :-keep] = -1e4
-            return [reduce(one) for one in found]
+            return iter([reduce(one) for one in found])
 
     return replace(task, encoder=Narrow())
 
@@ -179,10 +179,12 @@ def test_the_beam_finds_the_best_of_all_pairs(bert: FillMask) -> None:
     vocabulary = task.tokenizer.vocabulary_size
     expected = {}
     for pair in product(range(vocabulary - words, vocabulary), repeat=2):
-        first = softmax(task.encoder.encode([replace(window, masks=window.masks[:1])])[0])[0]
+        first = softmax(next(task.encoder.encode([replace(window, masks=window.masks[:1])])))[0]
         ids = window.ids.copy()
         ids[window.masks[0]] = pair[0]
-        then = softmax(task.encoder.encode([replace(window, ids=ids, masks=window.masks[1:])])[0])
+        then = softmax(
+            next(task.encoder.encode([replace(window, ids=ids, masks=window.masks[1:])]))
+        )
         expected[pair] = float(first[pair[0]] * then[0][pair[1]])
     best = sorted(expected, key=lambda pair: -expected[pair])
     names = [tuple(task.tokenizer.decode([i]) for i in pair) for pair in best]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -195,17 +196,15 @@ class Names:
     def __init__(self, first: int, inside: int, margin: int) -> None:
         self.first, self.inside, self.margin = first, inside, margin
 
-    def encode(self, windows: Any, reduce: Any = None) -> list[np.ndarray]:
+    def encode(self, windows: Any, reduce: Any = None) -> Iterator[np.ndarray]:
         """Label two ids as the beginning and the inside of a name, `margin` off the edges."""
-        found = []
         for window in windows:
             logits = np.zeros((len(window), 3), np.float32)
             logits[:, 0] = 1
             inner = slice(1 + self.margin, len(window) - 1 - self.margin)
             logits[inner, 1] += 5 * (window.ids[inner] == self.first)
             logits[inner, 2] += 5 * (window.ids[inner] == self.inside)
-            found.append(logits)
-        return found
+            yield logits
 
 
 @pytest.mark.parametrize("before", range(0, 90, 3))

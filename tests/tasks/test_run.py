@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,9 +119,9 @@ class Lengths:
         """Keep all of it."""
         return output
 
-    def encode(self, windows: Sequence[Window], reduce: Any = None) -> list[Logits]:
+    def encode(self, windows: Sequence[Window], reduce: Any = None) -> Iterator[Logits]:
         """Answer each window with its id."""
-        return [np.where(w.ids == ord("n"), np.nan, w.ids).astype(np.float32) for w in windows]
+        return (np.where(w.ids == ord("n"), np.nan, w.ids).astype(np.float32) for w in windows)
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> EmbedResult:
         """Return the ids; refuse texts with a y."""
@@ -162,6 +162,16 @@ def test_a_pause_answers_what_is_there() -> None:
     stream = answers(Lengths(), live())
     next(stream)
     assert arrived == ["a"]
+
+
+def test_the_next_records_are_planned_while_the_encoder_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When a group is answered the next one is with the encoder already, and no other is read."""
+    monkeypatch.setattr(run, "LOOK_AHEAD_RECORDS", 2)
+    task = Lengths()
+    begun = [sum(task.groups) for _ in answers(task, [Record(i, "a") for i in range(7)])]
+    assert begun == [4, 4, 6, 6, 7, 7, 7]
 
 
 def test_look_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
