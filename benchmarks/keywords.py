@@ -2,8 +2,8 @@
 
     python benchmarks/keywords.py PASSAGES.txt QUESTIONS.jsonl [--count 150]
 
-An index of over 100,000 passages scores those only whose words weigh most together. Here every
-question is also answered by FTS5 alone, which scores all that have one of its words, in turn.
+Where more than 15,000 passages have one of the words, those only are scored whose words weigh most
+together. Here every question is also answered by FTS5 alone, which scores them all, in turn.
 """
 
 from __future__ import annotations

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from bertcli.index.query import all_of, any_of
 from bertcli.index.words import full_text, table_of
 
-MANY_CHUNKS = 100_000
+MANY_HITS = 15_000
+"""FTS5 scores so many chunks in the time in which a pool of them is chosen and scored, 20 to 30 ms
+(300,000 paragraphs of Wikipedia, search questions, half of which have more than 37,000)."""
 POOL = 150
-"""How many chunks are looked at closely in an index of more than MANY_CHUNKS, at least."""
+"""How many chunks are looked at closely where more than MANY_HITS have one of the phrases."""
 COMMON = 10
 """One chunk in so many has a phrase that is too common to look for chunks by."""
 MOST_PHRASES = 16
@@ -61,16 +63,16 @@ class Keywords:
         """Return the vector rows of the best chunks with any of the phrases, each with its BM25.
 
         Best first, the higher the better (Robertson and Zaragoza 2009, as FTS5 computes it). FTS5
-        takes time for each chunk that has a phrase, so that in an index of over 100,000 chunks it
-        scores those only that have the phrases which weigh most together. `version` is another one
-        whenever the index has changed.
+        takes time for each chunk that has a phrase: where those are many only a pool of them is
+        scored, whose phrases weigh most together. `version` is another one whenever the index has
+        changed.
         """
         if not phrases:
             return []
         if version != self._version or len(self._counts) > KEPT_COUNTS:
             self._version, self._holders, self._counts, self._row_of = version, {}, {}, None
         size = self._size()
-        if size.chunks > MANY_CHUNKS and len(phrases) > 1:
+        if len(phrases) > 1 and self._are_many(phrases, size):
             found = self._scored(self._heaviest(phrases, max(depth, POOL), live, size), phrases)
             if len(found) >= depth or live is None:
                 return found[:depth]  # else once more: a filter must not empty a result that exists
@@ -80,6 +82,11 @@ class Keywords:
             if live is None or live[row]
         )
         return list(islice(every, depth))
+
+    def _are_many(self, phrases: Sequence[str], size: _Size) -> bool:
+        """Return whether FTS5 alone would take long for what has one of the phrases."""
+        most = size.chunks * len(phrases)  # which says enough in a small index
+        return most > MANY_HITS and sum(map(self._count, phrases)) > MANY_HITS
 
     def _size(self) -> _Size:
         """Return the size of the table, which FTS5 keeps in its record 1."""

@@ -99,7 +99,7 @@ def test_a_filter_does_not_empty_a_large_index(
     rows[0]["text"] = "zebra report"
     Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     tiny("index", "build", "./i", "rows.jsonl", "-q")
-    monkeypatch.setattr(keywords, "MANY_CHUNKS", 10)
+    monkeypatch.setattr(keywords, "MANY_HITS", 10)
     monkeypatch.setattr(keywords, "POOL", 20)
     assert texts(run, "zebra report")[0] == "zebra report"
     assert len(texts(run, "zebra report")) == 10

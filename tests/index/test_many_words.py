@@ -41,8 +41,8 @@ def index(tmp_path: Path) -> IndexFolder:
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Have every index count as large, whose common words half of the passages have."""
-    monkeypatch.setattr(keywords, "MANY_CHUNKS", 100)
+    """Have hits count as many, and words as common that half of the passages have."""
+    monkeypatch.setattr(keywords, "MANY_HITS", 100)
     monkeypatch.setattr(keywords, "COMMON", 2)
     return monkeypatch
 
