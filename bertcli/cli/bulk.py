@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,9 @@ def answer_all(
     """Answer the records of a command line, write the answers, and leave with the exit code.
 
     `compute` must give one answer per record, in their order, and treat groups of records as
-    `look_ahead` makes them apart from each other. `made_with` tells the hashes of the checkpoints
-    and of the index behind the answers; it is asked only where they are wanted.
+    `look_ahead` makes them apart from each other, so that a run may go on between two of them.
+    `made_with` tells the hashes of the checkpoints and of the index behind the answers; it is asked
+    only where they are wanted.
     """
     keep_apart({"--manifest": bulk.manifest, "-o": out.output}, ())
     keep_apart({"--manifest": bulk.manifest}, [*_inputs(context), *map(str, _files_named(context))])
@@ -111,18 +113,39 @@ def spread(items: Sequence[Any]) -> Iterator[Any]:
 
 
 def _answers(compute: Compute, items: Incoming, journal: Journal | None) -> Iterator[Answer]:
-    """Yield the answers; those that a journal has are not computed again."""
+    """Yield the answers; those that a journal has, of the first groups, are not computed again."""
     if journal is None:
         yield from compute(items)
         return
     from bertcli.tasks.run import look_ahead
 
-    for number, group in enumerate(look_ahead(items)):
+    groups = look_ahead(items)
+    for number, group in enumerate(groups):
         found = journal.find(number, group)
         if found is None:
-            found = list(compute(group))
-            journal.keep(number, group, found)
-        yield from found
+            yield from _kept(compute, chain([group], groups), number, journal)
+        else:
+            yield from found
+
+
+def _kept(
+    compute: Compute, groups: Iterable[list[Record | BadRecord]], number: int, journal: Journal
+) -> Iterator[Answer]:
+    """Yield the answers of groups, the first of which has this number, a group when it is kept."""
+    waiting: deque[list[Record | BadRecord]] = deque()
+
+    def items() -> Iterator[Item]:
+        for group in groups:
+            waiting.append(group)
+            yield from group
+
+    answers = compute(items())
+    for answer in answers:
+        rest = islice(answers, len(waiting[0]) - 1)
+        done = [answer, *rest]
+        journal.keep(number, waiting.popleft(), done)
+        yield from done
+        number += 1
 
 
 def _journal(

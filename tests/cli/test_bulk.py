@@ -27,7 +27,7 @@ import os, signal, sys
 import bertcli.tasks.run as run
 from bertcli.cli.app import main
 
-answer, asked = run._answer_group, []
+answer, asked = run._answered, []
 
 def answer_or_die(*arguments):
     asked.append(1)
@@ -35,7 +35,7 @@ def answer_or_die(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return answer(*arguments)
 
-run._answer_group = answer_or_die
+run._answered = answer_or_die
 main(sys.argv[1:])
 """  # bertcli, killed before it answers the third group
 
@@ -164,15 +164,15 @@ def test_what_was_answered_is_not_computed_again(
     import bertcli.tasks.run as run
 
     answered: list[int] = []
-    group = run._answer_group
+    group = run._answered
 
     def counting(task: Any, records: Any) -> Any:
-        answered.append(len(records))
+        answered.append(len(records.items))
         if len(answered) == 2:
             raise KeyboardInterrupt
         return group(task, records)
 
-    monkeypatch.setattr(run, "_answer_group", counting)
+    monkeypatch.setattr(run, "_answered", counting)
     options = ["-i", rows, "-o", "a.jsonl", "--resume", "-q"]
     assert classify(*options).code == 130
     assert classify(*options).code == 3
