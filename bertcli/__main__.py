@@ -1,18 +1,18 @@
 """`python -m bertcli`, and the entry point of the `bertcli` command."""
 
 import os
-import resource
 import sys
 from contextlib import suppress
 from typing import NoReturn
 
+from bertcli.cli.memory import prepare_for_little_memory
 from bertcli.cli.signals import asked_to_end, heed_signals
 
 
 def run() -> None:
     """Run the command line and leave with its exit code."""
     _replace_closed_streams()
-    _prepare_for_little_memory()
+    prepare_for_little_memory()
     heed_signals()
     try:
         from bertcli.cli.app import main
@@ -39,16 +39,6 @@ def _leave(code: object) -> NoReturn:
         with suppress(OSError, ValueError):  # `main` has told what there is to tell
             stream.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
-
-
-def _prepare_for_little_memory() -> None:
-    """Load now what glibc wants when a thread cannot be made; else it would end the process."""
-    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
-        return
-    import ctypes
-
-    with suppress(OSError):
-        ctypes.CDLL("libgcc_s.so.1")
 
 
 def _replace_closed_streams() -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bertcli import __version__
+from bertcli.cli.memory import NO_MEMORY, is_of_memory
 from bertcli.cli.quick import group_of
 from bertcli.cli.settings import user_defaults
 from bertcli.cli.signals import asked_to_end
@@ -20,20 +21,6 @@ from bertcli.outputs.visible import visible
 INTERRUPTED = 130
 SHOWN_LETTERS = 300
 NAME = "bertcli"
-NO_MEMORY = (
-    "bertcli: out of memory: use a smaller --batch-tokens or shorter records, or raise the limit "
-    "(ulimit -v)"
-)
-MEMORY_SIGNS = (
-    "bad_alloc",
-    "annot allocate memory",
-    "ailed to allocate memory",
-    "failed to map segment",
-    "pthread_create failed",
-    "can't allocate memory",
-    "can't start new thread",
-)
-"""What libraries say, in errors of all kinds, when there is no memory left."""
 COMPLETION = "_BERTCLI_COMPLETE"  # set by the shell that asks for completions
 
 COMMANDS = {
@@ -117,15 +104,19 @@ def main(arguments: list[str]) -> int:
     except Exception as error:  # a defect of bertcli or of a library: still one line
         if code := asked_to_end():
             return _failed("bertcli: interrupted", code, arguments)
-        said = f"{type(error).__name__}: {error}"[:SHOWN_LETTERS]
-        if any(sign in str(error) for sign in MEMORY_SIGNS):
-            return _failed(NO_MEMORY, BertcliError.exit_code, arguments)
-        line = f"bertcli: unexpected {said}; --debug shows where, please report it"
-        return _failed(line, BertcliError.exit_code, arguments)
+        return _failed(_unexpected(error), BertcliError.exit_code, arguments)
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of libraries in Rust, and no Exception
             raise
-        return _failed(NO_MEMORY, BertcliError.exit_code, arguments)
+        return _failed(_unexpected(error), BertcliError.exit_code, arguments)
+
+
+def _unexpected(error: BaseException) -> str:
+    """Return the line for what no code here foresees."""
+    if is_of_memory(error):
+        return NO_MEMORY
+    said = f"{type(error).__name__}: {error}"[:SHOWN_LETTERS]
+    return f"bertcli: unexpected {said}; --debug shows where, please report it"
 
 
 def _run(arguments: list[str]) -> int:

@@ -129,7 +129,7 @@ def _session(
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails comes as an exception too
     options.intra_op_num_threads = threads
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(one) for one in initializers.values()]
     options.add_external_initializers(list(initializers), values)

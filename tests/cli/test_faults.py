@@ -35,6 +35,20 @@ def test_a_memory_limit_is_told(classifier: Path, megabytes: int) -> None:
         assert json.loads(ran.stdout)["label"]
 
 
+@pytest.mark.parametrize("megabytes", [440, 490, 540])
+def test_a_memory_limit_is_told_in_bulk(here: Path, megabytes: int) -> None:
+    """Threads that meet the limit in a library end the run with the line as well."""
+    Path("a.txt").write_text("".join(f"{'some words here ' * n}\n" for n in range(1, 60)))
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes * MB, megabytes * MB))
+
+    line = [*BERTCLI, "embed", "-i", "a.txt", "-f", "csv"]
+    ran = subprocess.run(line, capture_output=True, text=True, preexec_fn=limited)
+    assert ran.returncode in (0, 1)
+    assert ran.returncode == 0 or "memory" in ran.stderr.splitlines()[-1].lower()
+
+
 def test_nothing_is_sent_anywhere(classifier: Path, tmp_path: Path) -> None:
     """ONNX Runtime keeps no telemetry of a run: neither its files nor its device id appear."""
     homes = {name: str(tmp_path / name) for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
@@ -50,6 +64,7 @@ def test_nothing_is_sent_anywhere(classifier: Path, tmp_path: Path) -> None:
     [
         {"HOME": "/nonexistent"},
         {"HOME": None},
+        {"HOME": "/dev/null"},
         {"HF_HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none"},
         {"LC_ALL": "C", "LANG": "C"},
         {"PYTHONIOENCODING": "ascii"},
