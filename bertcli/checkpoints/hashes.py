@@ -19,12 +19,13 @@ def cache_folder() -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, from the cache while its size and its time stay the same.
+    """Return the SHA-256 of a file, from the cache while it is the one that was hashed.
 
+    What tells that are its size, its number and its times, of which nobody can set the last back.
     The cache only saves time: where it cannot be read or written the file is hashed again.
     """
     stat = path.stat()
-    key = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    key = f"{path.resolve()} {stat.st_size} {stat.st_ino} {stat.st_mtime_ns} {stat.st_ctime_ns}"
     known = _known()
     if key not in known:
         known[key] = fresh_sha256(path)
