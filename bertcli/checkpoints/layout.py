@@ -109,10 +109,16 @@ class Checkpoint:
         if self.linear:
             return [str(label) for label in self.linear.config["labels"]]
         named = self.config.get("id2label")
-        if isinstance(named, dict):
-            if not all(str(key).isdecimal() for key in named):
-                raise CheckpointError(f"{self.name}: id2label in config.json must map numbers")
-            return [str(named[key]) for key in sorted(named, key=int)]
+        if named is not None:
+            known = (
+                {str(key): label for key, label in named.items()} if isinstance(named, dict) else {}
+            )
+            found = [known.get(str(number)) for number in range(len(known))]
+            if not known or not all(isinstance(label, str | int | float) for label in found):
+                raise CheckpointError(
+                    f"{self.name}: id2label in config.json must give each number from 0 a label"
+                )
+            return [str(label) for label in found]
         return [f"LABEL_{i}" for i in range(self._number("num_labels", 2))]
 
     def setting(self, key: str) -> object:
@@ -275,6 +281,8 @@ def with_linear_head(base: Checkpoint, folder: Path, name: str | None = None) ->
 def read_json(path: Path, missing: str) -> dict[str, Any]:
     """Return the object in a JSON file; `missing` is the message when there is no such file."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError("it is no file")
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(missing) from None
@@ -334,6 +342,8 @@ def _sentence_settings(folder: Path) -> SentenceSettings:
         kinds = {str(one["type"]).rsplit(".", 1)[-1]: str(one["path"]) for one in listed}
         if not kinds:
             raise ValueError("it is empty")
+        if outside := [one for one in map(Path, kinds.values()) if _leads_out(one)]:
+            raise ValueError(f"{outside[0]} is not below the checkpoint's folder")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{modules}: not a list of modules ({error})") from error
     unknown = set(kinds) - {"Transformer", "Pooling", "Normalize"}
@@ -351,6 +361,10 @@ def _sentence_settings(folder: Path) -> SentenceSettings:
         max_length=_setting(folder / "sentence_bert_config.json", "max_seq_length", int),
         prompts=_setting(folder / "config_sentence_transformers.json", "prompts", dict) or {},
     )
+
+
+def _leads_out(path: Path) -> bool:
+    return path.is_absolute() or ".." in path.parts
 
 
 def _setting(file: Path, key: str, kind: type[Setting]) -> Setting | None:

@@ -20,7 +20,7 @@ from bertcli.checkpoints.layout import (
     with_adapter,
     with_linear_head,
 )
-from bertcli.errors import CheckpointError
+from bertcli.errors import CheckpointError, UsageError
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -47,6 +47,8 @@ def resolve(choice: ModelChoice) -> Checkpoint:
     none.
     """
     if _as_folder(choice.name) is None and (found := builtin(choice.name)):
+        if choice.revision is not None:
+            raise UsageError(f"--revision: {choice.name} is built in, and has no other")
         return builtin_checkpoint(found)
     folder = locate(choice)
     if folder is None or (_lacks_weights(folder, choice) and not is_offline(choice.offline)):

@@ -93,13 +93,16 @@ class _Builder:
 
     def size(self, key: str) -> int:
         found = self.family.setting(self.config, key)
-        if not isinstance(found, int) or found < 1:
+        if type(found) is not int or found < 1:
             raise CheckpointError(f"config.json has no {key} that is a number: {found}")
         return found
 
     @property
     def epsilon(self) -> float:
-        return float(cast(float, self.config.get("layer_norm_eps", 1e-12)))
+        found = self.config.get("layer_norm_eps", 1e-12)
+        if type(found) not in (int, float):
+            raise CheckpointError(f"config.json has no layer_norm_eps that is a number: {found}")
+        return float(cast(float, found))
 
     @property
     def activation(self) -> str:
@@ -114,6 +117,8 @@ class _Builder:
             raise CheckpointError(
                 f"{name} has the shape {list(found.shape)}, but config.json implies {list(shape)}"
             )
+        if found.dtype.kind != "f":
+            raise CheckpointError(f"{name} has whole numbers ({found.dtype}), expected weights")
         return found.astype(np.float32, copy=False)
 
     def weight(self, name: str, *shape: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import re
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ DTYPES = {
     "BOOL": "<u1",
 }
 HEADER_LIMIT = 100_000_000
+MOST_DIMENSIONS = 32  # as numpy has had it for long
 PEFT_PREFIX = "base_model.model."
 TIED_OUTPUTS = ("predictions.decoder", "lm_head.decoder", "vocab_projector", "generator_lm_head")
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
@@ -114,6 +116,7 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
     Parameters that the adapter carries in full (heads, biases, layer norms) replace the base's.
     """
     _refuse_unknown_variants(config)
+    _refuse_odd_settings(config)
     replaced: dict[str, NDArray[Any]] = {}
     changes: dict[str, LowRank] = {}
     for name in adapter:
@@ -121,6 +124,8 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
         if plain.endswith(".lora_A.weight"):
             module = plain.removesuffix(".lora_A.weight")
             a, b = (_float32(adapter, one) for one in (name, name.replace("lora_A", "lora_B")))
+            if _rank(config) not in (None, len(a)):
+                raise _odd(f"r is {_rank(config)}, but the weights of {module} have {len(a)}")
             change = LowRank(a, b * np.float32(_scale(config, module, len(a))))
             weight = _base_weight(base, f"{module}.weight")
             if change.shape != weight.shape:
@@ -157,7 +162,7 @@ def _read_file(path: Path) -> dict[str, NDArray[Any]]:
 
 def _refuse_overlaps(path: Path, entries: Mapping[str, Any]) -> None:
     """Raise CheckpointError where two tensors claim the same bytes, as no writer makes them."""
-    spans = sorted((tuple(map(int, entries[name]["data_offsets"])), name) for name in entries)
+    spans = sorted((tuple(entries[name]["data_offsets"]), name) for name in entries)
     for ((_, end), one), ((begin, _), other) in pairwise(spans):
         if begin < end:
             raise _damaged(path, f"{one} and {other} overlap")
@@ -178,9 +183,14 @@ def _header(path: Path, data: mmap.mmap | bytes) -> tuple[dict[str, Any], int]:
 
 def _tensor(path: Path, data: mmap.mmap | bytes, start: int, name: str, entry: Any) -> NDArray[Any]:
     try:
-        kind, shape = str(entry["dtype"]), [int(size) for size in entry["shape"]]
-        begin, end = (int(offset) for offset in entry["data_offsets"])
-    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        kind, shape = str(entry["dtype"]), list(entry["shape"])
+        begin, end = entry["data_offsets"]
+        if (
+            not all(type(one) is int for one in (begin, end, *shape))
+            or len(shape) > MOST_DIMENSIONS
+        ):
+            raise ValueError
+    except (TypeError, KeyError, ValueError) as error:
         raise _damaged(path, f"the entry of {name} is malformed") from error
     if kind not in DTYPES:
         raise CheckpointError(f"{path}: {name} has the data type {kind}, which is not supported")
@@ -226,6 +236,21 @@ def _refuse_unknown_variants(config: Mapping[str, Any]) -> None:
         raise _unmergeable(f"adapters of type {'DoRA' if config.get('use_dora') else kind}")
 
 
+def _refuse_odd_settings(config: Mapping[str, Any]) -> None:
+    """Raise CheckpointError for settings that PEFT does not write: what they mean is a guess."""
+    patterns = config.get("alpha_pattern") or {}
+    alphas = [config.get("lora_alpha", 1)]
+    alphas += patterns.values() if isinstance(patterns, dict) else [None]
+    if not all(type(one) in (int, float) and 0 < one < math.inf for one in alphas):
+        raise _odd("lora_alpha and those in alpha_pattern must be numbers above 0")
+    if any(config.get(one) not in (None, True, False) for one in ("use_rslora", "use_dora")):
+        raise _odd("use_rslora and use_dora must be true or false")
+    try:
+        list(map(re.compile, patterns))
+    except re.error as error:
+        raise _odd(f"alpha_pattern has no expression in {error.pattern!r}") from error
+
+
 def _refuse_unknown_parameter(name: str) -> None:
     """Raise CheckpointError for what plain LoRA does not have: it would be left out silently."""
     if ".lora_" in name or ".token_adapter." in name:
@@ -237,6 +262,15 @@ def _unmergeable(what: str) -> CheckpointError:
         f"{what} are not supported, only plain LoRA: "
         "merge it into its base with PEFT's merge_and_unload() and save that"
     )
+
+
+def _odd(why: str) -> CheckpointError:
+    return CheckpointError(f"adapter_config.json: {why}; copy it again")
+
+
+def _rank(config: Mapping[str, Any]) -> object:
+    """Return the rank that all modules have by the settings; None where each has its own."""
+    return None if config.get("rank_pattern") else config.get("r")
 
 
 def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:

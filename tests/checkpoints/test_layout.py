@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -260,9 +261,33 @@ def test_a_broken_modules_file(text: str, folder: Path) -> None:
     assert "modules.json" in refusal(folder)
 
 
-def test_labels_that_are_not_numbered(folder: Path) -> None:
-    """id2label maps numbers to names, not names to numbers."""
-    change_config(folder, id2label={"a": 0, "b": 1, "c": 2})
+@pytest.mark.parametrize("path", ["/etc", "../other", "a/../../b"])
+def test_modules_are_below_the_folder(path: str, folder: Path) -> None:
+    """A checkpoint has nothing read outside of it."""
+    named = [{"type": "sentence_transformers.models.Pooling", "path": path}]
+    (folder / "modules.json").write_text(json.dumps(named))
+    assert "is not below" in refusal(folder)
+
+
+def test_a_pipe_is_no_config(folder: Path) -> None:
+    """It is refused, not waited for."""
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+    assert "config.json: not readable JSON (it is no file)" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"a": 0, "b": 1, "c": 2},
+        {"0": "a", "1": "b", "5": "c"},
+        {"0": "a", "1": None, "2": "c"},
+        ["a", "b", "c"],
+    ],
+)
+def test_labels_that_are_not_numbered(folder: Path, labels: object) -> None:
+    """id2label maps the numbers from 0 to names."""
+    change_config(folder, id2label=labels)
     with pytest.raises(CheckpointError, match="id2label"):
         _ = read_checkpoint(folder).labels
 

@@ -71,6 +71,10 @@ def test_bfloat16_is_the_upper_half_of_float32(tmp_path: Path) -> None:
         ({"w": entry(offsets="ab")}, "malformed"),
         ({"w": entry(shape=None)}, "malformed"),
         ({"w": entry(shape=["x"])}, "malformed"),
+        ({"w": entry(shape=["2", "3"])}, "malformed"),
+        ({"w": entry(shape=[2, True, 3])}, "malformed"),
+        ({"w": entry(shape=[6, *[1] * 101])}, "malformed"),
+        ({"w": entry(offsets=[0.5, 24.5])}, "malformed"),
         (b'{"w": {"dtype": "F32", "shape": [Infinity], "data_offsets": [0, 24]}}', "malformed"),
         ({"w": [1, 2]}, "malformed"),
         ({"w": {}}, "malformed"),
@@ -189,6 +193,27 @@ def test_what_plain_lora_is_not(config: Any, more: Any, why: str) -> None:
     """Nothing in an adapter is left out silently: what cannot be merged is refused."""
     with pytest.raises(CheckpointError, match=why):
         merged(config, more)
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"lora_alpha": None}, "lora_alpha"),
+        ({"lora_alpha": "1"}, "lora_alpha"),
+        ({"lora_alpha": 0}, "lora_alpha"),
+        ({"lora_alpha": float("inf")}, "lora_alpha"),
+        ({"alpha_pattern": {".*": "x"}}, "alpha_pattern"),
+        ({"alpha_pattern": [1]}, "alpha_pattern"),
+        ({"alpha_pattern": {"(": 4}}, "no expression"),
+        ({"use_rslora": "false"}, "use_rslora"),
+        ({"r": 7}, "r is 7"),
+        ({"r": "x"}, "r is x"),
+    ],
+)
+def test_settings_that_peft_does_not_write(config: Any, why: str) -> None:
+    """A setting of another type is no guess at what was meant."""
+    with pytest.raises(CheckpointError, match=why):
+        merged(config)
 
 
 def test_an_adapter_of_another_size() -> None:
