@@ -37,6 +37,11 @@ NEVER_CLOSED = (
     'close it, or write a quote that is part of the text as ""'
 )
 
+LONE_RETURN = (
+    "a carriage return stands alone in it; if all lines of the file end so, convert it with "
+    "`tr '\\r' '\\n'`"
+)
+
 
 def read_csv(
     stream: io.BufferedReader, name: str, need: Sequence[str] = (), delimiter: str = ","
@@ -65,7 +70,7 @@ class _Unquoted(csv.excel):
 class _Lines:
     """The decoded lines of a stream; `ended` once somebody has asked for more than there are.
 
-    A line that is too long raises csv.Error, and counts in `too_long`.
+    A row that is too long raises csv.Error at its last line, which counts in `too_long`.
 
     Bytes that are not UTF-8 are kept as lone surrogates, so that the row they are in can be told.
     """
@@ -74,15 +79,22 @@ class _Lines:
         self._lines = raw_lines(stream)
         self.ended = False
         self.too_long = 0
+        self._of_row = 0
+
+    def begin_row(self) -> None:
+        """Count the bytes of a new row from here."""
+        self._of_row = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
         raw = next(self._lines, b"")
-        if len(raw) > LINE_BYTES:
+        self._of_row += len(raw)
+        if self._of_row > LINE_BYTES:
             self.too_long += 1
-            raise csv.Error(f"a line has more than {LINE_BYTES >> 20} MB")
+            what = "a line" if len(raw) > LINE_BYTES else "a row with a quote that is not closed"
+            raise csv.Error(f"{what} has more than {LINE_BYTES >> 20} MB")
         if not raw:
             self.ended = True
             raise StopIteration
@@ -107,10 +119,12 @@ def _cells(
     reader = csv.reader(chain([first], lines), dialect, delimiter=separator)
     while True:
         place = Place(name, reader.line_num + lines.too_long + 1)
+        lines.begin_row()
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield BadRow(f"not valid CSV ({error})", place)
+            why = LONE_RETURN if "new-line character" in str(error) else str(error)
+            yield BadRow(f"not valid CSV ({why})", place)
             continue
         if cells is None:
             return

@@ -19,6 +19,14 @@ WIDE_MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+PACKED = {
+    b"\x1f\x8b": "gzip; give its name the suffix .gz",
+    b"\xfd7zXZ\0": "xz; give its name the suffix .xz",
+    b"BZh91AY&SY": "bzip2; unpack it with `bunzip2`",
+    b"\x28\xb5\x2f\xfd": "zstd; unpack it with `unzstd`",
+    b"PK\x03\x04": "zip; unpack it with `unzip`",
+}
+"""How a file is compressed that begins so, and what to do."""
 FORMATS_HINT = "if it is Parquet, say --input-format parquet"
 
 
@@ -34,6 +42,9 @@ def start_text(stream: io.BufferedReader, name: str) -> None:
     if wide := unmarked(head):
         convert = f"iconv -f {wide} -t UTF-8"
         raise DataError(f"{name}: looks like {wide}, expected UTF-8; convert it with `{convert}`")
+    for mark, packed in PACKED.items():
+        if head.startswith(mark):
+            raise DataError(f"{name}: is compressed with {packed}")
     if b"\0" in head:
         raise DataError(f"{name}: is a binary file, expected UTF-8 text; {FORMATS_HINT}")
     if head.startswith(codecs.BOM_UTF8):

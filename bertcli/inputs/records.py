@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
@@ -141,6 +142,8 @@ def _as_text(value: object, field: str) -> str:
         return value
     if value is None or value != value:
         return ""
+    if value in (math.inf, -math.inf):
+        raise RecordError(f'"{field}" is a number that is too large, expected text')
     if isinstance(value, bytes):
         return _decoded(value, field)
     if isinstance(value, bool | list | tuple | dict):

@@ -123,7 +123,8 @@ def _folder_paths(folder: str) -> list[str]:
     for parent, folders, files in os.walk(folder, onerror=_raise_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         known = (name for name in files if not name.startswith(".") and format_of(name))
-        paths += [str(Path(parent, name)) for name in known]
+        found = (Path(parent, name) for name in known)
+        paths += [str(path) for path in found if path.is_file()]  # no pipe, no link to nowhere
     if not paths:
         suffixes = "txt, md, log, jsonl, json, csv, tsv or parquet"
         raise DataError(

@@ -75,6 +75,17 @@ def test_a_line_that_is_too_long(read: Read, monkeypatch: pytest.MonkeyPatch) ->
         read("a.csv", "x" * 90)
 
 
+def test_a_quote_that_is_not_closed_swallows_a_part_only(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory holds no more than a row may have, and what comes after is read again."""
+    monkeypatch.setattr(csv_rows, "LINE_BYTES", 20)
+    found = outcomes(read("a.csv", 'text,n\none,1\n"two,2\n' + "three,3\n" * 3))
+    assert found[0] == "2 one"
+    assert found[1].startswith("3 !not valid CSV (a row with a quote that is not closed has more")
+    assert found[2:] == ["6 three"]
+
+
 def test_a_row_that_is_not_utf8_is_bad_and_the_rest_goes_on(read: Read) -> None:
     """One Latin-1 cell costs one row."""
     found = outcomes(read("a.csv", b"text,n\none,1\ncaf\xe9,2\nthree,3\n"))
@@ -94,7 +105,7 @@ def test_a_quote_that_is_never_closed_is_told(read: Read) -> None:
 def test_a_lone_carriage_return_is_a_bad_row(read: Read) -> None:
     """What the csv module refuses costs one row."""
     found = outcomes(read("a.csv", b"text,n\na\rb,1\nthree,3\n"))
-    assert found[0].startswith("2 !not valid CSV")
+    assert found[0].startswith("2 !not valid CSV (a carriage return stands alone in it")
     assert found[1] == "3 three"
 
 
@@ -114,7 +125,7 @@ def test_columns_of_the_same_name_are_numbered(read: Read) -> None:
         (b"caf\xe9,text\n", "a.csv:1: not valid UTF-8"),
         (b'"text\none\n', "a.csv:1: a quote that opens in this row is never closed"),
         ("text\none\n".encode("utf-16"), "a.csv: is UTF-16"),
-        (b"PK\x03\x04\0\0", "a.csv: is a binary file"),
+        (b"PK\x03\x04\0\0", "a.csv: is compressed with zip"),
     ],
 )
 def test_broken_files_are_refused(read: Read, data: bytes, message: str) -> None:

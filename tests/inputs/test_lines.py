@@ -54,6 +54,9 @@ def test_a_line_that_is_not_utf8_is_bad_and_the_rest_goes_on(read: Read) -> None
         (b"\xef\xbb\xbf", "a.txt: is empty"),
         ("é\n".encode("utf-16"), "iconv -f UTF-16 -t UTF-8"),
         ("é\n".encode("utf-32"), "iconv -f UTF-32 -t UTF-8"),
+        (b"\x1f\x8b\x08\0", "a.txt: is compressed with gzip; give its name the suffix .gz"),
+        (b"BZh91AY&SY", "a.txt: is compressed with bzip2; unpack it with `bunzip2`"),
+        (b"\x28\xb5\x2f\xfd", "a.txt: is compressed with zstd; unpack it with `unzstd`"),
         (b"\x7fELF\x02\x01\x01\0\0\0", "a.txt: is a binary file"),
     ],
 )

@@ -41,6 +41,14 @@ def test_a_folder_gives_its_known_files_sorted(folder: Path) -> None:
     assert paths("docs") == known
 
 
+def test_a_folder_gives_files_only(folder: Path) -> None:
+    """A pipe would be waited for, and behind a link to nowhere there is nothing to read."""
+    known = paths("docs")
+    os.mkfifo(folder / "docs" / "pipe.txt")
+    (folder / "docs" / "link.txt").symlink_to("nowhere")
+    assert paths("docs") == known
+
+
 def test_globs_are_sorted_and_files_only(folder: Path) -> None:
     """* stays in a folder, ** goes into all; what is not hidden and matches is taken."""
     assert paths("docs/*") == ["docs/a.csv", "docs/b.txt", "docs/c.bin", "docs/x.tar.gz"]
