@@ -17,6 +17,8 @@ import typer
 
 from bertcli.cli.recipe import Incoming, check_output, keep_apart, show_facts, write
 from bertcli.errors import UsageError
+from bertcli.inputs.source import STDIN
+from bertcli.outputs.sink import check_writable
 from bertcli.records import BadRecord, Item, Pause, Record
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 PROBE_SECONDS = 2.0
 PROBE_READ = 20_000
-PROBE_GROUP = 64
+PROBE_GROUP, PROBE_CHARACTERS = 64, 20_000
+"""So many records, or so much text of them, are answered before the clock is looked at again."""
 NOT_THE_RUN = frozenset(
     {
         "debug",
@@ -66,8 +69,10 @@ def answer_all(
     `made_with` tells the hashes of the checkpoints and of the index behind the answers; it is asked
     only where they are wanted.
     """
-    keep_apart({"--manifest": bulk.manifest, "-o": out.output}, ())
-    keep_apart({"--manifest": bulk.manifest}, [*_inputs(context), *map(str, _files_named(context))])
+    read = [*(_inputs(context) or [STDIN]), *map(str, _files_named(context))]
+    keep_apart({"--manifest": bulk.manifest, "-o": out.output}, read)
+    if bulk.manifest is not None:
+        check_writable(str(bulk.manifest))
     bounds = [one for one in (bulk.limit, bulk.sample) if one is not None]
     items = replace(items, items=_chosen(items, bulk), most=min(bounds, default=None))
     if bulk.dry_run:
@@ -259,16 +264,19 @@ def _forecast(compute: Compute, items: Incoming, bulk: BulkFlags) -> dict[str, o
     total = None if whole or items.options is None else expected_records(items.options)
     if total is None:
         total = len(head) + sum(1 for _ in records)
-    count = tokens = errors = 0
-    list(compute(head[:1]))  # what is done once only
+    list(compute(_shortened(head[:1])))  # what is done once only
     probes = spread(head)
+    count = errors = 0
+    tokens = seconds = 0.0
     began = time.perf_counter()
-    while (group := list(islice(probes, PROBE_GROUP))) and _since(began) < PROBE_SECONDS:
-        for answer in compute(group):
-            count += 1
-            errors += answer.error is not None
-            tokens += answer.result.reading.tokens if answer.result else 0
-    seconds = _since(began)
+    while _since(began) < PROBE_SECONDS and (group := _probe(probes)):
+        short, started = _shortened(group), time.perf_counter()
+        found = list(compute(short))
+        longer = _characters(group) / max(_characters(short), 1)
+        seconds += _since(started) * longer
+        tokens += sum(one.result.reading.tokens for one in found if one.result) * longer
+        errors += sum(one.error is not None for one in found)
+        count += len(found)
     scale = total / count if count else 0.0
     return {
         "records": total,
@@ -278,6 +286,28 @@ def _forecast(compute: Compute, items: Incoming, bulk: BulkFlags) -> dict[str, o
         "bad_records": round(errors * scale),
         "probed_records": count,
     }
+
+
+def _probe(records: Iterator[Record | BadRecord]) -> list[Record | BadRecord]:
+    """Return the next records to try: little enough to be answered soon."""
+    group: list[Record | BadRecord] = []
+    while len(group) < PROBE_GROUP and _characters(group) < PROBE_CHARACTERS:
+        if (one := next(records, None)) is None:
+            break
+        group.append(one)
+    return group
+
+
+def _shortened(group: Sequence[Record | BadRecord]) -> list[Record | BadRecord]:
+    """Return records of which only the beginning is tried."""
+    return [
+        replace(one, text=one.text[:PROBE_CHARACTERS]) if isinstance(one, Record) else one
+        for one in group
+    ]
+
+
+def _characters(group: Sequence[Record | BadRecord]) -> int:
+    return sum(len(one.text) for one in group if isinstance(one, Record))
 
 
 def _since(began: float) -> float:

@@ -81,6 +81,8 @@ def classify(
     from bertcli.tasks.run import answers
 
     named = read_labels(labels, labels_file)
+    if template != TEMPLATE and not named:
+        raise UsageError("--template goes with --labels: it is a sentence around each of them")
     if pair is not None and (pair_field or not pair.strip() or not texts):
         raise UsageError("--pair TEXT goes with one TEXT or more; for files use --pair-field")
     items = read_items(context, texts, source, pair_field)

@@ -62,7 +62,8 @@ def fill_mask(
 
 
 def _words(targets: str | None) -> tuple[str, ...]:
-    words = tuple(word.strip() for word in (targets or "").split(",") if word.strip())
+    named = (word.strip() for word in (targets or "").split(","))
+    words = tuple(dict.fromkeys(word for word in named if word))
     if targets is not None and not words:
         raise UsageError('--targets names no word: give some, as in --targets "good,bad"')
     return words

@@ -402,8 +402,10 @@ def _files_read(given: str) -> list[str]:
     """Return the files behind an input; none where there are none, which its reader will tell."""
     from bertcli.inputs.source import STDIN, find_sources
 
+    if given == STDIN:
+        return ["/dev/stdin"]  # a link to the file, where the shell put one there
     with suppress(BertcliError):
-        return [str(one.path) for one in find_sources([given])] if given != STDIN else []
+        return [str(one.path) for one in find_sources([given])]
     return []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,6 +77,7 @@ class Recorder:
         import platform
 
         from bertcli.checkpoints.hashes import fresh_sha256
+        from bertcli.engine.onnx_encoder import processors
         from bertcli.outputs.sink import Destination, open_sink
 
         target = None if written.sha256 else Path(str(out.output))
@@ -87,7 +87,7 @@ class Recorder:
             "seconds": round(written.seconds, 3),
             "command": self._command,
             "flags": self._flags,
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+            "machine": f"{platform.system()} {platform.machine()}, {processors()} processors",
             "packages": packages(),
             "made_with": self._made_with,
             "inputs": self._inputs(),

@@ -258,16 +258,16 @@ def _advice(name: str, error: OSError) -> str:
     """Return what is wrong and what to do about it."""
     folder = Path(os.path.realpath(name)).parent
     smaller = "" if name.endswith((".png", ".svg", ".pdf")) else ", or add .gz to the name"
-    denied = f"no permission to write there ({error.strerror}); choose another place with -o"
+    denied = f"no permission to write there ({error.strerror}); choose another place"
     known = {
         errno.ENOENT: f"the folder {folder} does not exist; make it first: mkdir -p '{folder}'",
-        errno.ENOTDIR: f"{folder} is not a folder; choose another place with -o",
-        errno.EISDIR: f"it is a folder; name a file in it, such as -o {name}/answers.jsonl",
-        errno.ENOSPC: "the disk is full; free some space or choose another place with -o",
-        errno.EDQUOT: "your disk quota is used up; free some space or choose another place with -o",
+        errno.ENOTDIR: f"{folder} is not a folder; choose another place",
+        errno.EISDIR: f"it is a folder; name a file in it, such as {name}/answers.jsonl",
+        errno.ENOSPC: "the disk is full; free some space or choose another place",
+        errno.EDQUOT: "your disk quota is used up; free some space or choose another place",
         errno.EFBIG: f"the file is larger than allowed here; see ulimit -f{smaller}",
-        errno.ENAMETOOLONG: "the name is too long; choose a shorter one with -o",
+        errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     }
     for code in (errno.EACCES, errno.EPERM, errno.EROFS):
         known[code] = denied
-    return known.get(error.errno or 0, f"{error.strerror or error}; choose another place with -o")
+    return known.get(error.errno or 0, f"{error.strerror or error}; choose another place")

@@ -276,6 +276,8 @@ def test_a_wrong_option_is_a_usage_error(
         (["embed", "text", "--prompt", "word " * 300], "--prompt takes more than half"),
         (["index", "build", "x", "-i", "a.txt", "--chunk-tokens", "9999"], "--chunk-tokens 9999"),
         (["index", "build", "x", "-i", "a.txt", "--overlap", "300"], "--overlap 300"),
+        (["classify", "a cat", "--template", "about {}"], "--template"),
+        (["classify", "a cat", "-m", "sentiment", "--revision", "main"], "--revision"),
         (["search", "text"], "--index"),
         (["nonsense"], "No such command 'nonsense'"),
     ],
@@ -395,7 +397,7 @@ def test_an_output_folder_that_may_not_be_written_is_named(run: Run, open_folder
     with without_privileges():
         ran = run("embed", "text", "-o", open_folder / "locked" / "answers.jsonl")
     assert ran.code == 1
-    assert ran.said("no permission to write there", "-o")
+    assert ran.said("no permission to write there", "choose another place")
 
 
 def test_an_output_folder_that_does_not_exist_is_named(classify: Run, here: Path) -> None:

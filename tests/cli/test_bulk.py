@@ -89,6 +89,34 @@ def test_every_record_is_as_likely_to_be_drawn(classify: Run, here: Path) -> Non
     assert all(500 < count < 700 for count in counts)  # 600 expected, deviation 20
 
 
+# --- what a run reads and writes ---------------------------------------------------------------
+
+
+def test_a_run_does_not_write_over_what_it_reads(classify: Run, here: Path) -> None:
+    """Neither the input, also on stdin, nor a file of labels."""
+    Path("a.txt").write_text("a cat\n")
+    Path("labels.txt").write_text("pets\nnews\n")
+    labels = ["--labels-file", "labels.txt"]
+    assert classify("-i", "a.txt", "-o", "a.txt", "-f", "text").said("-o", "a.txt", "is read")
+    assert classify("-i", "a.txt", *labels, "-o", "./labels.txt", "-f", "text").code == 2
+    line = [sys.executable, "-m", "bertcli", "classify", "-o", "a.txt", "-f", "text"]
+    with Path("a.txt").open("rb") as stdin:
+        assert subprocess.run(line, stdin=stdin, capture_output=True).returncode == 2
+    assert Path("a.txt").read_text() == "a cat\n"
+    assert Path("labels.txt").read_text() == "pets\nnews\n"
+
+
+@pytest.mark.parametrize("manifest", ["no/run.json", "."])
+def test_a_manifest_that_cannot_be_written_is_told_first(
+    classify: Run, rows: Path, manifest: str
+) -> None:
+    """Before any work is done."""
+    ran = classify("-i", rows, "-o", "a.csv", "--manifest", manifest)
+    assert ran.code == 1
+    assert f"cannot write {manifest}" in ran.err
+    assert not Path("a.csv").exists()
+
+
 # --- bad records -------------------------------------------------------------------------------
 
 
@@ -132,6 +160,21 @@ def test_a_dry_run_predicts_and_writes_nothing(classify: Run, rows: Path) -> Non
     assert classify("-i", rows, "--dry-run", "--limit", 10).records[0]["records"] == 10
     assert sorted(path.name for path in rows.parent.iterdir()) == ["rows.jsonl"]
     assert classify("a cat", "--dry-run").records[0]["tokens"] > 0  # what warms up counts too
+
+
+def test_a_dry_run_tries_the_beginning_of_long_records(
+    classify: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of hours is not answered whole; what it would take is reckoned from its length."""
+    import bertcli.cli.bulk as bulk
+
+    monkeypatch.setattr(bulk, "PROBE_CHARACTERS", 60)
+    Path("a.txt").write_text(
+        "the cat sat on the mat\n" * 4 + "the cat sat on the mat " * 300 + "\n"
+    )
+    (facts,) = classify("-i", "a.txt", "--dry-run").records
+    assert facts["probed_records"] == facts["records"] == 5
+    assert facts["tokens"] == pytest.approx(304 * 6, rel=0.2)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9])
