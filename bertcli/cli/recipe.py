@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bertcli.results import Answer
 
 Row = TypeVar("Row")
+NARROWEST = 20  # columns in which a table still shows something
 ERRORS_SHOWN = 10
 NAMED = 3
 """So many files are named where none of them has what is sought."""
@@ -238,7 +239,7 @@ def write(
         path=flags.output,
         live=source.live,
         terminal=terminal,
-        width=shutil.get_terminal_size().columns,
+        width=max(shutil.get_terminal_size().columns, NARROWEST),
         color=on_screen and not os.environ.get("NO_COLOR"),
         digest=digest,
     )
@@ -281,10 +282,14 @@ def check_folder(folder: Path, option: str) -> None:
 
 
 def warn(line: str) -> None:
-    """Write one line to stderr, whatever signs the names in it have."""
+    """Write one line to stderr, whatever signs the names in it have.
+
+    Where stderr takes nothing any more, what there is to tell does not undo what was done.
+    """
     from bertcli.outputs.visible import visible
 
-    typer.echo(f"bertcli: {visible(line)}", err=True)
+    with suppress(OSError):
+        typer.echo(f"bertcli: {visible(line)}", err=True)
 
 
 class Watch:
