@@ -25,6 +25,8 @@ def run() -> None:
         code: object = main(sys.argv[1:])
     except SystemExit as leaving:
         code = leaving.code
+    except KeyboardInterrupt:  # once more, while the first one was told
+        code = asked_to_end()
     _leave(code)
 
 
