@@ -116,7 +116,8 @@ def read_questions(
 
     From SQuAD's JSON, of version 1 or 2, or from rows with `question`, `context` and `answers`: an
     object with the lists `text` and `answer_start`, as the hub's data sets have it, or the answer
-    itself, or a list of them; then the first place in the context that reads so is meant.
+    itself, or a list of them; then the first place in the context that reads so is meant. Without
+    an answer are those with an empty list or cell, or with `is_impossible`.
     """
     for row in _whole_rows(files):
         if "paragraphs" in row.columns:
@@ -127,7 +128,9 @@ def read_questions(
                 yield from _squad(Row(_object(row, article, "data"), row.place))
             continue
         need = {columns.question: "--question-field", columns.context: "--context-field"}
-        _need(row, need | {columns.answers: "--answers-field"})
+        if not _is_impossible(row.columns):
+            need[columns.answers] = "--answers-field"
+        _need(row, need)
         yield _question(row, row.columns, columns)
 
 
@@ -321,27 +324,39 @@ def _squad(row: Row) -> Iterator[AnsweredQuestion]:
 
 
 def _question(row: Row, cells: dict[str, object], columns: Columns) -> AnsweredQuestion:
+    question = _text(row, cells.get(columns.question), columns.question)
     context = _text(row, cells.get(columns.context), columns.context)
-    answers = cells.get(columns.answers)
-    if isinstance(answers, dict):
-        texts = _list(row, answers.get("text", []), "text")
-        starts = _list(row, answers.get("answer_start", []), "answer_start")
-        if len(texts) != len(starts):
-            raise DataError(f"{row.place}: {len(texts)} texts, but {len(starts)} answer_start")
-        pairs: Iterable[tuple[object, object]] = zip(texts, starts, strict=True)
-    else:
-        if isinstance(answers, str):
-            answers = [answers] if answers.strip() else []
-        pairs = [_answer(row, one, context) for one in _list(row, answers or [], "answers")]
-    if cells.get("is_impossible") is True:
-        pairs = []
+    if not _is_impossible(cells) and cells.get(columns.answers) is None:
+        raise DataError(
+            f'{row.place}: no "{columns.answers}": expected answers, an empty list where there are '
+            "none, or is_impossible: true"
+        )
+    pairs = [] if _is_impossible(cells) else _answers(row, cells[columns.answers], context)
     return AnsweredQuestion(
-        _text(row, cells.get(columns.question), columns.question),
+        question,
         context,
         tuple((_text(row, text, "text"), _number(row, start)) for text, start in pairs),
         str(cells.get("title") or ""),
         row.place,
     )
+
+
+def _is_impossible(cells: dict[str, object]) -> bool:
+    """Tell whether a question is said to have no answer in its context, as SQuAD 2 says it."""
+    return cells.get("is_impossible") is True
+
+
+def _answers(row: Row, answers: object, context: str) -> list[tuple[object, object]]:
+    """Return the answers and the first character of each."""
+    if isinstance(answers, dict):
+        texts = _list(row, answers.get("text"), "text")
+        starts = _list(row, answers.get("answer_start"), "answer_start")
+        if len(texts) != len(starts):
+            raise DataError(f"{row.place}: {len(texts)} texts, but {len(starts)} answer_start")
+        return list(zip(texts, starts, strict=True))
+    if isinstance(answers, str):
+        answers = [answers] if answers.strip() else []
+    return [_answer(row, one, context) for one in _list(row, answers, "answers")]
 
 
 def _answer(row: Row, answer: object, context: str) -> tuple[object, object]:

@@ -330,12 +330,34 @@ def test_an_answer_alone_is_sought_in_its_context(answers: object, write: Write)
     assert found == [(("it", 10),), ()]
 
 
-@pytest.mark.parametrize("answers", [None, [], "", {"text": [], "answer_start": []}])
-def test_no_answers_are_no_answers(answers: object, write: Write) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"answers": []},
+        {"answers": ""},
+        {"answers": {"text": [], "answer_start": []}},
+        {"answers": None, "is_impossible": True},
+        {"is_impossible": True},
+    ],
+)
+def test_no_answers_are_no_answers(said: dict[str, object], write: Write) -> None:
     """The ways in which files say that a context holds no answer."""
-    row = {"question": "Who?", "context": "It.", "answers": answers}
+    row = {"question": "Who?", "context": "It.", **said}
     (one,) = read_questions([write("a.jsonl", [row])])
     assert one.answers == ()
+
+
+@pytest.mark.parametrize("said", [{}, {"answer": [ANSWER]}, {"answers": None}])
+def test_a_question_of_which_nothing_is_said_is_refused(
+    said: dict[str, object], write: Write
+) -> None:
+    """A key that is misspelt, or null, would else be a question without an answer."""
+    asked = {"id": "7", "question": "Who?", "is_impossible": False, **said}
+    article = {"title": "Ada", "paragraphs": [{"context": "Ada wrote it.", "qas": [asked]}]}
+    with pytest.raises(DataError, match=r'a\.json: .*no "answers": expected answers, an empty'):
+        list(read_questions([write("a.json", json.dumps({"data": [article]}))]))
+    with pytest.raises(DataError, match=r'a\.jsonl:1: no (column )?"answers"'):
+        list(read_questions([write("a.jsonl", [asked | {"context": "Ada wrote it."}])]))
 
 
 ROW = {"question": "Who?", "context": "Ada wrote it.", "answers": []}
@@ -346,6 +368,7 @@ ROW = {"question": "Who?", "context": "Ada wrote it.", "answers": []}
     [
         (ROW | {"answers": {"text": ["Ada", "it"], "answer_start": [0]}}, "2 texts.* 1 answer_st"),
         (ROW | {"answers": {"text": "Ada", "answer_start": [0]}}, '"text" is not a list'),
+        (ROW | {"answers": {"answer": ["Ada"]}}, '"text" is not a list'),
         (ROW | {"answers": 3}, '"answers" is not a list'),
         (ROW | {"answers": "Eve"}, 'the answer "Eve" does not stand in the context'),
         (ROW | {"answers": ["Ada", "Eve"]}, 'the answer "Eve" does not stand in the context'),
