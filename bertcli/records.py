@@ -11,16 +11,22 @@ from enum import Enum
 class Place:
     """Where a record stands: a file (None for text given on the command line) and its first line.
 
+    `part` is what tells the record from the others there, where a line is not enough.
+
     >>> str(Place("reviews.csv", 7))
     'reviews.csv:7'
+    >>> str(Place("squad.json", part="question 7"))
+    'squad.json, question 7'
     """
 
     path: str | None = None
     line: int | None = None
+    part: str | None = None
 
     def __str__(self) -> str:
         path = self.path or "TEXT"
-        return path if self.line is None else f"{path}:{self.line}"
+        place = path if self.line is None else f"{path}:{self.line}"
+        return place if self.part is None else f"{place}, {self.part}"
 
 
 @dataclass(frozen=True, slots=True)

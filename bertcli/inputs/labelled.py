@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from bertcli.errors import DataError, RecordError
 from bertcli.inputs.records import read_rows, text_of
-from bertcli.inputs.rows import BadRow, Row, missing_column
+from bertcli.inputs.rows import BadRow, Row, missing_column, named
 from bertcli.inputs.source import InputOptions
 from bertcli.records import AnsweredQuestion, LabelledText, Place, ScoredPair, TaggedText
 
@@ -130,6 +130,12 @@ def read_questions(
         need = {columns.question: "--question-field", columns.context: "--context-field"}
         if not _is_impossible(row.columns):
             need[columns.answers] = "--answers-field"
+        if need.keys().isdisjoint(row.columns):
+            raise DataError(
+                f'{row.place}: no "paragraphs", as an article of SQuAD has them, and no column '
+                f'"{columns.question}"; the columns are {named(row.columns)}; choose one with '
+                "--question-field NAME"
+            )
         _need(row, need)
         yield _question(row, row.columns, columns)
 
@@ -315,12 +321,19 @@ def _conll(row: Row) -> tuple[str | None, str]:
 
 
 def _squad(row: Row) -> Iterator[AnsweredQuestion]:
-    title = row.columns.get("title")
-    for paragraph in _list(row, row.columns.get("paragraphs"), "paragraphs"):
-        inside = _object(row, paragraph, "paragraphs")
-        for asked in _list(row, inside.get("qas", []), "qas"):
-            found = _object(row, asked, "qas") | {"context": inside.get("context")}
-            yield _question(row, {"title": title} | found, Columns())
+    """Yield the questions of an article; each has its id in its place, or its number there."""
+    title = str(row.columns.get("title") or "")
+    article = Row(row.columns, replace(row.place, part=f'article "{title}"'))
+    number = 0
+    for paragraph in _listed(article, row.columns, "paragraphs"):
+        inside = _object(article, paragraph, "paragraphs")
+        for asked in _listed(article, inside, "qas"):
+            number += 1
+            found = _object(article, asked, "qas")
+            name = found.get("id") or f'{number} of "{title}"'
+            part = f'question {name} "{str(found.get("question"))[:40]}"'
+            cells = {"title": title, **found, "context": inside.get("context")}
+            yield _question(Row(cells, replace(row.place, part=part)), cells, Columns())
 
 
 def _question(row: Row, cells: dict[str, object], columns: Columns) -> AnsweredQuestion:
@@ -335,7 +348,7 @@ def _question(row: Row, cells: dict[str, object], columns: Columns) -> AnsweredQ
     return AnsweredQuestion(
         question,
         context,
-        tuple((_text(row, text, "text"), _number(row, start)) for text, start in pairs),
+        tuple((_answer_text(row, text), _number(row, start)) for text, start in pairs),
         str(cells.get("title") or ""),
         row.place,
     )
@@ -375,6 +388,12 @@ def _text(row: Row, value: object, name: str) -> str:
     raise DataError(f'{row.place}: "{name}" is not text')
 
 
+def _answer_text(row: Row, value: object) -> str:
+    if (text := _text(row, value, "text")).strip():
+        return text
+    raise DataError(f"{row.place}: an answer is empty: where there is none, expected an empty list")
+
+
 def _number(row: Row, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -389,6 +408,13 @@ def _score(row: Row, name: str) -> float:
     if not math.isfinite(found):
         raise DataError(f'{row.place}: "{name}" is {row.columns[name]!r}, expected a number')
     return found
+
+
+def _listed(row: Row, cells: dict[str, object], name: str) -> list[object]:
+    """Return a list that must be there."""
+    if name not in cells:
+        raise DataError(f'{row.place}: no "{name}", which SQuAD\'s files have there')
+    return _list(row, cells[name], name)
 
 
 def _list(row: Row, value: object, name: str) -> list[object]:

@@ -24,10 +24,10 @@ def check_answers(questions: Sequence[AnsweredQuestion]) -> None:
                 other = one.context if name == "question" else one.question
                 raise DataError(f'{one.place}: the {name} is empty, of "{other[:40]}"')
         for text, start in one.answers:
-            if start < 0 or not text or one.context[start : start + len(text)] != text:
+            if start < 0 or one.context[start : start + len(text)] != text:
                 raise DataError(
-                    f'{one.place}: "{one.question[:40]}": the answer "{text[:40]}" does not stand '
-                    f"at character {start} of the context"
+                    f'{one.place}: the answer "{text[:40]}" does not stand at character {start} of '
+                    "the context"
                 )
 
 

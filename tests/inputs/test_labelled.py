@@ -354,7 +354,8 @@ def test_a_question_of_which_nothing_is_said_is_refused(
     """A key that is misspelt, or null, would else be a question without an answer."""
     asked = {"id": "7", "question": "Who?", "is_impossible": False, **said}
     article = {"title": "Ada", "paragraphs": [{"context": "Ada wrote it.", "qas": [asked]}]}
-    with pytest.raises(DataError, match=r'a\.json: .*no "answers": expected answers, an empty'):
+    told = r'a\.json, question 7 "Who\?": no "answers": expected answers, an empty list'
+    with pytest.raises(DataError, match=told):
         list(read_questions([write("a.json", json.dumps({"data": [article]}))]))
     with pytest.raises(DataError, match=r'a\.jsonl:1: no (column )?"answers"'):
         list(read_questions([write("a.jsonl", [asked | {"context": "Ada wrote it."}])]))
@@ -379,7 +380,8 @@ ROW = {"question": "Who?", "context": "Ada wrote it.", "answers": []}
         (ROW | {"question": None}, '"question" is not text'),
         (ROW | {"context": ["Ada"]}, '"context" is not text'),
         ({"question": "Who?", "answers": []}, 'no column "context".*--context-field'),
-        ({"data": [{"title": "no paragraphs"}]}, '"paragraphs" is not a list'),
+        (ROW | {"answers": [{"text": "", "answer_start": 0}]}, "an answer is empty"),
+        (ROW | {"answers": [" "]}, "an answer is empty"),
         ({"data": [3]}, '"data" holds something that is not an object'),
         ({"paragraphs": [{"context": "x", "qas": [{}]}]}, '"question" is not text'),
         ({"paragraphs": [{"qas": [{"question": "x"}]}]}, '"context" is not text'),
@@ -387,8 +389,36 @@ ROW = {"question": "Who?", "context": "Ada wrote it.", "answers": []}
 )
 def test_wrong_questions_are_told_with_their_line(row: object, message: str, write: Write) -> None:
     """Nothing is dropped and nothing becomes the text "None"."""
-    with pytest.raises(DataError, match=rf"a\.jsonl:1: .*{message}"):
+    with pytest.raises(DataError, match=rf"a\.jsonl:1[:,] .*{message}"):
         list(read_questions([write("a.jsonl", [row])]))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"id": "5a1", "question": "Who?"}, 'question 5a1 "Who?": no "answers"'),
+        ({"question": "Who?"}, 'question 2 of "Ada" "Who?": no "answers"'),
+        ({"id": "5a1"}, 'question 5a1 "None": "question" is not text'),
+    ],
+)
+def test_a_question_of_squads_is_named(asked: object, told: str, write: Write) -> None:
+    """By its id, or by its number in the article: the whole file is one line, or has no lines."""
+    first = {"context": "Ada wrote it.", "qas": [{"question": "Why?", "answers": []}]}
+    second = {"context": "Ada wrote it.", "qas": [asked]}
+    article = {"title": "Ada", "paragraphs": [first, second]}
+    with pytest.raises(DataError, match=re.escape(f"a.json, {told}")):
+        list(read_questions([write("a.json", json.dumps({"data": [article]}))]))
+    with pytest.raises(DataError, match=re.escape(f"a.jsonl:1, {told}")):
+        list(read_questions([write("a.jsonl", [article])]))
+
+
+def test_an_article_without_paragraphs_is_told_so(write: Write) -> None:
+    """And one whose paragraphs have no questions; neither is a row that lacks a column."""
+    with pytest.raises(DataError, match=r'a\.json: no "paragraphs", as an article of SQuAD has'):
+        list(read_questions([write("a.json", json.dumps({"data": [{"title": "x"}]}))]))
+    article = {"title": "x", "paragraphs": [{"context": "Ada wrote it."}]}
+    with pytest.raises(DataError, match=r'a\.json, article "x": no "qas"'):
+        list(read_questions([write("a.json", json.dumps({"data": [article]}))]))
 
 
 def test_glues_columns_are_known(tmp_path: Path) -> None:

@@ -307,13 +307,13 @@ def test_positions_are_those_of_the_answer(
 
 
 @pytest.mark.parametrize(
-    ("text", "start"), [("dog", 0), ("", 0), ("red hous", -9), ("house", 999), ("the cats", 0)]
+    ("text", "start"), [("dog", 0), ("red hous", -9), ("house", 999), ("the cats", 0)]
 )
 def test_an_answer_must_stand_where_it_is_said_to(text: str, start: int) -> None:
     """Told with its place: it would be learned as another answer, or as none."""
     qa.check_answers([asked("the dog"), asked("")])
     wrong = AnsweredQuestion("who", CONTEXT, (("cat", 4), (text, start)), "", AT)
-    with pytest.raises(DataError, match=rf'a\.csv:7: "who": the answer "{text}" does not'):
+    with pytest.raises(DataError, match=rf'a\.csv:7: the answer "{text}" does not'):
         qa.check_answers([wrong])
 
 

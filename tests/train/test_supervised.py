@@ -687,7 +687,7 @@ NO_QUESTIONS = [one | {"question": " "} for one in ASKED]
         ("ner", [{"tokens": ["a"], "tags": ["O"]}] * 20, (), "nothing is marked"),
         ("ner", TAGGED, ("--map", "PER"), "expected OLD=NEW"),
         ("ner", [{"tokens": ["a"], "tags": ["PER"]}], (), 'train.jsonl:1: "PER" is not a tag'),
-        ("qa", [*ASKED, BAD_ANSWER], (), 'who sat it": the answer "cat" does not stand at'),
+        ("qa", [*ASKED, BAD_ANSWER], (), ': the answer "cat" does not stand at character'),
         ("qa", NO_QUESTIONS, (), "train.jsonl:1: the question is empty"),
         ("qa", [ASKED[0]] * 20, (), "--valid-split 0.1 of 20 rows is none to measure on"),
         ("qa", ASKED, ("--smoothing", "0.1"), "answers are learned without"),
