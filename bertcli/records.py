@@ -73,11 +73,15 @@ class LabelledText:
 
 @dataclass(frozen=True, slots=True)
 class TaggedText:
-    """A text and the things that a person marked in it: half-open characters and a label each."""
+    """A text and the things that a person marked in it: half-open characters and a label each.
+
+    Where every word has a line of its own, `places` has that of each span by its first character.
+    """
 
     text: str
     spans: tuple[tuple[int, int, str], ...]
     place: Place = Place()
+    places: Mapping[int, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,11 +83,11 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
     its tag on a line, in the first and last column, or as Universal NER has them, and an empty line
     after each sentence. Words are joined by spaces. Tags are IOB2, IOB1 or BIOES.
     """
-    words: list[tuple[str, str]] = []
-    begins = last = Place()
+    words: list[tuple[str, str, Place]] = []
+    last = Place()
     for row in _rows(files):
         if words and row.place != Place(last.path, (last.line or 0) + 1):
-            yield tagged_text(words, begins)  # another file, or lines that are passed over as empty
+            yield _sentence(words)  # another file, or lines that are passed over as empty
             words = []
         last = row.place
         if columns.tokens not in row.columns and ENTITIES in row.columns:
@@ -100,13 +100,12 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
         word, tag = _conll(row)
         if word is None:
             if words:
-                yield tagged_text(words, begins)
+                yield _sentence(words)
             words = []
             continue
-        begins = begins if words else row.place
-        words.append((word, tag))
+        words.append((word, tag, row.place))
     if words:
-        yield tagged_text(words, begins)
+        yield _sentence(words)
 
 
 def read_questions(
@@ -158,24 +157,29 @@ def read_pairs(
         yield ScoredPair(first, second, score, row.place)
 
 
-def tagged_text(pairs: Sequence[tuple[str, str]], place: Place) -> TaggedText:
-    """Return words and tags as a text with spans.
+def tagged_text(
+    pairs: Sequence[tuple[str, str]], place: Place, places: Sequence[Place] = ()
+) -> TaggedText:
+    """Return words and tags as a text with spans; `places` where each word has its own.
 
     >>> tagged_text([("Ada", "B-PER"), ("Lovelace", "I-PER"), ("wrote", "O")], Place()).spans
     ((0, 12, 'PER'),)
     """
     text = " ".join(word for word, _ in pairs)
     spans: list[tuple[int, int, str]] = []
+    found: dict[int, Place] = {}
     at, last = 0, OUTSIDE
-    for word, tag in pairs:
-        prefix, kind = tag_parts(tag, place)
+    for number, (word, tag) in enumerate(pairs):
+        here = places[number] if places else place
+        prefix, kind = tag_parts(tag, here)
         goes_on = bool(spans) and kind == tag_parts(last, place)[1] and prefix not in "BSU"
         if kind and goes_on and tag_parts(last, place)[0] not in "ES":
             spans[-1] = (spans[-1][0], at + len(word), kind)
         elif kind:
             spans.append((at, at + len(word), kind))
+            found |= {at: here} if places else {}
         at, last = at + len(word) + 1, tag
-    return TaggedText(text, tuple(spans), place)
+    return TaggedText(text, tuple(spans), place, found)
 
 
 def tag_parts(tag: str, place: Place) -> tuple[str, str]:
@@ -301,6 +305,12 @@ def _with_entities(row: Row, columns: Columns) -> TaggedText:
         if start < before:
             raise DataError(f"{row.place}: the entity {start}-{end} ({label}) overlaps another one")
     return TaggedText(text, tuple(spans), row.place)
+
+
+def _sentence(words: Sequence[tuple[str, str, Place]]) -> TaggedText:
+    """Return the lines of a CoNLL sentence as a text with spans."""
+    places = [place for _, _, place in words]
+    return tagged_text([(word, tag) for word, tag, _ in words], places[0], places)
 
 
 def _conll(row: Row) -> tuple[str | None, str]:

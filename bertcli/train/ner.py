@@ -30,10 +30,11 @@ def check_tags(texts: Iterable[TaggedText], tags: Sequence[str]) -> None:
     """Raise DataError for the first text with a label that `tags` do not have."""
     known = {tag[2:] for tag in tags[1:]}
     for text in texts:
-        for _, _, label in text.spans:
+        for start, _, label in text.spans:
             if label not in known:
+                place = text.places.get(start, text.place)
                 raise DataError(
-                    f'{text.place}: the label "{label}" is not in the training data; '
+                    f'{place}: the label "{label}" is not in the training data; '
                     f"its labels are {', '.join(sorted(known))}"
                 )
 

@@ -238,6 +238,17 @@ def test_conll_sentences_end_at_empty_lines(write: Write) -> None:
     ]
 
 
+def test_a_bad_tag_is_told_with_its_own_line(write: Write) -> None:
+    """Not with that of its sentence, and so is each marked span."""
+    with pytest.raises(DataError, match=r'a\.conll:6: "PER" is not a tag'):
+        list(read_tagged([write("a.conll", CONLL.replace("NNP I-PER", "NNP I-PER\nx NNP PER"))]))
+    found = read_tagged([write("a.conll", CONLL)])
+    assert [str(place) for one in found for place in one.places.values()] == [
+        "a.conll:4",
+        "a.conll:11",
+    ]
+
+
 def test_a_sentence_ends_with_its_file(write: Write) -> None:
     """Two files without an empty line at their ends are two sentences, each in its own place."""
     files = [write("a.conll", "Ada\tB-PER"), write("b.conll", "Lovelace\tI-PER\n")]

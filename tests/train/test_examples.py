@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -158,8 +159,12 @@ def test_unknown_labels_are_told_with_their_place() -> None:
     with pytest.raises(DataError, match=r'a\.csv:7: the label "z" .* its labels are a, b'):
         classify.check_labels(labelled("a", "z"), ["a", "b"])
     marked = [TaggedText("the cat", ((0, 3, "Z"),), AT)]
+    tags = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     with pytest.raises(DataError, match=r'a\.csv:7: the label "Z" .* its labels are LOC, PER'):
-        ner.check_tags(marked, ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
+        ner.check_tags(marked, tags)
+    own_line = [replace(marked[0], places={0: Place("a.conll", 9)})]
+    with pytest.raises(DataError, match=r'a\.conll:9: the label "Z"'):
+        ner.check_tags(own_line, tags)
 
 
 def test_weights_even_out_frequencies() -> None:
