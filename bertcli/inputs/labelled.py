@@ -314,7 +314,10 @@ def _sentence(words: Sequence[tuple[str, str, Place]]) -> TaggedText:
 
 
 def _conll(row: Row) -> tuple[str | None, str]:
-    """Return the word and the tag of a line; None for the end of a sentence."""
+    """Return the word and the tag of a line; None for the end of a sentence.
+
+    Between tabs a word may have blanks.
+    """
     cells = CELL.findall(row.text or "")
     if not cells or cells[0] == "-DOCSTART-":
         return None, OUTSIDE
@@ -327,7 +330,9 @@ def _conll(row: Row) -> tuple[str | None, str]:
         return five[1], five[2]  # Universal NER: number, word, tag, another tag, annotator
     if len(cells) < 2:
         raise DataError(f"{row.place}: expected a word and its tag on each line")
-    return cells[0], cells[-1]
+    tabbed = [cell for cell in five if CELL.search(cell)]
+    word = tabbed[0] if len(tabbed) > 1 else cells[0]
+    return " ".join(CELL.findall(word)), cells[-1]
 
 
 def _squad(row: Row) -> Iterator[AnsweredQuestion]:

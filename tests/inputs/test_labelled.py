@@ -238,6 +238,24 @@ def test_conll_sentences_end_at_empty_lines(write: Write) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("New York\tB-LOC", "New York"),
+        ("New York \t NNP\tB-LOC\t", "New York"),
+        ("New\u00a0York\tB-LOC", "New\u00a0York"),
+        ("York NNP B-LOC", "York"),
+        ("York NNP B-LOC\t", "York"),
+        ("#\tB-LOC", "#"),
+    ],
+)
+def test_between_tabs_a_word_may_have_blanks(line: str, word: str, write: Write) -> None:
+    """It is not cut to its first piece."""
+    (found,) = read_tagged([write("a.conll", f"{line}\nfell\tO\n")])
+    assert found.text == f"{word} fell"
+    assert found.spans == ((0, len(word), "LOC"),)
+
+
 def test_a_bad_tag_is_told_with_its_own_line(write: Write) -> None:
     """Not with that of its sentence, and so is each marked span."""
     with pytest.raises(DataError, match=r'a\.conll:6: "PER" is not a tag'):
