@@ -94,6 +94,7 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
             yield _with_entities(row, columns)
             continue
         if row.text is None:
+            _refuse_conll(row, columns)
             _need(row, {columns.tokens: "--tokens-field", columns.tags: "--tags-field"})
             yield tagged_text(list(_pairs(row, columns)), row.place)
             continue
@@ -305,6 +306,16 @@ def _with_entities(row: Row, columns: Columns) -> TaggedText:
         if start < before:
             raise DataError(f"{row.place}: the entity {start}-{end} ({label}) overlaps another one")
     return TaggedText(text, tuple(spans), row.place)
+
+
+def _refuse_conll(row: Row, columns: Columns) -> None:
+    """Raise DataError for a table whose header is a word and its tag: its name misled us."""
+    last = "".join(list(row.columns)[-1:])
+    if columns.tokens not in row.columns and TAG.fullmatch(last):
+        raise DataError(
+            f"{row.place.path}: begins with a word and its tag, not with the names of columns: if "
+            "it is a CoNLL file, let its name end in .conll"
+        )
 
 
 def _sentence(words: Sequence[tuple[str, str, Place]]) -> TaggedText:

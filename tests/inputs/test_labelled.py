@@ -256,6 +256,13 @@ def test_between_tabs_a_word_may_have_blanks(line: str, word: str, write: Write)
     assert found.spans == ((0, len(word), "LOC"),)
 
 
+@pytest.mark.parametrize("first", ["EU\tB-ORG", "-DOCSTART-\tO"])
+def test_conll_by_the_name_of_a_table_is_told(first: str, write: Write) -> None:
+    """Its first line is no header."""
+    with pytest.raises(DataError, match=r"a\.tsv: begins with a word and its tag.*\.conll"):
+        list(read_tagged([write("a.tsv", f"{first}\nfell\tO\n")]))
+
+
 def test_a_bad_tag_is_told_with_its_own_line(write: Write) -> None:
     """Not with that of its sentence, and so is each marked span."""
     with pytest.raises(DataError, match=r'a\.conll:6: "PER" is not a tag'):
@@ -293,6 +300,7 @@ def test_rows_have_lists_of_tokens_and_tags(write: Write) -> None:
         ({"tokens": "a b", "tags": ["O", "O"]}, '"tokens" is not a list'),
         ({"tokens": ["a"], "tags": [3]}, '"3" is not a tag'),
         ({"tokens": ["a"]}, 'no column "tags".*--tags-field'),
+        ({}, 'no column "tokens"'),
         ("Ada", "expected a word and its tag on each line"),
     ],
 )
@@ -505,7 +513,7 @@ def test_glues_pairs_are_read_as_they_come(name: str, tmp_path: Path) -> None:
     assert [one.labels for one in found] == [("label 0",), ("label 1",)]
 
 
-@pytest.mark.parametrize("header", ["text\tlabel", "index\ttext\tlabel", "sentence\tlabel"])
+@pytest.mark.parametrize("header", ["text\tlabel", "index\ttext\tlabel", "text\tlabel\tsentence"])
 def test_a_table_of_ones_own_keeps_its_quotes(header: str, tmp_path: Path) -> None:
     """Only GLUE's own headers turn them off."""
     path = tmp_path / "mine.tsv"
