@@ -22,6 +22,7 @@ UNQUOTED = (
     ("index", "sentence1", "sentence2", "label"),
     ("index", "sentence1", "sentence2"),
     ("index", "sentence"),
+    ("sentence", "label"),
 )
 UNQUOTED_LONG = ("index", "promptID", "pairID", "genre"), ("index", "genre", "filename", "year")
 """The headers of GLUE's TSV files, and how MNLI's and STS-B's longer ones begin.

@@ -461,9 +461,9 @@ def test_an_article_without_paragraphs_is_told_so(write: Write) -> None:
 def test_glues_columns_are_known(tmp_path: Path) -> None:
     """SST-2's TSV has a sentence and a number, and is read as it comes."""
     path = tmp_path / "dev.tsv"
-    path.write_text("sentence\tlabel\na touching film\t1\n")
-    (found,) = read_labelled([str(path)])
-    assert (found.text, found.labels) == ("a touching film", ("1",))
+    path.write_text('sentence\tlabel\n" a touching film\t1\nthe film " is bad\t0\n')
+    found = [(one.text, one.labels) for one in read_labelled([str(path)])]
+    assert found == [('" a touching film', ("1",)), ('the film " is bad', ("0",))]
 
 
 def test_colas_rows_have_no_header(tmp_path: Path) -> None:
