@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +43,17 @@ def need_package(name: str, option: str) -> None:
         raise UsageError(f"{option} needs the package {name}: pip install 'bertcli[plots]'")
 
 
+@contextmanager
+def _words_as_they_are() -> Iterator[None]:
+    """Draw a $ in a label as it is, not as mathematics, and boxes for what the font has not."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
+
+
+@_words_as_they_are()
 def draw_training(path: Path, loss: Curve, scores: Mapping[str, Curve]) -> None:
     """Draw the loss of a training, and below it each score on held-out data, over the steps."""
     from matplotlib.figure import Figure
@@ -58,6 +71,7 @@ def draw_training(path: Path, loss: Curve, scores: Mapping[str, Curve]) -> None:
     _write(figure, path)
 
 
+@_words_as_they_are()
 def draw_confusion(path: Path, labels: Sequence[str], counts: NDArray[np.int64]) -> None:
     """Draw a confusion matrix, counts (labels, labels) of right by given; shades are row shares."""
     import numpy as np

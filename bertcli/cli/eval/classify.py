@@ -121,10 +121,10 @@ def classify(
             "differ": len(differences := _differences(texts, score, other)),
         }
     show(found, tables)
-    if plot:
-        draw_confusion(plot, score.labels, score.confusion)
     write_errors(flags.errors, _errors(texts, score))
     write_differences(flags, differences)
+    if plot:
+        draw_confusion(plot, score.labels, score.confusion)
 
 
 def _warn_of_unknown(
