@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
@@ -57,6 +57,19 @@ def _parameters(group: Any) -> list[inspect.Parameter]:
             f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
         )
         for f in dataclasses.fields(group)
+    ]
+
+
+def given(context: typer.Context, parameters: Collection[str]) -> list[str]:
+    """Return those options of these parameters that stand on the command line.
+
+    A user's own defaults are of all commands, so that nobody need be told of them.
+    """
+    return [
+        max(one.opts, key=len)
+        for one in context.command.params
+        if (one.name or "") in parameters
+        and getattr(context.get_parameter_source(one.name or ""), "name", "") == "COMMANDLINE"
     ]
 
 

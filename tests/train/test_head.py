@@ -43,6 +43,34 @@ def train(*more: str, data: str = "rows.jsonl") -> int:
     return main([*start, *more])
 
 
+@pytest.mark.parametrize(
+    "idle",
+    [
+        "--plot a.png --tensorboard b",
+        "--merge --rank 4",
+        "--epochs 3",
+        "--patience 2 --minutes 1",
+        "--smoothing 0.1 --dropout 0.1 --learning-rate 0.1",
+        "--optimizer muon --batch-tokens 64 --evaluations 2",
+    ],
+)
+def test_a_head_has_no_steps(idle: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is fitted at once: what is for a training by steps is refused, all of it in one line."""
+    assert train(*idle.split()) == 2
+    told = capsys.readouterr().err
+    assert "a head is fitted at once" in told
+    assert all(one in told for one in idle.split() if one.startswith("--"))
+    assert not Path("head").exists()
+
+
+def test_defaults_of_a_users_own_are_no_options_of_a_head(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are of every training, and a head passes over them."""
+    monkeypatch.setenv("BERTCLI_EPOCHS", "5")
+    assert train() == 0
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_probabilities_are_scikit_learns(count: int) -> None:
     """The softmax over the weights gives what the logistic regression itself gives."""

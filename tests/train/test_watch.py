@@ -128,13 +128,6 @@ def test_a_full_disk_costs_the_picture_only(
     assert Path("out/adapter_model.safetensors").exists()
 
 
-def test_a_head_has_no_curves(rows: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is fitted at once."""
-    how = ["--method", "head", "-m", "base", "--plot", "a.png"]
-    assert main(["train", "classify", rows, "-o", "out", *how]) == 2
-    assert "no curves" in capsys.readouterr().err
-
-
 def test_nothing_is_drawn_without_being_asked() -> None:
     """matplotlib and tensorboard are imported where they are used."""
     code = "import bertcli.cli.train.watch, bertcli.cli.eval.classify, sys; "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
+from bertcli.cli.options import LabelledFlags, ModelFlags, given, grouped
 from bertcli.cli.recipe import Sound, some, sound_records, warn
 from bertcli.cli.train.run import (
     About,
@@ -34,8 +34,15 @@ if TYPE_CHECKING:
     from bertcli.train.loop import Scores
 
 
+OF_A_HEAD = frozenset(
+    {"model", "offline", "method", "seed", "resume", "debug", "valid", "valid_split"}
+)
+"""The shared options that count for a linear head; the others are of a training by steps."""
+
+
 @grouped
 def classify(
+    context: typer.Context,
     data: Data,
     output: Output,
     flags: TrainFlags,
@@ -85,7 +92,7 @@ def classify(
     from bertcli.train.trainee import Trainee
 
     check_asked(output, flags)
-    _refuse_contradictions(flags, how, balance, teachers, unlabelled)
+    _refuse_contradictions(context, flags, how, balance, teachers, unlabelled)
     texts = some(read_labelled(data, labelled.columns), data)
     labels = label_set(texts)
     texts, valid = held_out(
@@ -158,6 +165,7 @@ def classify(
 
 
 def _refuse_contradictions(
+    context: typer.Context,
     flags: TrainFlags,
     how: ExampleFlags,
     balance: bool,
@@ -165,8 +173,9 @@ def _refuse_contradictions(
     unlabelled: list[str] | None,
 ) -> None:
     """Raise UsageError for options that do not go together, whatever the data are."""
-    if flags.method is Method.HEAD and (flags.plot or flags.tensorboard):
-        raise UsageError("--plot, --tensorboard: a head is fitted at once and has no curves")
+    shared = {one.name for kind in (TrainFlags, ExampleFlags) for one in fields(kind)}
+    if flags.method is Method.HEAD and (idle := given(context, shared - OF_A_HEAD)):
+        raise UsageError(f"{', '.join(idle)}: a head is fitted at once: take lora or full for that")
     if flags.method is Method.HEAD and teachers:
         raise UsageError("--teacher: a head learns from labels only: use lora or full")
     if unlabelled and not teachers:
