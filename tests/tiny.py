@@ -79,6 +79,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "electra": BERT_SIZES | {"embedding_size": 16},
     "albert": BERT_SIZES | {"embedding_size": 16},
     "mpnet": BERT_SIZES | {"max_position_embeddings": 66, "pad_token_id": 1},
+    "modernbert": BERT_SIZES | {"global_attn_every_n_layers": 2, "local_attention": 16},
 }
 WORDPIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ROBERTA_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -16,18 +17,29 @@ from bertcli.errors import CheckpointError
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
 
-LINEAR_LAYERS = r".*layer\.\d+\..*\.(query|key|value|dense|q_lin|k_lin|v_lin|out_lin|lin1|lin2)"
-NORMS = ["LayerNorm", "sa_layer_norm", "output_layer_norm"]
+LINEAR_LAYERS = (
+    r".*layers?\.\d+\.(.*\.)?(query|key|value|dense|q_lin|k_lin|v_lin|out_lin|lin1|lin2"
+    r"|query_proj|key_proj|value_proj|attn\.[qkvo]|ffn_output|Wqkv|Wi|Wo)|.*albert_layers\.\d+\.ffn"
+)
+"""The linear layers of BERT and DistilBERT; of DeBERTa, MPNet, ALBERT and ModernBERT; ALBERT's."""
+NORMS = [
+    *("LayerNorm", "sa_layer_norm", "output_layer_norm", "full_layer_layer_norm"),
+    *("attn_norm", "mlp_norm", "final_norm", "embeddings.norm"),
+]
 
 
 def add_lora(model: nn.Module, rank: int, heads: Sequence[str]) -> PeftModel:
     """Wrap a model with LoRA of a rank on every linear layer of its encoder.
 
     Biases, layer norms and the modules named in `heads` are trained in full; the rest is frozen.
-    Alpha equals the rank, so the scale in `W + B·A·alpha/r` (Hu et al. 2021) is 1.
+    Alpha equals the rank, so the scale in `W + B·A·alpha/r` (Hu et al. 2021) is 1. Raises
+    CheckpointError for an architecture whose layers are called otherwise.
     """
     from peft import LoraConfig
 
+    if not any(re.fullmatch(LINEAR_LAYERS, name) for name, _ in model.named_modules()):
+        kind = type(model).__name__
+        raise CheckpointError(f"LoRA knows no layer of {kind} to train: use --method full")
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=LINEAR_LAYERS, bias="all")
     return _wrapped(model, config, heads)
 

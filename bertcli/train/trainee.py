@@ -69,9 +69,9 @@ MASKED_DENSE = {
 }
 TYPE_EMBEDDINGS = "embeddings.token_type_embeddings"
 HEAD_MODULES = {
-    Head.SEQUENCE: ("pooler", "pre_classifier", "classifier"),
-    Head.TOKEN: ("classifier",),
-    Head.QA: ("qa_outputs",),
+    Head.SEQUENCE: ("pooler", "pre_classifier", "head", "classifier"),
+    Head.TOKEN: ("head", "classifier"),
+    Head.QA: ("qa_outputs", "head", "classifier"),
 }
 
 

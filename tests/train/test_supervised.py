@@ -22,8 +22,10 @@ from bertcli.cli.app import main
 from bertcli.cli.train.run import held_out
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
+from bertcli.errors import CheckpointError
 from bertcli.records import AnsweredQuestion, LabelledText
 from bertcli.train.loop import Settings, train
+from bertcli.train.lora import add_lora
 from tiny import AUTO, change_config
 
 HEADS = {"classify": Head.SEQUENCE, "ner": Head.TOKEN, "qa": Head.QA}
@@ -125,6 +127,29 @@ def test_the_result_answers_alike_everywhere(task: str, how: str, run: Train, ba
     assert np.ptp(logits) > 0.01
     np.testing.assert_allclose(onnx, logits, atol=2e-4)
     np.testing.assert_allclose(ours, logits, atol=2e-4)
+
+
+@pytest.mark.parametrize("task", HEADS)
+@pytest.mark.parametrize("kind", ["albert", "modernbert", "mpnet"])
+def test_lora_is_for_other_architectures_too(
+    task: str, kind: str, run: Train, tiny_checkpoint: Any
+) -> None:
+    """Whatever their layers are called; every one changes, and PEFT computes the same logits."""
+    other = tiny_checkpoint(kind, Head.BASE)
+    ran = run(task, "-m", other, "--epochs", 1, "--evaluations", 1, "--learning-rate", 1e-2)
+    assert ran.code == 0, ran.err
+    layers = [one for name, one in weights().items() if "lora_B" in name]
+    assert len(layers) >= 6
+    assert all(one.any() for one in layers)
+    head, checkpoint = HEADS[task], resolve(ModelChoice("out"))
+    (ours,) = load_encoder(checkpoint, head).encode([WINDOW])
+    np.testing.assert_allclose(ours, in_transformers(head, other, "lora"), atol=2e-4)
+
+
+def test_lora_says_where_it_knows_no_layer() -> None:
+    """In one line, with what trains such a model."""
+    with pytest.raises(CheckpointError, match=r"no layer of Sequential.*--method full"):
+        add_lora(nn.Sequential(nn.Linear(2, 2)), 1, ())
 
 
 def in_transformers(head: Head, base: Path, how: str) -> np.ndarray:
