@@ -12,7 +12,7 @@ from bertcli.engine.encoder import Encoder, Logits
 from bertcli.engine.pooling import Vector, normalised, pool, weighted_mean
 from bertcli.engine.tokens import TextTokenizer, Tokens
 from bertcli.engine.windows import frame_text, ranges
-from bertcli.errors import RecordError
+from bertcli.errors import CheckpointError, RecordError
 from bertcli.records import Record
 from bertcli.results import EmbedResult
 from bertcli.tasks.run import LOOK_AHEAD_RECORDS, Plan, count_read
@@ -48,7 +48,10 @@ class Embed:
         return EmbedResult(normalised(vector) if self.normalize else vector, plan.reading)
 
     def vectors(self, texts: Sequence[str]) -> Vector:
-        """Return the vectors of texts, (n, d); raises RecordError where one is refused."""
+        """Return the vectors of texts, (n, d); raises RecordError where one is refused.
+
+        And CheckpointError where one is no finite numbers: a mean of them would be none either.
+        """
         starts = range(0, len(texts), LOOK_AHEAD_RECORDS)
         return np.concatenate([self._some(texts[at : at + LOOK_AHEAD_RECORDS]) for at in starts])
 
@@ -65,7 +68,13 @@ class Embed:
             self.decode(record, plan, [next(outputs) for _ in plan.windows]).vector
             for record, plan in zip(records, plans, strict=True)
         ]
-        return np.stack(rows)
+        vectors = np.stack(rows)
+        if not np.isfinite(vectors).all():
+            raise CheckpointError(
+                "the model computes no finite numbers: its weights are damaged, as "
+                "`bertcli models verify` tells"
+            )
+        return vectors
 
     def _plan_one(self, tokens: Tokens) -> Plan | RecordError:
         capacity = self.window - self.tokenizer.frame.single

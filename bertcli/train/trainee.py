@@ -222,6 +222,10 @@ def _load(
     encoder = "" if head is Head.BASE else f"{model.base_model_prefix}."  # its head may be new
     holes = (name for name in missing | misfits if name.startswith(encoder))
     refuse_missing(checkpoint.name, Head.BASE, holes)
+    if not all(bool(one.isfinite().all()) for one in model.parameters()):
+        raise CheckpointError(
+            f"{checkpoint.name}: its weights are damaged: they are no finite numbers; copy it again"
+        )
     return model.float(), missing
 
 

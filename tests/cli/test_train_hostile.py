@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,32 @@ def test_rows_without_any_label_are_told(run: Run, here: Path) -> None:
         ran = run("train", "classify", "none.jsonl", "-o", "out", "--method", method)
         assert ran.code == 1
         assert ran.said("none.jsonl:1", "has no label, and so have all")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train classify rows.csv -o out --method head",
+        "train classify rows.csv -o out",
+        "eval embed pairs.csv",
+    ],
+)
+def test_a_damaged_base_is_told_to_be_one(
+    line: str, run: Run, rows: Path, tiny_checkpoint: Any
+) -> None:
+    """It is no fault of the data or of the learning rate, and NaN is no score."""
+    from safetensors.numpy import load_file, save_file
+
+    Path("pairs.csv").write_text("text1,text2,score\nthe cat,a dog,1\nthe mat,a cat,0\n")
+    base = tiny_checkpoint("bert", Head.BASE)
+    shutil.copytree(base, "damaged")
+    tensors = load_file(base / "model.safetensors")
+    tensors = {name: np.full_like(one, np.nan) for name, one in tensors.items()}
+    save_file(tensors, "damaged/model.safetensors", {"format": "pt"})
+    ran = run(*line.split(), "-m", "./damaged")
+    assert (ran.code, ran.out) == (1, "")
+    assert re.search("no finite numbers.*damaged|damaged.*no finite", ran.err.splitlines()[-1])
+    assert not Path("out").exists()
 
 
 def test_a_head_fits_every_family(run: Run, rows: Path, tiny_checkpoint: Any) -> None:
