@@ -19,6 +19,7 @@ MEASURES = {
     "ndcg@10": "ndcg_cut_10",
     "map": "map",
     **{f"recall@{k}": f"recall_{k}" for k in RECALLS},
+    f"mrr@{CUT}": "recip_rank",
 }
 
 Judgements = Mapping[str, Mapping[str, int]]
@@ -64,7 +65,8 @@ def score_run(run: Run, judgements: Judgements) -> SearchScore:
         name: np.array([found.get(q, {}).get(key, 0.0) for q in asked], float)
         for name, key in MEASURES.items()
     }
-    values[f"mrr@{CUT}"] = np.array([_reciprocal_rank(run.get(q, {}), judged[q]) for q in asked])
+    reciprocal = values[f"mrr@{CUT}"]  # of any rank, and pytrec_eval knows no cut of it
+    reciprocal[reciprocal < 1 / CUT] = 0
     return SearchScore(asked, values)
 
 
@@ -97,12 +99,6 @@ def run_lines(run: Run, name: str) -> list[str]:
         for query, passages in run.items()
         for rank, (passage, score) in enumerate(_ranked(passages), 1)
     ]
-
-
-def _reciprocal_rank(passages: Mapping[str, float], judged: Mapping[str, int]) -> float:
-    ranked = _ranked(passages)[:CUT]
-    first = (rank for rank, (name, _) in enumerate(ranked, 1) if judged.get(name, 0) > 0)
-    return 1 / next(first, np.inf)
 
 
 def _ranked(passages: Mapping[str, float]) -> Sequence[tuple[str, float]]:

@@ -35,6 +35,12 @@ def test_mrr_is_cut_at_ten() -> None:
     assert values == [pytest.approx(0.1), 0]
 
 
+def test_all_measures_see_one_order() -> None:
+    """trec_eval compares scores as float32, and takes equal ones by name backwards."""
+    score = score_run({"q": {"a": 1.00000001, "b": 1.0}}, {"q": {"a": 1}})
+    assert (score.mean("map"), score.mean("mrr@10")) == (0.5, 0.5)
+
+
 def test_runs_go_through_trec_files(tmp_path: Path) -> None:
     """What is written is read back, best first."""
     path = tmp_path / "run.trec"
