@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,22 +68,6 @@ def score_run(run: Run, judgements: Judgements) -> SearchScore:
     return SearchScore(asked, values)
 
 
-def read_run(path: Path) -> dict[str, dict[str, float]]:
-    """Return a TREC run file: on each line query, Q0, passage, rank, score and name."""
-    run: dict[str, dict[str, float]] = {}
-    for number, cells in _cells(path, 6, "query Q0 passage rank score name"):
-        try:
-            score = float(cells[4])
-        except ValueError:
-            score = math.nan
-        if not math.isfinite(score):
-            raise DataError(f'{path}:{number}: the score "{cells[4]}" is not a number')
-        run.setdefault(cells[0], {})[cells[2]] = score
-    if not run:
-        raise DataError(f"{path}: is empty, expected query Q0 passage rank score name on each line")
-    return run
-
-
 def run_lines(run: Run, name: str) -> list[str]:
     """Return a run as the lines of a TREC run file, the best passage of each query first.
 
@@ -104,15 +86,3 @@ def run_lines(run: Run, name: str) -> list[str]:
 def _ranked(passages: Mapping[str, float]) -> Sequence[tuple[str, float]]:
     """Return passages by score; equal ones by name backwards, as trec_eval does."""
     return sorted(passages.items(), key=lambda one: (one[1], one[0]), reverse=True)
-
-
-def _cells(path: Path, count: int, expected: str) -> list[tuple[int, list[str]]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    rows = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
-    for number, cells in rows:
-        if len(cells) != count:
-            raise DataError(f"{path}:{number}: expected {expected}")
-    return rows

@@ -1,12 +1,14 @@
-"""Passages, queries and judgements, as BEIR's folders and TREC's files have them."""
+"""Passages, queries, judgements and runs, as BEIR's folders and TREC's files have them."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from bertcli.errors import DataError
+from bertcli.inputs.formats import InputFormat
 from bertcli.inputs.records import read_rows
 from bertcli.inputs.rows import BadRow, Row
 from bertcli.inputs.source import InputOptions
@@ -68,8 +70,32 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    for row in read_rows(InputOptions(inputs=(str(path),))):
+def read_run(path: Path) -> dict[str, dict[str, float]]:
+    """Return a TREC run file: on each line query, Q0, passage, rank, score and name.
+
+    Raises DataError for a passage that a query has twice: which of its scores would count?
+    """
+    run: dict[str, dict[str, float]] = {}
+    for row in _rows(path, InputFormat.TXT):
+        cells = (row.text or "").split()
+        if len(cells) != 6:
+            raise DataError(f"{row.place}: expected query Q0 passage rank score name")
+        query, _, passage, _, told, _ = cells
+        try:
+            score = float(told)
+        except ValueError:
+            score = math.nan
+        if not math.isfinite(score):
+            raise DataError(f'{row.place}: the score "{told}" is not a number')
+        found = run.setdefault(query, {})
+        if passage in found:
+            raise DataError(f'{row.place}: the query "{query}" had the passage "{passage}" before')
+        found[passage] = score
+    return run
+
+
+def _rows(path: Path, input_format: InputFormat | None = None) -> Iterator[Row]:
+    for row in read_rows(InputOptions(inputs=(str(path),), input_format=input_format)):
         if isinstance(row, BadRow):
             raise DataError(str(row))
         yield row

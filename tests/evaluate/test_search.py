@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from math import log2
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from bertcli.cli.app import main
 from bertcli.errors import DataError
-from bertcli.evaluate.search import read_run, run_lines, score_run
+from bertcli.evaluate.search import run_lines, score_run
+from bertcli.inputs.beir import read_run
 
 JUDGED = {"q1": {"a": 2, "b": 1, "c": 0}, "q2": {"d": 1}, "q3": {"a": 0}}
 RUN = {"q1": {"b": 0.9, "c": 0.8, "a": 0.7}, "q9": {"a": 1.0}}
@@ -56,7 +58,7 @@ def test_a_name_with_a_blank_is_not_written() -> None:
             run_lines(run, "name")
 
 
-@pytest.mark.parametrize("line", ["q1 Q0 a 1 high name", "q1 Q0 a"])
+@pytest.mark.parametrize("line", ["q1 Q0 a 1 high name", "q1 Q0 a", "q1 Q0 a 2 0.4 name"])
 def test_a_broken_run_is_told_with_its_line(line: str, tmp_path: Path) -> None:
     """The line says where, and what was expected."""
     path = tmp_path / "run.trec"
@@ -89,6 +91,40 @@ def test_eval_search_reads_a_beir_folder(beir: Path, capsys: pytest.CaptureFixtu
     assert main(["eval", "search", str(beir), "--run", str(run), "--qrels", str(qrels)]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["ndcg@10"] == 1.0
+    packed = beir / "run.trec.gz"
+    packed.write_bytes(gzip.compress(run.read_bytes()))
+    assert main(["eval", "search", str(beir), "--run", str(packed)]) == 0
+    assert json.loads(capsys.readouterr().out)["ndcg@10"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "idle", [["-m", "embed"], ["--precision", "int8", "--mode", "dense"], ["--batch-tokens", "64"]]
+)
+def test_a_run_asks_no_checkpoint(
+    idle: list[str], beir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would choose one is refused, and named."""
+    (beir / "run.trec").write_text("7 Q0 p1 1 0.5 name\n")
+    assert main(["eval", "search", str(beir), "--run", str(beir / "run.trec"), *idle]) == 2
+    assert "no checkpoint is asked where --run is measured" in capsys.readouterr().err
+
+
+def test_judgements_of_something_else_are_told(
+    beir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Zero for every query would read as a bad checkpoint."""
+    qrels, run = beir / "qrels.trec", beir / "run.trec"
+    run.write_text("7 Q0 p1 1 0.5 name\n")
+    line = ["eval", "search", str(beir), "--qrels", str(qrels)]
+    qrels.write_text("q7 0 p1 1\n")
+    for more in ([], ["--run", str(run)]):
+        assert main([*line, *more]) == 1
+        assert "judges none of the queries of" in capsys.readouterr().err
+    qrels.write_text("7 0 doc1 1\n")
+    assert main([*line, "--run", str(run)]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["ndcg@10"] == 0
+    assert "judges none of the passages that were found" in shown.err
 
 
 @pytest.mark.parametrize(

@@ -19,25 +19,30 @@ from bertcli.cli.eval.report import (
     write_lines,
 )
 from bertcli.cli.index.open import identity
-from bertcli.cli.options import ModelFlags, grouped
-from bertcli.cli.recipe import choose_checkpoint
+from bertcli.cli.options import ModelFlags, given, grouped
+from bertcli.cli.recipe import choose_checkpoint, warn
 from bertcli.cli.search import Mode, ModeOption
-from bertcli.errors import UsageError
+from bertcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
-    from bertcli.evaluate.search import SearchScore
+    from bertcli.evaluate.search import Judgements, SearchScore
     from bertcli.index.folder import IndexFolder
     from bertcli.results import Hit
     from bertcli.tasks.embed import Embed
 
 DEPTH = 100
 
+OF_ONE = frozenset({"model", "revision"})
+OF_ALL = frozenset({"mode", "precision", "device", "batch_tokens", "long", "allow_pickle"})
+"""The options of the checkpoint that is measured, and those of one that is compared with, too."""
+
 Run = dict[str, dict[str, float]]
 
 
 @grouped
 def search(
+    context: typer.Context,
     folder: Annotated[
         Path, typer.Argument(help="BEIR folder: corpus.jsonl, queries.jsonl, qrels.tsv.")
     ],
@@ -65,11 +70,13 @@ def search(
     bertcli eval search ./beir/scifact --run bm25.trec
     """
     from bertcli.evaluate.intervals import mean_difference
-    from bertcli.evaluate.search import read_run, run_lines, score_run
-    from bertcli.inputs.beir import QRELS, beir_file, read_judgements
+    from bertcli.evaluate.search import run_lines, score_run
+    from bertcli.inputs.beir import QRELS, beir_file, read_judgements, read_run
 
     if flags.errors is not None:
         raise UsageError("--errors is not for search: --save-run writes what was found")
+    if run is not None and (idle := given(context, OF_ONE if flags.compare else OF_ONE | OF_ALL)):
+        raise UsageError(f"{', '.join(idle)}: no checkpoint is asked where --run is measured")
     judged = qrels or beir_file(folder, *QRELS)
     read = [
         judged,
@@ -90,6 +97,7 @@ def search(
         score = score_run(found, judgements)
     else:
         name, found, score = measured(model)
+    _check_judged(judged, judgements, found, score.queries, str(run or folder))
     report: dict[str, Any] = {"model": name, "queries": len(score.queries)}
     for measure in score.values:
         report[measure] = score.mean(measure)
@@ -115,6 +123,18 @@ def search(
     write_differences(flags, differences)
     if save_run is not None:
         write_lines(save_run, run_lines(found, "bertcli"))
+
+
+def _check_judged(
+    file: Path, judgements: Judgements, found: Run, queries: Sequence[str], where: str
+) -> None:
+    """Raise DataError where the judgements are of other queries; say so where of other passages."""
+    if found.keys().isdisjoint(queries):
+        raise DataError(
+            f'{file}: judges none of the queries of {where}: "{queries[0]}" is not there'
+        )
+    if all(found.get(query, {}).keys().isdisjoint(judgements[query]) for query in queries):
+        warn(f"{file}: judges none of the passages that were found: does it name those of {where}?")
 
 
 def _found(folder: Path, checkpoint: Checkpoint, embed: Embed, mode: Mode) -> Run:
