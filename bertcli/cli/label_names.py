@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.recipe import warn
-from bertcli.errors import UsageError
+from bertcli.errors import DataError, UsageError
 from bertcli.inputs.rows import named
 
 if TYPE_CHECKING:
@@ -59,6 +59,25 @@ def mapped_texts(
         if labels or not text.labels:
             found.append(replace(text, labels=labels))
     return found, names
+
+
+def of_several(texts: Iterable[LabelledText]) -> LabelledText | None:
+    """Return the first text that has several labels, or none; None where each has one."""
+    return next((text for text in texts if len(text.labels) != 1), None)
+
+
+def labels_of(text: LabelledText) -> str:
+    """Return how many labels a text has, in words."""
+    return f"{len(text.labels)} labels" if text.labels else "no label"
+
+
+def check_one_label(texts: Iterable[LabelledText], name: str) -> None:
+    """Raise DataError for the first text with other than one label, which a checkpoint gives."""
+    if odd := of_several(texts):
+        raise DataError(
+            f"{odd.place}: {labels_of(odd)}, and {name} gives each text one: leave such rows out, "
+            "or give a checkpoint that was trained on several labels"
+        )
 
 
 def renamed(text: TaggedText, names: Mapping[str, str]) -> TaggedText:

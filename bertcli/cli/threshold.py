@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.eval.report import Data, Table, show
-from bertcli.cli.label_names import LabelMap, mapped_texts
+from bertcli.cli.label_names import LabelMap, check_one_label, mapped_texts
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import some
 from bertcli.errors import DataError, UsageError
@@ -68,11 +68,12 @@ def fit(
     check_pairs(made, are_pairs(texts))
     folder = _own_folder(made.checkpoint)
     check_labels(texts, made.labels, names)
-    several = any(len(text.labels) != 1 for text in texts) or made.multi_label
-    score = measure_classify(made.task, texts, made.labels, several, names)
+    if not made.multi_label:
+        check_one_label(texts, made.checkpoint.name)
+    score = measure_classify(made.task, texts, made.labels, made.multi_label, names)
     found = {
         label: value
-        for label, value in best_thresholds(score, several, least_precision).items()
+        for label, value in best_thresholds(score, made.multi_label, least_precision).items()
         if label in made.labels
     }
     store_thresholds(folder, found)

@@ -107,7 +107,8 @@ def test_eval_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture[str
 
     def recall(**thresholds: float) -> dict[str, float]:
         config = head / "head_config.json"
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"thresholds": thresholds}))
+        own = {"multi_label": True, "thresholds": thresholds}
+        config.write_text(json.dumps(json.loads(config.read_text()) | own))
         capsys.readouterr()
         assert main(["eval", "classify", "several.jsonl", "-m", "head"]) == 0
         found = json.loads(capsys.readouterr().out)["labels"]
@@ -116,6 +117,20 @@ def test_eval_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture[str
     assert recall() == {"billing": 0, "bug": 1}
     assert recall(billing=0.01) == {"billing": 1, "bug": 1}
     assert recall(billing=0.01, bug=0.999) == {"billing": 1, "bug": 0}
+
+
+@pytest.mark.parametrize("command", ["threshold fit", "eval classify"])
+@pytest.mark.parametrize(("label", "said"), [(["billing", "bug"], "2 labels"), ([], "no label")])
+def test_several_labels_are_not_for_a_checkpoint_of_one(
+    command: str, label: list[str], said: str, head: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It gives a text one: what holds for several would be a rule that it does not use."""
+    row = {"text": "It crashes on start", "label": label}
+    Path("several.jsonl").write_text(Path("rows.jsonl").read_text() + json.dumps(row) + "\n")
+    assert main([*command.split(), "several.jsonl", "-m", "head"]) == 1
+    shown = capsys.readouterr()
+    assert f"several.jsonl:5: {said}, and head gives each text one" in shown.err
+    assert not shown.out
 
 
 def test_eval_tells_how_often_sure_answers_are_right(

@@ -21,12 +21,13 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.label_names import LabelMap, mapped_texts
+from bertcli.cli.label_names import LabelMap, check_one_label, mapped_texts, of_several
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import some, warn
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
     from bertcli.evaluate.classify import ClassifyScore
     from bertcli.records import LabelledText
 
@@ -78,7 +79,7 @@ def classify(
     named = read_labels(labels, labels_file)
     kept, names = mapped_texts(map_labels, texts)
     texts = some(kept, ["--map"], "text")
-    several, pairs = any(len(text.labels) != 1 for text in texts), are_pairs(texts)
+    several, pairs = of_several(texts) is not None, are_pairs(texts)
     chosen = [model] if flags.compare is None else [model, other_model(model, flags.compare)]
     classifiers = [classify_task(one, named, template, several) for one in chosen]
     several = several or any(made.multi_label for made in classifiers)
@@ -89,6 +90,8 @@ def classify(
 
     def measured(made: Classifier) -> tuple[str, ClassifyScore]:
         check_pairs(made, pairs)
+        if not named and _gives_one_label(made.checkpoint):
+            check_one_label(texts, made.checkpoint.name)
         if several and isinstance(made.task, ClassifyBySimilarity):
             raise UsageError(
                 "several labels a text: the cosines of --labels are no probabilities to measure; "
@@ -125,6 +128,13 @@ def classify(
     write_differences(flags, differences)
     if plot:
         draw_confusion(plot, score.labels, score.confusion)
+
+
+def _gives_one_label(checkpoint: Checkpoint) -> bool:
+    """Tell whether a checkpoint says that it was trained to give a text one label."""
+    if checkpoint.linear:
+        return not checkpoint.linear.config["multi_label"]
+    return checkpoint.config.get("problem_type") == "single_label_classification"
 
 
 def _warn_of_unknown(
