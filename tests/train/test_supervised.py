@@ -343,6 +343,7 @@ def test_several_labels_are_learned_each_by_itself(
     more = ("--label-sep", ";", "--valid", data, "--epochs", 15, "--learning-rate", 1e-2)
     ran = run("classify", *more, "--balance", rows=rows)
     assert ran.code == 0, ran.err
+    assert "train.jsonl:1 has 2 labels, so that a text may get several" in ran.err
     assert "micro F1" in ran.err
     config = json.loads(Path("out/config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"
@@ -389,8 +390,10 @@ def test_pairs_are_refused_where_they_cannot_be_read(
     run: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A linear head, zero-shot labels, and texts among pairs."""
-    ran = run("classify", "--pair-field", "other", "--method", "head", rows=PAIRED)
-    assert (ran.code, "not pairs" in ran.err) == (2, True)
+    data = str(written(PAIRED, tmp_path / "pairs.jsonl"))
+    line = ["train", "classify", data, "-o", "out", "--pair-field", "other", "--method", "head"]
+    assert main(line) == 2
+    assert "not pairs" in capsys.readouterr().err
     mixed = [{"sentence1": "a", "sentence2": "b", "label": "x"}] * 9
     mixed.append({"text": "a", "label": "y"})
     ran = run("classify", rows=mixed)
@@ -747,6 +750,19 @@ def test_a_label_only_in_the_held_out_data_is_refused(
     assert ran.code == 1
     assert len(ran.err.splitlines()) == 1
     assert f'{valid}:2: the label "plant" is not in the training data' in ran.err
+
+
+@pytest.mark.parametrize(("label", "said"), [([], "no label"), (["animal", "food"], "2 labels")])
+def test_the_held_out_data_do_not_choose_what_is_trained(
+    label: list[str], said: str, run: Train, tmp_path: Path
+) -> None:
+    """Several labels a text in them alone are refused with their line."""
+    odd = {"text": "the cat", "label": label}
+    valid = written([CLASSIFIED[0], odd], tmp_path / "valid.jsonl")
+    ran = run("classify", "--valid", valid)
+    assert ran.code == 1
+    assert f"valid.jsonl:2: {said}, where every text of the training data has one" in ran.err
+    assert not Path("out").exists()
 
 
 def test_rare_kinds_of_rows_are_held_out_too(run: Train) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.cli.label_names import labels_of, of_several
 from bertcli.cli.options import LabelledFlags, ModelFlags, given, grouped
 from bertcli.cli.recipe import Sound, some, sound_records, warn
 from bertcli.cli.train.run import (
@@ -26,7 +27,7 @@ from bertcli.cli.train.run import (
     work_folder,
 )
 from bertcli.cli.train.watch import note_scores
-from bertcli.errors import UsageError
+from bertcli.errors import DataError, UsageError
 from bertcli.records import LabelledText
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ def classify(
         check_labels,
         class_weights,
         classify_examples,
-        is_multi_label,
         label_set,
         label_targets,
     )
@@ -94,7 +94,7 @@ def classify(
     check_asked(output, flags)
     _refuse_contradictions(context, flags, how, balance, teachers, unlabelled)
     texts = some(read_labelled(data, labelled.columns), data)
-    labels = label_set(texts)
+    labels, odd = label_set(texts), of_several(texts)
     texts, valid = held_out(
         texts,
         list(read_labelled(how.valid, labelled.columns)) if how.valid else None,
@@ -103,7 +103,11 @@ def classify(
         flags.seed,
     )
     check_labels(valid, labels)
-    multi, pairs = is_multi_label([*texts, *valid]), are_pairs([*texts, *valid])
+    if odd is None and (other := of_several(valid)):
+        raise DataError(
+            f"{other.place}: {labels_of(other)}, where every text of the training data has one"
+        )
+    multi, pairs = odd is not None, are_pairs([*texts, *valid])
     if pairs and flags.method is Method.HEAD:
         raise UsageError("--method head reads one text, not pairs: use lora or full")
     if multi and how.smoothing:
@@ -112,6 +116,8 @@ def classify(
         raise UsageError("--unlabelled: files of texts, and the data are pairs of texts")
     kind = "pairs of texts" if pairs else "texts"
     warn(f"{len(texts):,} {kind}, {len(valid):,} held out, labels: {', '.join(labels)}")
+    if odd:
+        warn(f"{odd.place} has {labels_of(odd)}, so that a text may get several labels or none")
     if flags.method is Method.HEAD:
         _train_head(texts, valid, labels, multi, data, output, flags, balance)
         return
@@ -173,11 +179,11 @@ def _refuse_contradictions(
     unlabelled: list[str] | None,
 ) -> None:
     """Raise UsageError for options that do not go together, whatever the data are."""
+    if flags.method is Method.HEAD and teachers:
+        raise UsageError("--teacher: a head learns from labels only: use lora or full")
     shared = {one.name for kind in (TrainFlags, ExampleFlags) for one in fields(kind)}
     if flags.method is Method.HEAD and (idle := given(context, shared - OF_A_HEAD)):
         raise UsageError(f"{', '.join(idle)}: a head is fitted at once: take lora or full for that")
-    if flags.method is Method.HEAD and teachers:
-        raise UsageError("--teacher: a head learns from labels only: use lora or full")
     if unlabelled and not teachers:
         raise UsageError("--unlabelled: texts without labels need a --teacher")
     if teachers and (balance or how.smoothing):
