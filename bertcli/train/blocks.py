@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bertcli.errors import DataError
+from bertcli.errors import DataError, OutputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,17 +48,23 @@ def write_tokens(paragraphs: Iterable[str], tokenizer: TextTokenizer, path: Path
     """Write the token ids of all paragraphs to one flat file and return how many there are.
 
     Ids are little-endian uint32, without special tokens, in the order of the paragraphs: a corpus
-    may be larger than the memory. The file appears only when it is complete.
+    may be larger than the memory. The file appears only when it is complete. Raises OutputError
+    when it cannot be written.
     """
     written = 0
     partial = path.with_suffix(".partial")
     stream = iter(paragraphs)
-    with partial.open("wb") as file:
-        while batch := list(islice(stream, PARAGRAPHS_AT_ONCE)):
-            for ids in tokenizer.ids(batch):
-                file.write(ids.astype("<u4").tobytes())
-                written += len(ids)
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            while batch := list(islice(stream, PARAGRAPHS_AT_ONCE)):
+                for ids in tokenizer.ids(batch):
+                    file.write(ids.astype("<u4").tobytes())
+                    written += len(ids)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: the corpus cannot be written as tokens ({error.strerror}), four bytes each"
+        ) from error
     return written
 
 

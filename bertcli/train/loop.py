@@ -177,7 +177,7 @@ def _save(
     except (OSError, RuntimeError) as error:  # torch says so of a full disk
         partial.unlink(missing_ok=True)
         raise OutputError(
-            f"{path}: the state of the run cannot be written; free some space, then --resume"
+            f"{path}: the state of the run cannot be written, as on a full disk"
         ) from error
 
 

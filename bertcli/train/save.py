@@ -124,9 +124,7 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def _not_written(folder: Path, why: str) -> OutputError:
-    return OutputError(
-        f"{folder}: the checkpoint cannot be written ({why}); free some space, then --resume"
-    )
+    return OutputError(f"{folder}: the checkpoint cannot be written ({why})")
 
 
 def _write_adapter(peft: Any, base: Checkpoint, into: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from bertcli.cli.train.run import work_folder
 from bertcli.engine.families import Head
+from bertcli.errors import OutputError
 
 from .conftest import Run
 
@@ -231,6 +232,21 @@ def test_a_run_that_fails_leaves_alone_what_is_beside_it(here: Path) -> None:
         raise ValueError("failed")
     assert Path("runs/b/state.pt").read_text() == "mine"
     assert not Path("runs/a").exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "way"), [(True, "--resume goes on"), (False, "begin anew, for nothing of it was")]
+)
+def test_a_run_that_could_not_write_says_how_it_goes_on(state: bool, way: str, here: Path) -> None:
+    """From its last state, where there is one."""
+    with (
+        pytest.raises(OutputError, match=f"full; .* {way}"),
+        work_folder(Path("out"), False) as work,
+    ):
+        if state:
+            (work / "state.pt").write_text("mine")
+        raise OutputError("full")
+    assert Path("out").exists() == state
 
 
 def test_rows_without_any_label_are_told(run: Run, here: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bertcli.engine.tokens import TextTokenizer
-from bertcli.errors import DataError
+from bertcli.errors import DataError, OutputError
 from bertcli.train.blocks import (
     MaskRates,
     Vocabulary,
@@ -31,6 +31,13 @@ def test_paragraphs_are_packed_into_full_blocks(tmp_path: Path, tiny_checkpoint:
     blocks = open_blocks(tmp_path / "corpus.u32", 4)
     assert written == len(expected)
     assert blocks.ravel().tolist() == expected[: len(expected) // 4 * 4].tolist()
+
+
+def test_a_corpus_that_cannot_be_written_is_told(tmp_path: Path, tiny_checkpoint: Any) -> None:
+    """With the file, as on a full disk."""
+    tokenizer = TextTokenizer(tiny_checkpoint() / "tokenizer.json")
+    with pytest.raises(OutputError, match=r"corpus\.u32: the corpus cannot be written as tokens"):
+        write_tokens(["the cat"], tokenizer, tmp_path / "missing" / "corpus.u32")
 
 
 def test_a_corpus_smaller_than_a_block_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import typer
 
 from bertcli.cli.recipe import check_folder, warn
 from bertcli.cli.train.watch import check_watch, watch
-from bertcli.errors import DataError, UsageError
+from bertcli.errors import DataError, OutputError, UsageError
 from bertcli.train.choices import Optimizer
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
     """Give the folder of an unfinished run, and remove it when the run is finished.
 
     A finished checkpoint is never trained over. A run that failed before it had a state to go on
-    from leaves nothing.
+    from leaves nothing; where it could not write, that is said.
     """
     work = check_new(output, resume)
     made = [one for one in (work, *work.parents) if not one.exists()]  # the innermost first
@@ -136,12 +136,16 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
                     left.unlink()
         try:
             yield work
-        except Exception:
-            if made and not (work / "state.pt").exists():
+        except Exception as error:
+            kept = (work / "state.pt").exists()
+            if made and not kept:
                 shutil.rmtree(work, ignore_errors=True)
                 with suppress(OSError):  # of a folder in which something else stands by now
                     for folder in made[1:]:
                         folder.rmdir()
+            if isinstance(error, OutputError):
+                way = "--resume goes on" if kept else "begin anew, for nothing of it was kept"
+                raise OutputError(f"{error}; once that is mended, {way}") from error
             raise
         shutil.rmtree(work, ignore_errors=True)
 
