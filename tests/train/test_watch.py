@@ -55,6 +55,7 @@ def test_the_curves_hold_what_was_told(tmp_path: Path) -> None:
     loss, scores = history.curves()
     assert loss == [(3, 1 / 3), (4, 0.25), (5, 0.2)]
     assert scores == {"F1": [(4, 0.04)]}
+    assert History(tmp_path / HISTORY).curves() == (loss, scores)  # nothing was left to train
 
 
 def test_the_table_says_how_long_it_takes() -> None:

@@ -84,10 +84,13 @@ class History:
             file.write(f"{json.dumps(point)}\n")
 
     def curves(self) -> tuple[list[tuple[int, float]], dict[str, list[tuple[int, float]]]]:
-        """Return the loss, and each score, over the steps."""
+        """Return the loss, and each score, over the steps.
+
+        Of a run that had ended before it was gone on with they are all noted already.
+        """
         loss: list[tuple[int, float]] = []
         scores: dict[str, list[tuple[int, float]]] = {}
-        for point in self._points or ():
+        for point in self._noted() if self._points is None else self._points:
             loss.append((point["step"], point["loss"]))
             for name, value in point["scores"].items():
                 scores.setdefault(name, []).append((point["step"], value))
