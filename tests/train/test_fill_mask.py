@@ -241,6 +241,25 @@ def test_a_bad_line_is_remembered_when_a_run_goes_on(
     assert main(command(rows, tmp_path / "out", tiny_checkpoint(), "--resume")) == 3
 
 
+def test_a_run_goes_on_with_the_same_corpus_only(
+    corpus: Path,
+    tmp_path: Path,
+    tiny_checkpoint: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that was changed meanwhile would be told in the card, and not have been learned from."""
+    text = corpus.read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr("bertcli.cli.train.fill_mask.run", Mock(side_effect=KeyboardInterrupt))
+        assert main(command(corpus, tmp_path / "out", tiny_checkpoint())) == 130
+    corpus.write_text(text.replace("cat", "cow"))
+    assert main(command(corpus, tmp_path / "out", tiny_checkpoint(), "--resume")) == 2
+    assert "the unfinished run had other data" in capsys.readouterr().err
+    corpus.write_text(text)
+    assert main(command(corpus, tmp_path / "out", tiny_checkpoint(), "--resume")) == 0
+
+
 def test_an_adapter_is_trained_on(corpus: Path, tmp_path: Path, tiny_checkpoint: Any) -> None:
     """Training begins where the adapter ended, and its result stands on the same base."""
     base = tiny_checkpoint("bert", Head.BASE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     check_asked,
+    check_note,
     check_same_run,
     finish,
     learning_rate,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
 
 RATES = {"lora": 2e-3, "full": 5e-4}
+READ_BYTES = 1 << 20
 
 
 @grouped
@@ -101,6 +105,7 @@ def fill_mask(
         data, size = (corpus, valid, valid_split, field), (steps, block, batch_tokens)
         own = (*data, *size, mask_rate, replace, evaluate_every)
         check_same_run(work, flags, None, [repr(own).encode()])
+        _check_same_text([*corpus, *(valid or ())], work)
         content = block - tokenizer.frame.single
         blocks, held_out = _blocks(corpus, valid, valid_split, field, tokenizer, content, work)
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
@@ -117,6 +122,27 @@ def fill_mask(
         finish(model, checkpoint, output, card, flags)
     if bad:
         raise typer.Exit(3)
+
+
+def _check_same_text(files: Sequence[str], work: Path) -> None:
+    """Raise UsageError where files have another text than when the unfinished run read them.
+
+    They may be gone by now: what was read of them is kept.
+    """
+    from bertcli.inputs.source import find_sources, open_source
+
+    note, digest = work / "read.sha256", hashlib.sha256()
+    try:
+        sources = find_sources(files)
+    except DataError:
+        if note.is_file():
+            return
+        raise
+    for source in sources:
+        with open_source(source) as stream:
+            while part := stream.read(READ_BYTES):
+                digest.update(part)
+    check_note(note, digest.hexdigest())
 
 
 def _rates(select: float, replace: str) -> MaskRates:

@@ -368,13 +368,17 @@ def check_same_run(
     )
     for part in data:
         digest.update(part)
-    note = work / "asked-for.sha256"
-    if note.is_file() and note.read_text(encoding="utf-8") != digest.hexdigest():
+    check_note(work / "asked-for.sha256", digest.hexdigest())
+
+
+def check_note(note: Path, said: str) -> None:
+    """Note something in the folder of a run; raises UsageError where something else was noted."""
+    if note.is_file() and note.read_text(encoding="utf-8") != said:
         raise UsageError(
-            f"{work.parent}: the unfinished run had other data or options; "
+            f"{note.parent.parent}: the unfinished run had other data or options; "
             "resume it with the same ones, or give another -o"
         )
-    note.write_text(digest.hexdigest(), encoding="utf-8")
+    note.write_text(said, encoding="utf-8")
 
 
 def run(
