@@ -48,7 +48,7 @@ def _parsed_line(text: str, place: Place) -> Row | BadRow:
     try:
         return _row(json.loads(text), ESCAPED_SURROGATE.search(text) is not None, place)
     except json.JSONDecodeError as error:
-        return BadRow(f"not valid JSON ({error.msg} at column {error.colno})", place)
+        return BadRow(_said(error), place)
     except RecursionError:
         return BadRow(f"the JSON is nested too deeply; {EXPECTED}", place)
     except ValueError as error:  # an integer of thousands of digits
@@ -147,4 +147,9 @@ def _not_json(error: json.JSONDecodeError, text: str, name: str) -> DataError:
         return DataError(f"{place}: more JSON after the first object; {hint}")
     if not text.strip():
         return DataError(f"{name}: is empty, expected a JSON array or object")
-    return DataError(f"{place}: not valid JSON ({error.msg} at column {error.colno})")
+    return DataError(f"{place}: {_said(error)}")
+
+
+def _said(error: json.JSONDecodeError) -> str:
+    """Return what is not valid, and where; some messages of json end in "at" themselves."""
+    return f"not valid JSON ({error.msg.removesuffix(' at')} at column {error.colno})"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from bertcli.errors import DataError
 from bertcli.inputs.rows import BadRow, Row
+from bertcli.inputs.source import STDIN_NAME
 from bertcli.records import Place
 
 HEAD_BYTES = 8192
@@ -27,7 +28,6 @@ PACKED = {
     b"PK\x03\x04": "zip; unpack it with `unzip`",
 }
 """How a file is compressed that begins so, and what to do."""
-FORMATS_HINT = "if it is Parquet, say --input-format parquet"
 
 
 def start_text(stream: io.BufferedReader, name: str) -> None:
@@ -46,7 +46,8 @@ def start_text(stream: io.BufferedReader, name: str) -> None:
         if head.startswith(mark):
             raise DataError(f"{name}: is compressed with {packed}")
     if b"\0" in head:
-        raise DataError(f"{name}: is a binary file, expected UTF-8 text; {FORMATS_HINT}")
+        way = "say --input-format parquet" if name == STDIN_NAME else "let its name end in .parquet"
+        raise DataError(f"{name}: is a binary file, expected UTF-8 text; if it is Parquet, {way}")
     if head.startswith(codecs.BOM_UTF8):
         stream.read(len(codecs.BOM_UTF8))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from bertcli.inputs.formats import Compression, InputFormat, compression_of, for
 
 STDIN = "-"
 STDIN_NAME = "stdin"
+FILE_NAME = re.compile(r"\S+\.\w+")
 BUFFER_BYTES = 1 << 16
 SHOWN_LETTERS = 200
 MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gz", b"\xfd7zXZ\0": "xz"}
@@ -97,8 +99,9 @@ def _paths(one: str) -> list[str]:
         return _folder_paths(one) if stat.S_ISDIR(mode) else [one]
     if any(letter in one for letter in "*?["):
         return _glob_paths(one)
-    expected = "expected a file, a folder, a glob or - for stdin; text itself goes without -i"
-    raise DataError(f"{_printable(one)}: no such file; {expected}")
+    expected = "expected a file, a folder, a glob or - for stdin"
+    hint = "" if FILE_NAME.fullmatch(one) else "; text itself goes without -i"
+    raise DataError(f"{_printable(one)}: no such file; {expected}{hint}")
 
 
 def _mode(path: str) -> int | None:

@@ -22,10 +22,12 @@ CONTENT = 62  # tokens that a tiny checkpoint reads at once, without its two spe
 
 
 def test_a_missing_file_is_named(classify: Run, here: Path) -> None:
-    """A name that does not exist is said, with what -i takes."""
+    """A name that does not exist is said, with what -i takes; a text is told how it goes."""
     ran = classify("-i", "nothere.txt")
     assert ran.code == 1
-    assert ran.said("nothere.txt: no such file", "text itself goes without -i")
+    assert ran.said("nothere.txt: no such file; expected a file")
+    assert "text itself" not in ran.err
+    assert classify("-i", "What a film. Bravo!").said("no such file", "text itself goes without -i")
 
 
 @pytest.fixture
@@ -85,7 +87,8 @@ def test_a_binary_file_is_refused(classify: Run, here: Path, content: bytes) -> 
     (here / "a.txt").write_bytes(content)
     ran = classify("-i", "a.txt")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.said("a.txt: is a binary file", "UTF-8")
+    assert ran.said("a.txt: is a binary file", "UTF-8", "let its name end in .parquet")
+    assert classify("-i", "-", stdin=content).said("stdin: is a binary", "--input-format parquet")
 
 
 def test_invalid_utf8_costs_its_own_line_only(classify: Run, here: Path) -> None:

@@ -123,6 +123,7 @@ def test_json_files(read: Read, data: str, found: list[str]) -> None:
     [
         ('[\n{"text": "a"}\n{"text": "b"}]', "a.json:3: not valid JSON (Expecting ',' delimiter"),
         ('["a",\n', "a.json:2: not valid JSON (Expecting value"),
+        ('["a', "a.json:1: not valid JSON (Unterminated string starting at column 2)"),
         ('["a"] x', "a.json:1: not valid JSON (Extra data"),
         ('{"text": "a"}\n{"text": "b"}\n', "a.json:2: more JSON after the first object; if each"),
         ("", "a.json: is empty"),
