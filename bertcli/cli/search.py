@@ -111,6 +111,9 @@ def search(
     "Words in quotes" are sought together, -words are kept out. The score is the cosine of query and
     passage; by words alone it is their BM25. With -q only the places are written.
 
+    --where takes comparisons, in, like, between, is null, and, or, not. A missing value is neither
+    equal nor unequal, neither in nor not in; "not" before a condition turns that round too.
+
     \b
     bertcli search "how do I reset my password" --index my-notes
     bertcli search '"town hall" opening hours -christmas' --index my-notes -C 2

@@ -148,7 +148,7 @@ class _Parser:
         name = self._name()
         denied = self._took("not")
         if found := self._of_words(name):
-            return f"NOT coalesce({found}, 0)" if denied else found
+            return self._but(name, found) if denied else found
         if denied:
             raise self._expected("in, like or between")
         if self._took("is"):
@@ -177,27 +177,32 @@ class _Parser:
             return f"({low} AND {self._compared(name, '<=')})"
         return ""
 
+    def _but(self, name: _Token, found: str) -> str:
+        """Return the condition of the values that this one does not hold for; none is no value."""
+        return f"(NOT {found} AND {self._column(name)} IS NOT NULL)"
+
     def _compared(self, name: _Token, sign: str) -> str:
+        if sign == "!=":
+            return self._but(name, self._compared(name, "="))
         token = self._next("a value")
         if token.kind == "word" and token.text.lower() == "null":
             raise _wrong(self._text, token.at, "nothing equals null: write is null")
         value = self._value(token)
-        if token.kind == "word" and sign in ("=", "!="):
-            found = self._is_true(name) if value else self._is_false(name)
-            return found if sign == "=" else f"(NOT {found})"
+        if token.kind == "word" and sign == "=":
+            return self._is_true(name) if value else self._is_false(name)
         if isinstance(value, str):
             sql = f"CAST({self._column(name)} AS TEXT) {sign} ?"
             self.values.append(value)
             return f"({sql})"
         column = self._column(name)
         self.values.append(value)
-        return _about(column, f"{NUMERIC} AND CAST(trim(v) AS NUMERIC) {sign} ?")
+        return _about(column, f"{NUMBER} {sign} ?")
 
     def _is_true(self, name: _Token) -> str:
-        return _about(self._column(name), f"lower(v) = 'true' OR ({NUMERIC} AND v + 0 != 0)")
+        return _about(self._column(name), f"lower(v) = 'true' OR {NUMBER} != 0")
 
     def _is_false(self, name: _Token) -> str:
-        return _about(self._column(name), f"lower(v) = 'false' OR ({NUMERIC} AND v + 0 = 0)")
+        return _about(self._column(name), f"lower(v) = 'false' OR {NUMBER} = 0")
 
     def _like(self, name: _Token) -> str:
         token = self._next("a text")
@@ -258,12 +263,15 @@ class _Parser:
         return _wrong(self._text, at, f"expected {what}")
 
 
-NUMERIC = (
-    "(typeof(v) IN ('integer', 'real') OR (typeof(v) = 'text' AND trim(v) GLOB '*[0-9]*' "
-    "AND trim(v) NOT GLOB '*[^0-9.eE+-]*' AND trim(v) NOT GLOB '*[0-9.+-][+-]*' "
-    "AND trim(v) NOT GLOB '*.*.*' AND trim(v) NOT GLOB '[eE]*' AND trim(v) NOT GLOB '*[eE]*[eE]*'))"
+_NO_NUMBER = (
+    *("*[^0-9.eE+-]*", "*[0-9.+-][+-]*", "*.*.*", "*[eE]*[eE]*", "*[eE]*.*"),
+    *("[eE]*", "[.+-][eE]*", "[+-].[eE]*", "*[eE]", "*[+-]"),
 )
-"""SQL that tells of `v` that it is a number, or a text that is spelled as one, as in a CSV file."""
+_SPELLED = " AND ".join(
+    ("trim(v) GLOB '*[0-9]*'", *(f"trim(v) NOT GLOB '{glob}'" for glob in _NO_NUMBER))
+)
+NUMBER = f"CASE WHEN typeof(v) != 'text' THEN v WHEN {_SPELLED} THEN CAST(trim(v) AS NUMERIC) END"
+"""SQL for the number that `v` is, or is spelled as where it is a text, as in a CSV file."""
 
 
 def _about(column: str, condition: str) -> str:

@@ -79,6 +79,20 @@ def test_columns_called_path_and_line(tiny: Callable[..., Ran], run: Run) -> Non
         (3, "v", True),
         (None, "v = true or v = false or v", False),
         ("yes", "v != true", True),
+        (
+            None,
+            "v != true or v != 1 or v not in (1) or v not like 'a' or v not between 1 and 2",
+            False,
+        ),
+        (1700000000.123456, "v = 1700000000.123456", True),
+        (52.37403001234567, "v between 52.37403001234567 and 52.37403001234567", True),
+        (0.30000000000000004, "v = 0.3", False),
+        ("0.30000000000000004", "v > 0.3", True),
+        *(
+            (text, "v >= 0 or v < 0", False)
+            for text in ("3E", "3e+", "1e.5", "1.e5.", ".e5", "-e5")
+        ),
+        *((text, "v >= 0 or v < 0", True) for text in ("3.", "+.5", "1.e5", "1E-3", "-.5e+3")),
     ],
 )
 def test_numbers_and_truth_in_columns(value: object, where: str, holds: bool) -> None:

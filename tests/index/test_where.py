@@ -67,10 +67,17 @@ def found(index: IndexFolder, where: str) -> set[int]:
         ("year = '2024'", {0}),
         ("year between 2022 and 2024", {0, 1, 3}),
         ("year < 1e9", {0, 1, 3}),
-        ("year != 2024", {1, 3}),
+        ("year != 2024", {1, 2, 3}),
+        ("year not in (2024)", {1, 2, 3}),
+        ("year not between 2023 and 2024", {1, 2}),
         ("lang != 'zh'", {2, 3}),
         ("lang in ('zh', 'en')", {0, 1, 2}),
-        ("lang not in ('zh', 'en')", {3, 4}),
+        ("lang not in ('zh', 'en')", {3}),
+        ("lang not like 'e%'", {0, 1}),
+        ("not (lang like 'e%')", {0, 1, 4}),
+        ("draft != true", {1}),
+        ("draft != false", {0}),
+        ("not draft = true", {1, 2, 3, 4}),
         ("not lang = 'zh'", {2, 3, 4}),
         ("lang like 'e%'", {2, 3}),
         ("path like 'notes/%'", {0, 1}),
@@ -88,7 +95,11 @@ def found(index: IndexFolder, where: str) -> set[int]:
     ],
 )
 def test_what_conditions_mean(index: IndexFolder, where: str, expected: set[int]) -> None:
-    """As in SQL, but that numbers in texts are numbers, and what is missing is not true."""
+    """As in SQL, but that numbers in texts are numbers.
+
+    What is missing is neither equal nor unequal, neither in nor not in; `not` before a condition
+    turns that round too.
+    """
     assert found(index, where) == expected
 
 
