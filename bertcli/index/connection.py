@@ -52,3 +52,9 @@ def _configure(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA {pragma}")
     # SQLite opens a file at the first look into it; failures belong here.
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.create_function("casefolded", 1, _casefolded, deterministic=True)
+
+
+def _casefolded(value: object) -> str | None:
+    """Return a value as text whose letters of every script have one case."""
+    return None if value is None else str(value).casefold()

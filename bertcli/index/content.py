@@ -42,7 +42,7 @@ class NewDocument:
     @property
     def row_hash(self) -> bytes:
         """What tells a row of a file from others."""
-        return row_hash(self.text, columns_json(self.columns))
+        return row_hash(self.text, self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +113,9 @@ def text_hash(text: str) -> bytes:
     return hashlib.sha256(storable(text).encode()).digest()[:16]
 
 
-def row_hash(text: str, metadata: str) -> bytes:
+def row_hash(text: str, columns: Mapping[str, object]) -> bytes:
     """Return what tells a row of a file from others: its text and its columns, not its place."""
-    return text_hash(f"{metadata}\n{text}")
+    return text_hash(f"{_ascii_json(columns)}\n{text}")
 
 
 def outline_json(document: NewDocument) -> str | None:
@@ -127,8 +127,16 @@ def outline_json(document: NewDocument) -> str | None:
 
 
 def columns_json(columns: Mapping[str, object]) -> str:
-    """Return the columns as JSON that SQLite's own functions can read (they refuse NaN)."""
-    return json.dumps(_json_value(columns), ensure_ascii=True, default=str, allow_nan=False)
+    """Return the columns as JSON that SQLite's own functions can read (they refuse NaN).
+
+    Only half surrogates, which UTF-8 cannot hold, are escaped.
+    """
+    written = json.dumps(_json_value(columns), ensure_ascii=False, default=str, allow_nan=False)
+    return written.encode("utf-8", "backslashreplace").decode()
+
+
+def _ascii_json(columns: Mapping[str, object]) -> str:
+    return json.dumps(_json_value(columns), default=str, allow_nan=False)
 
 
 def _json_value(value: object) -> object:

@@ -395,8 +395,8 @@ class Documents:
             raise damaged(self._path.parent, f"columns of document {document}") from error
 
     def _row_hash(self, document: int) -> bytes:
-        query = "SELECT text, metadata FROM documents JOIN texts ON document = id WHERE id = ?"
-        return row_hash(*self.connection.execute(query, (document,)).fetchone())
+        stored = self.stored(document)
+        return row_hash(stored.text, stored.columns)
 
     def number(self, query: str) -> int:
         """Return the one number that a query finds."""

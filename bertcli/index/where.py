@@ -211,6 +211,8 @@ class _Parser:
         column, pattern = self._column(name), _unquoted(token.text)
         if len(pattern.encode()) > PATTERN_LETTERS:
             raise _wrong(self._text, token.at, f"a pattern has at most {PATTERN_LETTERS:,} bytes")
+        if not pattern.isascii():  # LIKE itself knows the case of ASCII letters alone
+            column, pattern = f"casefolded({column})", pattern.casefold()
         self.values.append(pattern)
         return f"({column} LIKE ?)"
 
@@ -235,8 +237,13 @@ class _Parser:
     def _column(self, name: _Token) -> str:
         if name.kind == "word" and name.text in OWN:
             return OWN[name.text]
-        self.values.append(f"$.{json.dumps(name.text)}")  # spelled as in the stored JSON
-        return "json_extract(documents.metadata, ?)"
+        found = "json_extract(documents.metadata, ?)"
+        # Spelled as in the stored JSON, which an older bertcli wrote in ASCII.
+        spelled = dict.fromkeys(
+            json.dumps(name.text, ensure_ascii=only_ascii) for only_ascii in (False, True)
+        )
+        self.values += [f"$.{one}" for one in spelled]
+        return found if len(spelled) == 1 else f"coalesce({found}, {found})"
 
     def _took(self, text: str) -> bool:
         """Read a sign or a keyword if it comes next."""

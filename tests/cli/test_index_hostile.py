@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bertcli.index import keywords
+from bertcli.index.content import text_hash
 from bertcli.index.where import compile_where
 from bertcli.inputs.documents.html import decoded, html
 
@@ -58,6 +59,40 @@ def test_columns_called_path_and_line(tiny: Callable[..., Ran], run: Run) -> Non
         assert texts(run, "cat", "--where", where) == ["the cat sat"], where
     for where in ("path = '/usr'", '"line" = 1'):
         assert texts(run, "cat", "--where", where) == [], where
+
+
+def test_like_in_other_scripts(tiny: Callable[..., Ran], run: Run) -> None:
+    """It knows the case of every letter, and looks into lists as they are written."""
+    row = {"text": "the cat sat", "lang": "Ünder", "tags": ["größe", "Привет"], "Größe": "ẞ"}
+    other = {"text": "the cat ran", "n": 1}
+    Path("rows.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(other))
+    tiny("index", "build", "./i", "rows.jsonl", "-q")
+    for where in (
+        *("lang like 'ü%'", "lang like 'ÜNDER'", "path like '%ROWS%' and lang like 'Ü____'"),
+        *("tags like '%größe%'", "tags like '%ПРИВЕТ%'", "Größe like 'ss' or Größe like 'ß'"),
+    ):
+        assert texts(run, "cat", "--where", where) == ["the cat sat"], where
+    assert texts(run, "cat", "--where", "n not like 'ü%'") == ["the cat ran"]
+
+
+def test_columns_that_an_older_bertcli_wrote(tiny: Callable[..., Ran], run: Run) -> None:
+    """Their JSON is ASCII: names are found in it, and rows that were removed stay out."""
+    rows = [{"text": f"the cat {n}", "größe": "ü", "n": n} for n in range(3)]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    tiny("index", "build", "./i", "rows.jsonl", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        written = [json.dumps({"größe": "ü", "n": n}) for n in range(3)]
+        database.executemany(
+            "UPDATE documents SET metadata = ? WHERE line = ?", zip(written, (1, 2, 3), strict=True)
+        )
+    assert len(texts(run, "cat", "--where", "größe = 'ü'")) == 3
+    run("index", "remove", "./i", "--where", "n = 1")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        (known,) = database.execute("SELECT hash FROM removed").fetchone()
+    assert known == text_hash(f"{written[1]}\nthe cat 1")
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, [{"text": "the cat more"}, *rows])))
+    run("index", "update", "./i")
+    assert sorted(texts(run, "cat")) == ["the cat 0", "the cat 2", "the cat more"]
 
 
 @pytest.mark.parametrize(
