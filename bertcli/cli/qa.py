@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -80,7 +80,7 @@ def qa(
     bertcli qa -i squad.jsonl -f csv -o answers.csv
     bertcli qa "How long do refunds take?" --index help
     """
-    from bertcli.cli.index.open import open_index
+    from bertcli.cli.index.open import open_index, unknown_columns
     from bertcli.index.where import compile_where
     from bertcli.tasks.run import answers
 
@@ -100,6 +100,7 @@ def qa(
                 task=task,
                 condition=condition,
                 passages=passages or PASSAGES,
+                nothing_found=unknown_columns(folder, condition, out.quiet),
             )
             made_with = lambda: hashes_of(checkpoint) | folder.hashes()  # noqa: E731
             answer_all(command, compute, items, out, bulk, made_with)
@@ -129,6 +130,7 @@ def _from_index(
     task: Qa,
     condition: Filter | None,
     passages: int,
+    nothing_found: Callable[[], None],
 ) -> Iterator[Answer]:
     """Yield each question with its answers from the passages that an index finds for it."""
     from bertcli.index.query import words_of
@@ -141,6 +143,8 @@ def _from_index(
             continue
         question = asked.record.text
         hits = folder.find(words_of(question), asked.result.vector, passages, condition)
+        if not hits:
+            nothing_found()
         try:
             yield Answer(asked.record, answer_from_passages(task, question, hits))
         except RecordError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.bulk import answer_all, hashes_of
-from bertcli.cli.index.open import IndexOption, open_index
+from bertcli.cli.index.open import IndexOption, open_index, unknown_columns
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import Incoming, choose_checkpoint, load_model, read_items, warn
 from bertcli.errors import CheckpointError, RecordError, UsageError
@@ -152,6 +152,7 @@ class Finder:
     flags: FindFlags
     wanted: Wanted
     condition: Filter | None
+    nothing_found: Callable[[], None]
     like: NDArray[np.float32] | None
     more: tuple[int, ...]
     less: tuple[int, ...]
@@ -167,6 +168,8 @@ class Finder:
         if self.more or self.less:
             vector = self._moved(query, vector)
         hits = self._reranked(query, self._hits(query, vector, self.wanted))[: self.flags.top_k]
+        if not hits:
+            self.nothing_found()
         hits = self._marked(hits, query, vector)
         if self.flags.around:
             hits = self.folder.with_context(hits, self.flags.around)
@@ -268,6 +271,7 @@ def _finder(
     from bertcli.index.refine import SAME, Wanted
     from bertcli.index.where import compile_where
 
+    condition = None if find.where is None else compile_where(find.where)
     count = max(find.top_k, RERANKED) if find.rerank else find.top_k
     like = None
     if find.like is not None and embed is not None:
@@ -284,7 +288,8 @@ def _finder(
             SAME if find.dedupe else None,
             None if find.like is None else folder.name_of_file(find.like),
         ),
-        None if find.where is None else compile_where(find.where),
+        condition,
+        unknown_columns(folder, condition, places_only),
         like,
         _ranks(find.more, "--more"),
         _ranks(find.less, "--less"),

@@ -281,6 +281,11 @@ class Documents:
         )
         return np.fromiter((row for (row,) in found), np.int64)
 
+    def columns(self) -> set[str]:
+        """Return the names of all columns that a document has."""
+        keys = self.rows("SELECT DISTINCT CAST(key AS BLOB) FROM documents, json_each(metadata)")
+        return {key.decode("utf-8", "replace") for (key,) in keys}
+
     def holding(self, phrases: Sequence[str]) -> NDArray[np.int64]:
         """Return the vector rows of all chunks with any of the phrases."""
         found = self.connection.execute(

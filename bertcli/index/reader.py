@@ -29,7 +29,7 @@ from bertcli.index.vectors import (
     read_blocks,
     read_rows,
 )
-from bertcli.index.where import Filter
+from bertcli.index.where import OWN, Filter
 from bertcli.results import Hit
 
 FUSED_DEPTH = 100
@@ -82,6 +82,13 @@ class IndexReader:
         """Return whether this very text of this name and line is in, to go on with a killed run."""
         with storage_failures(self.path):
             return self._documents.holds(document)
+
+    def unknown_columns(self, where: Filter) -> dict[str, str | None]:
+        """Return the columns in a condition that no document has, each with one of its letters."""
+        with storage_failures(self.path):
+            known = self._documents.columns()
+        alike = {name.casefold(): name for name in (*sorted(known), *OWN)}
+        return {name: alike.get(name.casefold()) for name in where.columns if name not in known}
 
     def search(
         self, queries: NDArray[np.floating], k: int, where: Filter | None = None

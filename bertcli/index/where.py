@@ -40,10 +40,14 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A condition on `documents` and `chunks` as SQL, with the values of its question marks."""
+    """A condition on `documents` and `chunks` as SQL, with the values of its question marks.
+
+    `columns` are the documents' own columns that it names.
+    """
 
     sql: str
     values: tuple[Value, ...]
+    columns: tuple[str, ...] = ()
 
 
 def any_path(globs: Sequence[str]) -> Filter:
@@ -84,7 +88,7 @@ def compile_where(text: str) -> Filter:
     parser = _Parser(text, _tokens(text))
     sql = parser.either(0)
     parser.end()
-    return Filter(sql, tuple(parser.values))
+    return Filter(sql, tuple(parser.values), tuple(parser.columns))
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -113,6 +117,7 @@ class _Parser:
 
     def __init__(self, text: str, tokens: Sequence[_Token]) -> None:
         self.values: list[Value] = []
+        self.columns: dict[str, None] = {}
         self._text = text
         self._tokens = tokens
         self._at = 0
@@ -237,6 +242,7 @@ class _Parser:
     def _column(self, name: _Token) -> str:
         if name.kind == "word" and name.text in OWN:
             return OWN[name.text]
+        self.columns[name.text] = None
         found = "json_extract(documents.metadata, ?)"
         # Spelled as in the stored JSON, which an older bertcli wrote in ASCII.
         spelled = dict.fromkeys(

@@ -61,6 +61,25 @@ def test_columns_called_path_and_line(tiny: Callable[..., Ran], run: Run) -> Non
         assert texts(run, "cat", "--where", where) == [], where
 
 
+def test_a_column_that_no_document_has(tiny: Callable[..., Ran], run: Run) -> None:
+    """It is told where nothing is found, once, with one whose case alone differs."""
+    rows = [
+        {"text": "the cat sat", "Year": 2023, "größe": 1},
+        {"text": "the cat ran", "lang": "en"},
+    ]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    tiny("index", "build", "./i", "rows.jsonl", "-q")
+    search = ("search", "cat", "dog", "--index", "./i", "--mode", "keyword", "--where")
+    ran = run(*search, "typo = 1 or year = 2023 or PATH like '%'")
+    assert ran.code == 0
+    assert ran.said("column typo, year (did you mean Year?), PATH (did you mean path?)")
+    assert run("index", "remove", "./i", "--where", "typo = 1").err.count("column typo\n") == 1
+    assert run("qa", "who?", "--index", "./i", "--where", "typo = 1").said("column typo")
+    for where in ("lang = 'de'", "größe > 1", "typo = 1 or lang = 'en'"):
+        assert run(*search[:2], *search[3:], where).err == "", where
+    assert run(*search, "typo = 1", "-q").err == ""
+
+
 def test_like_in_other_scripts(tiny: Callable[..., Ran], run: Run) -> None:
     """It knows the case of every letter, and looks into lists as they are written."""
     row = {"text": "the cat sat", "lang": "Ünder", "tags": ["größe", "Привет"], "Größe": "ẞ"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,13 +11,13 @@ import typer
 
 from bertcli.cli.embed import build_embed
 from bertcli.cli.options import ModelFlags
-from bertcli.cli.recipe import choose_checkpoint
+from bertcli.cli.recipe import choose_checkpoint, warn
 from bertcli.engine.choices import Long
 from bertcli.errors import UsageError
-from bertcli.index.places import place_of
+from bertcli.index.places import place_of, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bertcli.checkpoints.layout import Checkpoint
     from bertcli.index.chunks import Chunk
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bertcli.index.manifest import Chunking, ModelIdentity
     from bertcli.index.update import Cut
     from bertcli.index.update import Embed as EmbedTexts
+    from bertcli.index.where import Filter
     from bertcli.tasks.embed import Embed
 
 OVERLAP_TOKENS = 32
@@ -56,6 +58,24 @@ def open_index(name: str, model: ModelFlags, brief: bool = False) -> tuple[Index
     place = place_of(name)
     checkpoint, embed = recorded_model(place, model, brief)
     return IndexFolder.open(place, identity(checkpoint, embed)), embed
+
+
+def unknown_columns(index: IndexFolder, where: Filter | None, quiet: bool) -> Callable[[], None]:
+    """Return what says on stderr, once, which columns of a condition no document has.
+
+    It is for when nothing is found.
+    """
+
+    @cache
+    def note() -> None:
+        unknown = {} if where is None or quiet else index.unknown_columns(where)
+        told = [
+            f"{one} (did you mean {other}?)" if other else one for one, other in unknown.items()
+        ]
+        if told:
+            warn(f"--where: no document of {shown(index.path)} has the column {', '.join(told)}")
+
+    return note
 
 
 def recorded_model(place: Path, model: ModelFlags, brief: bool = False) -> tuple[Checkpoint, Embed]:

@@ -22,6 +22,7 @@ from bertcli.cli.index.open import (
     embedder,
     identity,
     recorded_model,
+    unknown_columns,
 )
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint, show_facts, warn
@@ -70,6 +71,8 @@ def remove(
     condition = _condition(path, id, where)
     with IndexFolder.open(place_of(name)) as index:
         removed = index.remove(condition)
+        if not removed:
+            unknown_columns(index, condition, quiet)()
         if not quiet:
             warn(f"{removed} documents removed; {held(index)}")
 
