@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,8 +83,10 @@ class Documents:
             documents.close()
 
     def add_missing_tables(self) -> None:
-        """Make the tables that an index of an older bertcli lacks."""
+        """Make the tables and columns that an index of an older bertcli lacks."""
         self.connection.execute(REMOVED_TABLE)
+        if "count" not in (column for _, column, *_ in self.rows("PRAGMA table_info (removed)")):
+            self.connection.execute("ALTER TABLE removed ADD COLUMN count INTEGER")
 
     def close(self) -> None:
         """Close the file; the last to close folds the log back into it."""
@@ -182,11 +185,12 @@ class Documents:
         )
         self.insert_chunks(number, document.text, chunks, rows)
 
-    def remove(self, condition: Filter) -> int:
+    def remove(self, condition: Filter, files: bool = False) -> int:
         """Remove the documents that a condition holds for, and return how many.
 
-        The rows of their vectors stay in the file, unused. A file that has nothing left in the
-        index is not indexed again by an update, nor is a row that was removed.
+        The rows of their vectors stay in the file, unused. A document that is a whole file is not
+        indexed again by an update, nor is a row that was removed; with `files` nor is any other row
+        of a file that has nothing left in the index.
         """
         found = self.connection.execute(
             "SELECT DISTINCT documents.id, documents.file, documents.line FROM documents "
@@ -194,7 +198,8 @@ class Documents:
             condition.values,
         ).fetchall()
         self.connection.executemany(
-            "INSERT OR IGNORE INTO removed VALUES (?, ?)",
+            "INSERT INTO removed VALUES (?, ?, 1) "
+            "ON CONFLICT (file, hash) DO UPDATE SET count = count + 1",
             [
                 (file, self._row_hash(document))
                 for document, file, line in found
@@ -205,13 +210,18 @@ class Documents:
         self.connection.executemany(
             "UPDATE files SET error = ?2 WHERE id = ?1 AND NOT EXISTS "
             "(SELECT 1 FROM documents WHERE file = ?1)",
-            [(file, REMOVED) for file in {file for _, file, _ in found if file is not None}],
+            [
+                (file, REMOVED)
+                for file in {file for _, file, line in found if files or line is None}
+                if file is not None
+            ],
         )
         return len(found)
 
-    def removed_rows(self, file: int) -> set[bytes]:
-        """Return the hashes of the rows of a file that a person took out of the index."""
-        return {one for (one,) in self.rows("SELECT hash FROM removed WHERE file = ?", file)}
+    def removed_rows(self, file: int) -> Counter[bytes]:
+        """Return how many rows of a file a person took out of the index, by their hashes."""
+        query = f"SELECT hash, coalesce(count, {2**62}) FROM removed WHERE file = ?"
+        return Counter(dict(self.rows(query, file)))
 
     def remove_documents(self, documents: Iterable[int]) -> None:
         """Remove documents, their chunks and words; the rows of their vectors become unused."""

@@ -113,11 +113,14 @@ class IndexFolder(IndexReader):
         self.settle()
         return added
 
-    def remove(self, where: Filter) -> int:
-        """Remove the documents that a condition holds for, all or none, and return how many."""
+    def remove(self, where: Filter, files: bool = False) -> int:
+        """Remove the documents that a condition holds for, all or none, and return how many.
+
+        With `files` a file of rows that has none left stays out as a whole.
+        """
         self.begin_writing()
         with storage_failures(self.path), self._documents.writing():
-            removed = self._documents.remove(where)
+            removed = self._documents.remove(where, files)
             sources = self._documents.files.sources().items()
             gone = [number for number, one in sources if not Path(one.path).exists()]
             self._documents.files.drop_sources(gone)
@@ -311,7 +314,8 @@ class IndexFolder(IndexReader):
             files.change(number, found.source, found.state)
         removed = self._documents.removed_rows(number)
         for document, chunks in one.documents:
-            if removed and document.row_hash in removed:
+            if removed and removed[document.row_hash] > 0:
+                removed[document.row_hash] -= 1
                 continue
             rows = []
             for text in chunk_texts(document, chunks):

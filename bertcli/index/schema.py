@@ -8,10 +8,14 @@ REMOVED_TABLE = """
 CREATE TABLE IF NOT EXISTS removed (
     file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,
     hash BLOB NOT NULL,
+    count INTEGER,
     PRIMARY KEY (file, hash)
 ) WITHOUT ROWID
 """
-"""Rows of files that a person took out of the index: they stay out when the file changes."""
+"""Rows of files that a person took out of the index: they stay out when the file changes.
+
+`count` is of how many that are the same; null, as an older bertcli had no count, of all.
+"""
 
 # Texts have a table of their own, so that conditions on documents never walk through them. A
 # chunk's text is a slice of its document's. The full-text table keeps no copy of the text either;

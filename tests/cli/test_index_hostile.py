@@ -246,6 +246,46 @@ def test_rows_that_are_removed_stay_out_when_their_file_changes(
     assert len(texts(run, "cat")) == 4
 
 
+def test_of_rows_that_are_the_same_only_so_many_stay_out_as_were_removed(
+    tiny: Callable[..., Ran], run: Run
+) -> None:
+    """The first ones; all of them where an older bertcli, which had no count, removed one."""
+    Path("d.csv").write_text("text\n" + "the dup cat\n" * 4)
+    tiny("index", "build", "./i", "d.csv", "-q")
+    for kept in (3, 2):
+        line = 6 - kept
+        assert run("index", "remove", "./i", "--where", f"line = {line}").said(
+            "1 documents removed"
+        )
+        with Path("d.csv").open("a") as file:
+            file.write(f"tail cat {kept}\n")
+        run("index", "update", "./i")
+        assert texts(run, "cat").count("the dup cat") == kept
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute("ALTER TABLE removed DROP COLUMN count")
+    with Path("d.csv").open("a") as file:
+        file.write("tail cat\nthe dup cat\n")
+    assert run("index", "update", "./i").said("1 changed")
+    assert sorted(texts(run, "cat")) == ["tail cat", "tail cat 2", "tail cat 3"]
+
+
+def test_a_file_of_rows_goes_on_without_those_that_were_removed(
+    tiny: Callable[..., Ran], run: Run
+) -> None:
+    """Rows that are added later are indexed; not where the file was removed by its path."""
+    for name in ("a.csv", "b.csv"):
+        Path(name).write_text("text,id\nold cat,1\n")
+    Path("c.txt").write_text("whole cat")
+    tiny("index", "build", "./i", "a.csv", "b.csv", "c.txt", "-q")
+    run("index", "remove", "./i", "--where", "path = 'a.csv' or path = 'c.txt'")
+    run("index", "remove", "./i", "--path", "b.csv")
+    for name in ("a.csv", "b.csv"):
+        Path(name).write_text(f"text,id\nold cat,1\nnew cat of {name[0]},2\n")
+    Path("c.txt").write_text("another cat")
+    assert run("index", "update", "./i").said("1 changed, 2 unchanged")
+    assert texts(run, "cat") == ["new cat of a"]
+
+
 def test_a_file_that_cannot_be_read_any_more_keeps_its_documents(
     tiny: Callable[..., Ran], run: Run
 ) -> None:

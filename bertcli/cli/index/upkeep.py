@@ -59,7 +59,8 @@ def remove(
 ) -> None:
     """Remove documents from an index: by path, by a passage's number, or by their columns.
 
-    A file that is removed so stays out when the index is updated.
+    What is removed so stays out when the index is updated. New rows of a file of rows come in,
+    unless the file was removed by its path.
 
     \b
     bertcli index remove my-notes --path "drafts/*"
@@ -70,7 +71,7 @@ def remove(
 
     condition = _condition(path, id, where)
     with IndexFolder.open(place_of(name)) as index:
-        removed = index.remove(condition)
+        removed = index.remove(condition, files=bool(path))
         if not removed:
             unknown_columns(index, condition, quiet)()
         if not quiet:
