@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from bertcli.errors import DataError
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
 IGNORE_FILE = ".gitignore"
+CLASSES = {
+    "alnum": "a-zA-Z0-9",
+    "alpha": "a-zA-Z",
+    "blank": " \t",
+    "cntrl": "\0-\x1f\x7f",
+    "digit": "0-9",
+    "graph": '"-~!',
+    "lower": "a-z",
+    "print": " -~",
+    "punct": ":-@!-.[-`{-~",
+    "space": " \t\n\r\f\v",
+    "upper": "A-Z",
+    "xdigit": "0-9a-fA-F",
+}
+"""The signs of POSIX classes of characters."""
+_POSIX_CLASS = re.compile(r"^((?:.*[^\\])?\[[^\]]*?)\[:([a-z]+):\]")
 
 
 @dataclass(frozen=True)
@@ -87,13 +100,33 @@ def _walk(
                 yield path
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A line of a `.gitignore`: which paths it fits, and whether it ignores them or takes them.
+
+    Some are for folders only; one without a slash is held against names, others against paths.
+    """
+
+    regex: re.Pattern[str]
+    ignores: bool
+    folders: bool
+    names: bool
+
+    def fits(self, path: str, folder: bool) -> bool:
+        """Return whether it fits this very path, and not one above it alone."""
+        if self.folders and not folder:
+            return False
+        found = self.regex.search(path.rpartition("/")[2] if self.names else path)
+        return found is not None and found.lastindex is None  # the group is the slash of one above
+
+
 class _Ignored:
     """The `.gitignore` files that count for paths below a folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self.full = root.resolve()
-        self._rules: dict[Path, GitIgnoreSpec | None] = {}
+        self._rules: dict[Path, list[_Rule]] = {}
         self._places: dict[Path, list[Path]] = {}
 
     @cached_property
@@ -105,7 +138,9 @@ class _Ignored:
         chain = [self.full, *self.full.parents]
         top = next((i for i, folder in enumerate(chain) if (folder / ".git").exists()), 0)
         above = chain[top:0:-1]
-        return [] if self._said(self.full, above, folder=True) else above
+        inside = [*above[1:], self.full]
+        held = (self._said(one, above[: i + 1], True) for i, one in enumerate(inside))
+        return [] if any(held) else above
 
     def holds(self, path: Path, folder: bool = False) -> bool:
         """Return what the last rule that fits a path says."""
@@ -118,41 +153,49 @@ class _Ignored:
         return self._said(places[-1] / path.name, places, folder)
 
     def _said(self, path: Path, places: Sequence[Path], folder: bool) -> bool:
-        """Return what the rules of these folders say of a path, the later ones last."""
-        held = False
-        for place in places:
-            rules = self._of(place)
-            if rules is not None:
+        """Return what the last of the rules of these folders that fits a path says of it."""
+        for place in reversed(places):
+            if rules := self._of(place):
                 name = path.relative_to(place).as_posix()
-                said = rules.check_file(name + "/" if folder else name).include
-                held = held if said is None else bool(said)
-        return held
+                for rule in reversed(rules):
+                    if rule.fits(name, folder):
+                        return rule.ignores
+        return False
 
-    def _of(self, folder: Path) -> GitIgnoreSpec | None:
+    def _of(self, folder: Path) -> list[_Rule]:
         if folder not in self._rules:
-            self._rules[folder] = _read_rules(folder / IGNORE_FILE)
+            self._rules[folder] = list(_read_rules(folder / IGNORE_FILE))
         return self._rules[folder]
 
 
-def _read_rules(path: Path) -> GitIgnoreSpec | None:
+def _read_rules(path: Path) -> Iterator[_Rule]:
+    """Yield the rules of a file, without lines that cannot be read: git passes over them too."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
-        return None
-    from pathspec import GitIgnoreSpec
+        return
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-    return GitIgnoreSpec.from_lines(line for line in lines if _is_rule(line))
+    for line in text.split("\n"):
+        given = line if line.endswith("\\ ") else line.rstrip()
+        bare = given.removesuffix("/")
+        try:
+            pattern = GitIgnoreSpecPattern(_spelled_out(bare))
+        except Exception:  # of the library and of re
+            continue
+        if pattern.regex is not None:
+            yield _Rule(pattern.regex, bool(pattern.include), bare != given, "/" not in bare)
 
 
-def _is_rule(line: str) -> bool:
-    """Tell whether a line of a `.gitignore` can be read; git passes over the others too."""
-    from pathspec import GitIgnoreSpec
+def _spelled_out(rule: str) -> str:
+    """Return a rule with the signs of its POSIX classes, which the library does not know.
 
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except Exception:  # of the library and of re
-        return False
-    return True
+    >>> _spelled_out("[[:alpha:]_].txt")
+    '[a-zA-Z_].txt'
+    """
+    while found := _POSIX_CLASS.search(rule):
+        rule = f"{found[1]}{CLASSES.get(found[2], '')}{rule[found.end() :]}"
+    return rule
 
 
 def _fits(path: PurePosixPath, glob: str) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bertcli.errors import DataError
 from bertcli.inputs.folders import Selection, files_under
@@ -59,6 +63,86 @@ def test_it_is_what_git_itself_would_list(tree: Path) -> None:
     assert names(tree / "logs") == ["keep.log"]
     # Who names an ignored folder means it.
     assert names(tree / "src" / "build") == ["out.o"]
+
+
+def planted(root: Path, files: Sequence[str], rules: Mapping[str, Sequence[str]]) -> Path:
+    """Make files below a folder, and the `.gitignore` files of some folders."""
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    for folder, lines in rules.items():
+        (root / folder / ".gitignore").write_text("\n".join(lines))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("rules", "listed"),
+    [
+        ({".": ["*", "!*/", "!*.md"]}, "top.md a/b.md a/c/d.md"),
+        ({".": ["*.txt"], "a": ["!c/"]}, "top.md a/b.md a/c/d.md"),
+        ({".": ["[[:alpha:]].txt"]}, "top.md a/b.md a/c/1.txt a/c/d.md"),
+        ({".": ["[![:digit:]]*"]}, ""),
+        ({".": ["c", "!a/c/x.txt"]}, "top.md x.txt a/b.md a/x.txt"),
+        ({".": ["a/c/**", "!a/c/d.md"]}, "top.md x.txt a/b.md a/x.txt a/c/d.md"),
+        (
+            {".": ["a/*", "!a/c"], "a/c": ["/d.md", "x.txt", "!x.*"]},
+            "top.md x.txt a/c/1.txt a/c/x.txt",
+        ),
+        (
+            {".": ["/x.txt/", "top.md\r", "a/[z-", "\\"]},
+            "x.txt a/b.md a/x.txt a/c/1.txt a/c/d.md a/c/x.txt",
+        ),
+    ],
+)
+def test_the_last_rule_that_fits_a_path_itself_counts(
+    tmp_path: Path, rules: dict[str, list[str]], listed: str
+) -> None:
+    """Of one file and of several; nothing below an ignored folder comes back."""
+    files = ["top.md", "x.txt", "a/b.md", "a/x.txt", "a/c/1.txt", "a/c/d.md", "a/c/x.txt"]
+    assert names(planted(tmp_path, files, rules)) == listed.split()
+
+
+NAMES = ["a", "d/a", "d/b.md", "d/e/a", "d/e/x1.txt", "e/d/b.md", "e/keep/s.txt", "keep/d/top.md"]
+PARTS = "a d e keep * *.md *.txt b.* ? [a-d] [[:alpha:]] x[[:digit:]].txt ** d* k?ep [[:lower:]e]*"
+RULES = st.builds(
+    lambda no, start, parts, end: no + start + "/".join(parts) + end,
+    st.sampled_from(["", "!"]),
+    st.sampled_from(["", "/"]),
+    st.lists(st.sampled_from(PARTS.split()), min_size=1, max_size=3),
+    st.sampled_from(["", "/"]),
+)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@settings(deadline=None, max_examples=60)
+@given(
+    rules=st.dictionaries(
+        st.sampled_from([".", "d", "e", "keep"]), st.lists(RULES, min_size=1, max_size=4)
+    )
+)
+def test_whatever_the_rules_it_is_what_git_would_list(
+    rules: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Folder by folder from the top, with several `.gitignore` files."""
+    root = planted(tmp_path_factory.mktemp("git"), NAMES, rules)
+    git = ["git", "-C", str(root)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    shown = subprocess.run(
+        [*git, "ls-files", "--others", "--exclude-standard"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    listed = [one for one in shown.stdout.splitlines() if not one.endswith(".gitignore")]
+    assert sorted(names(root)) == sorted(listed)
+
+
+def test_a_folder_below_an_ignored_one_is_meant_by_who_names_it(tmp_path: Path) -> None:
+    """Rules of folders above count, unless they ignore the folder or one around it."""
+    planted(tmp_path, ["d/e/a.txt", "d/e/b.md", "k/a.txt"], {".": ["d", "*.txt"]})
+    (tmp_path / ".git").mkdir()
+    assert names(tmp_path / "d" / "e") == ["a.txt", "b.md"]
+    assert names(tmp_path / "k") == []
 
 
 @pytest.mark.parametrize(
