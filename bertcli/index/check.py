@@ -18,8 +18,8 @@ def problems(index: IndexFolder) -> Iterator[str]:
     """Yield what is wrong with an index, nothing where all is well.
 
     Looked at are SQLite's own structure, that every passage has one vector whose bytes are those
-    that were written, that texts are those that were indexed, the full-text table, and the file of
-    approximate search.
+    that were written, that columns and places can be read, that texts are those that were indexed,
+    the full-text table, and the file of approximate search.
     """
     with storage_failures(index.path):
         documents = index.documents
@@ -28,8 +28,11 @@ def problems(index: IndexFolder) -> Iterator[str]:
             yield from upkeep.structure_problems()
             committed = documents.committed_rows()
             yield from upkeep.row_problems(committed)
-            yield from upkeep.text_problems()
-            yield from upkeep.word_problems()
+            unreadable = list(upkeep.value_problems())
+            yield from unreadable
+            if not unreadable:
+                yield from upkeep.text_problems()
+                yield from upkeep.word_problems()
             yield from _vector_problems(index, committed)
         if wrong := ann.damage(index.path, index.manifest.generation):
             yield wrong

@@ -316,6 +316,8 @@ class Documents:
             if found is None:
                 raise damaged(self._path.parent, f"no passage has row {row} of the vectors")
             chunk, document, start, end, line, heading, page = found
+            if not _are_whole(start, end, line, page) or start > end:
+                raise damaged(self._path.parent, f"the place of passage {chunk}")
             if document not in documents:
                 documents[document] = self.stored(document)
             stored = documents[document]
@@ -405,9 +407,14 @@ class Documents:
             raise damaged(self._path.parent, f"document {document} is missing")
         name, line, metadata, text, path = found
         try:
-            return Stored(name, line, json.loads(metadata), text, path)
-        except ValueError as error:
+            columns = json.loads(metadata)
+        except (TypeError, ValueError) as error:
             raise damaged(self._path.parent, f"columns of document {document}") from error
+        if not isinstance(columns, dict):
+            raise damaged(self._path.parent, f"columns of document {document}")
+        if not _are_whole(line):
+            raise damaged(self._path.parent, f"the line of document {document}")
+        return Stored(name, line, columns, text, path)
 
     def _row_hash(self, document: int) -> bytes:
         stored = self.stored(document)
@@ -419,3 +426,8 @@ class Documents:
         if found is None or type(found[0]) is not int:
             raise damaged(self._path.parent, f"{self._path.name} lacks its counts")
         return found[0]
+
+
+def _are_whole(*values: object) -> bool:
+    """Tell whether values are whole numbers or none, which SQLite's types do not make sure of."""
+    return all(value is None or type(value) is int for value in values)

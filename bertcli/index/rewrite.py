@@ -39,11 +39,13 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Repaired:
     """What a repair did: how many passages got a new vector, how many texts were not as recorded,
-    and of how many documents the columns or the headings were lost."""
+    of how many documents columns, headings or places were lost, and how many passages are not where
+    they were cut."""
 
     embedded: int
     changed_texts: int
     lost_columns: int
+    lost_passages: int
 
 
 def compact(index: IndexFolder) -> None:
@@ -91,7 +93,7 @@ def repair(index: IndexFolder, embed: Embed) -> Repaired:
         try:
             with documents.writing():
                 lost = Upkeep(documents).drop_unreadable()
-                changed = Upkeep(documents).rehash()
+                changed, passages = Upkeep(documents).rehash()
                 Upkeep(documents).refill_words()
                 bad = _bad_rows(documents, index.path, manifest)
                 for batch in _batches(bad, 256):
@@ -99,7 +101,7 @@ def repair(index: IndexFolder, embed: Embed) -> Repaired:
         finally:
             documents.close()
         index.become(manifest)
-    return Repaired(len(bad), changed, lost)
+    return Repaired(len(bad), changed, lost, passages)
 
 
 def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> None:

@@ -9,6 +9,13 @@ from bertcli.index.content import NewDocument, Row, is_outline, outlined, text_h
 from bertcli.index.documents import Documents
 from bertcli.index.words import TOKENIZER, full_text
 
+NO_COLUMNS = (
+    "typeof(metadata) != 'text' OR NOT (json_valid(metadata) AND json_type(metadata) = 'object')"
+)
+NO_LINE = "typeof(line) NOT IN ('integer', 'null')"
+NO_PAGE = "typeof(page) NOT IN ('integer', 'null')"
+NO_SPAN = "typeof(start) != 'integer' OR typeof(\"end\") != 'integer' OR start > \"end\""
+
 
 class Upkeep:
     """Looks after open documents; within their `reading()` or `writing()`."""
@@ -58,39 +65,49 @@ class Upkeep:
             )
 
     def drop_unreadable(self) -> int:
-        """Drop columns and outlines that cannot be read, and return of how many documents.
+        """Drop what cannot be read of columns, outlines and places; return of how many documents.
 
         Their files are looked at as if they had changed, so that an update brings them back.
+        Passages without a beginning and an end are empty from then on.
         """
-        columns = "json_valid(metadata) AND json_type(metadata) = 'object'"
-        lost = {one for (one,) in self._rows(f"SELECT id FROM documents WHERE NOT ({columns})")}
+        lost = {one for (one,) in self._rows(f"SELECT id FROM documents WHERE {NO_COLUMNS}")}
+        lines = {one for (one,) in self._rows(f"SELECT id FROM documents WHERE {NO_LINE}")}
+        pages = {one for (one,) in self._rows(f"SELECT document FROM chunks WHERE {NO_PAGE}")}
         outlines = self._rows("SELECT id, outline FROM documents WHERE outline IS NOT NULL")
         flat = {one for one, outline in outlines if not is_outline(outline)}
         for change, documents in (
             ("UPDATE documents SET metadata = '{}' WHERE id = ?", lost),
             ("UPDATE documents SET outline = NULL WHERE id = ?", flat),
+            ("UPDATE documents SET line = NULL WHERE id = ?", lines),
+            (f"UPDATE chunks SET page = NULL WHERE document = ? AND {NO_PAGE}", pages),
             (
                 "UPDATE files SET size = -1, hash = x'' "
                 "WHERE id = (SELECT file FROM documents WHERE documents.id = ?)",
-                lost | flat,
+                lost | flat | lines | pages,
             ),
         ):
             self._connection.executemany(change, [(one,) for one in documents])
-        return len(lost | flat)
+        self._connection.execute(f'UPDATE chunks SET start = 0, "end" = 0 WHERE {NO_SPAN}')
+        return len(lost | flat | lines | pages)
 
-    def rehash(self) -> int:
-        """Record the hashes that texts have now, and return how many had another one.
+    def rehash(self) -> tuple[int, int]:
+        """Record the hashes that texts have now; return how many changed, and how many are lost.
 
-        A chunk of such a text gets a checksum that no vector has, so that it is embedded again.
+        A chunk of a text that changed gets a checksum that no vector has, so that it is embedded
+        again. Lost is a chunk that is not where it was cut from a text that is as it was.
         """
-        changed = 0
+        changed = lost = 0
+        recorded = dict(self._rows("SELECT id, hash FROM documents"))
         for number, document in self.each():
+            same = recorded[number] == text_hash(document.text)
             chunks = self._rows(
                 'SELECT id, start, "end", hash FROM chunks WHERE document = ?', number
             )
             for chunk, start, end, before in chunks:
                 now = text_hash(document.text[start:end])
-                if now != before:
+                if now != before and same:
+                    lost += 1
+                elif now != before:
                     changed += 1
                     self._connection.execute(
                         "UPDATE chunks SET hash = ?, crc = -1 WHERE id = ?", (now, chunk)
@@ -98,7 +115,7 @@ class Upkeep:
             self._connection.execute(
                 "UPDATE documents SET hash = ? WHERE id = ?", (text_hash(document.text), number)
             )
-        return changed
+        return changed, lost
 
     def refill_words(self) -> None:
         """Fill the full-text table anew from the texts."""
@@ -126,6 +143,17 @@ class Upkeep:
         for table, *_ in self._rows("PRAGMA foreign_key_check"):
             yield f"a row of {table} belongs to nothing"
             return
+
+    def value_problems(self) -> Iterator[str]:
+        """Yield where there is what nobody can read; texts and words cannot be looked at then."""
+        for table, wrong, what in (
+            ("documents", NO_COLUMNS, "documents have columns that are no JSON object"),
+            ("documents", NO_LINE, "documents have a line that is no number"),
+            ("chunks", NO_PAGE, "passages have a page that is no number"),
+            ("chunks", NO_SPAN, "passages have no beginning before their end"),
+        ):
+            if count := self._number(f"SELECT count(*) FROM {table} WHERE {wrong}"):
+                yield f"{count} {what}"
 
     def row_problems(self, committed: int) -> Iterator[str]:
         """Yield where chunks and rows of vectors do not fit each other."""
@@ -156,7 +184,7 @@ class Upkeep:
         if wrong:
             yield f"the texts of {wrong} documents are not those that were indexed"
         if passages:
-            yield f"{passages} passages are not where they were cut"
+            yield f"{passages} passages are not where they were cut from their texts"
 
     def word_problems(self) -> Iterator[str]:
         """Yield where the full-text table does not have exactly the passages."""

@@ -325,6 +325,52 @@ def test_columns_that_are_damaged_are_taken_from_the_files_again(
     assert texts(run, "cat", "--where", "year = 1990") == ["the cat sat"]
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE documents SET metadata = '[1]'", "columns that are no JSON object"),
+        ("UPDATE documents SET metadata = x'00'", "columns that are no JSON object"),
+        ("UPDATE documents SET line = 'one'", "a line that is no number"),
+        ("UPDATE chunks SET page = 'two'", "a page that is no number"),
+    ],
+)
+def test_values_that_nobody_can_read(
+    tiny: Callable[..., Ran], run: Run, change: str, told: str
+) -> None:
+    """Check tells them, search says that the index is damaged, repair and update mend them."""
+    Path("rows.csv").write_text("text,year\nthe cat sat,1990\n")
+    tiny("index", "build", "./i", "rows.csv", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute(change)
+    ran = run("index", "check", "./i")
+    assert ran.code == 1
+    assert told in ran.records[0]["problems"][0]
+    for fmt in ("jsonl", "table"):
+        ran = run("search", "cat", "--index", "./i", "--mode", "keyword", "-f", fmt)
+        assert ran.said("index ./i is damaged", "`bertcli index repair ./i`")
+    assert "of 1 documents could not be read" in run("index", "repair", "./i").err
+    assert run("index", "check", "./i").code == 0
+    run("index", "update", "./i")
+    assert texts(run, "cat", "--where", "year = 1990 and line = 2") == ["the cat sat"]
+
+
+@pytest.mark.parametrize("change", ['start = 5, "end" = 2', "start = 'a'", "start = start + 1"])
+def test_a_passage_that_is_not_where_it_was_cut(
+    tiny: Callable[..., Ran], run: Run, change: str
+) -> None:
+    """Its hash is not made to fit: the text is as it was, and can be cut anew."""
+    Path("a.txt").write_text("the cat sat")
+    tiny("index", "build", "./i", "a.txt", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute(f"UPDATE chunks SET {change}")
+    assert run("index", "check", "./i").code == 1
+    assert "`bertcli index rebuild ./i` cuts the texts anew" in run("index", "repair", "./i").err
+    assert "not where they were cut" in run("index", "check", "./i").out
+    run("index", "rebuild", "./i")
+    assert run("index", "check", "./i").code == 0
+    assert texts(run, "cat") == ["the cat sat"]
+
+
 def test_a_deleted_source_can_be_given_up(tiny: Callable[..., Ran], run: Run) -> None:
     """A deleted file counts as deleted; a deleted folder as soon as its documents are removed."""
     for name in ("one", "two"):

@@ -202,8 +202,13 @@ def repair(name: Name, model: ModelFlags, quiet: Quiet = False, debug: Debug = F
             )
         if done.lost_columns:
             warn(
-                f"the columns or headings of {done.lost_columns} documents could not be read: "
+                f"columns, headings or places of {done.lost_columns} documents could not be read: "
                 f"`bertcli index update {name}` takes them from the files again"
+            )
+        if done.lost_passages:
+            warn(
+                f"{done.lost_passages} passages are not where they were cut from their texts: "
+                f"`bertcli index rebuild {name}` cuts the texts anew"
             )
 
 
@@ -338,7 +343,11 @@ def _model_problems(index: IndexFolder, model: ModelFlags) -> list[str]:
     rows = index.some_rows(SAMPLE)
     if not rows:
         return []
-    vectors = embedder(embed)([index.text_of(row) for row in rows])
+    try:
+        texts = [index.text_of(row) for row in rows]
+    except IndexFolderError:  # damage that is told already
+        return []
+    vectors = embedder(embed)(texts)
     cosines = (vectors * index.vectors_of(rows)).sum(1)
     wrong = int((cosines < ALIKE).sum())
     if not wrong:
