@@ -237,6 +237,28 @@ def test_another_model_is_refused(
         assert ran.said("is of another model", "bertcli index rebuild ./idx -m")
 
 
+def test_a_model_whose_weights_changed_is_refused(
+    run: Run, tiny_checkpoint: Any, here: Path
+) -> None:
+    """Also by an update that has nothing to embed; check names what mends it, not repair."""
+    (here / "a.txt").write_text("the cat sat")
+    shutil.copytree(tiny_checkpoint("bert"), here / "model")
+    run("index", "build", "./idx", "a.txt", "-m", here / "model", "-q")
+    manifest = here / "idx" / "manifest.json"
+    model = json.loads(manifest.read_text())["model"]
+    assert run("index", "update", "./idx").code == 0
+    manifest.write_text(manifest.read_text().replace(model["weights_sha256"], "0" * 64))
+    for command in ("update", "check"):
+        ran = run("index", command, "./idx")
+        assert ran.code == 1
+        assert ran.said("is of another model", f"bertcli index rebuild ./idx -m {model['name']}`")
+    assert run("index", "rebuild", "./idx", "-m", model["name"]).code == 0
+    for command in ("update", "check"):
+        assert run("index", command, "./idx").code == 0
+    shutil.rmtree(here / "model")
+    assert run("index", "update", "./idx").said("1 unchanged")
+
+
 def test_the_model_of_an_index_needs_no_mention(
     run: Run, built: Path, tiny_checkpoint: Any
 ) -> None:

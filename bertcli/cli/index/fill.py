@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,7 @@ from bertcli.cli.index.open import (
 )
 from bertcli.cli.options import InputFlags, ModelFlags, grouped
 from bertcli.cli.recipe import begun, choose_checkpoint, read_items, warn
-from bertcli.errors import DataError, UsageError
+from bertcli.errors import CheckpointError, DataError, UsageError
 from bertcli.index.choices import Kind
 from bertcli.index.places import place_of
 from bertcli.records import BadRecord
@@ -171,7 +172,24 @@ def update(
                 f"{name} was made from records, not from files that could have changed: add more "
                 f"with `bertcli index add {name} -i FILE`"
             )
+        _refuse_other_weights(index, model)
         _sync(index, index.sources(), load, quiet)
+
+
+def _refuse_other_weights(index: IndexFolder, model: ModelFlags) -> None:
+    """Raise where the model is at hand and is not that of the index; it is not loaded for this."""
+    from bertcli.checkpoints.hashes import joint_sha256
+    from bertcli.index.manifest import refuse_other_model
+
+    recorded = index.manifest.model
+    chosen = replace(model, model=model.model or recorded.name, offline=True)
+    try:
+        checkpoint = choose_checkpoint(chosen, "embed")
+    except CheckpointError:
+        return  # which will be told where there is something to embed
+    weights = joint_sha256(checkpoint.files)
+    asked = replace(recorded, name=checkpoint.name, weights_sha256=weights)
+    refuse_other_model(index.path, recorded, asked)
 
 
 def held(index: IndexFolder) -> str:

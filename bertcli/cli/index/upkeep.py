@@ -34,6 +34,7 @@ from bertcli.outputs.visible import visible
 if TYPE_CHECKING:
     from bertcli.index.folder import IndexFolder
     from bertcli.index.where import Filter
+    from bertcli.tasks.embed import Embed
 
 SAMPLE = 16
 ALIKE = 0.99
@@ -168,12 +169,25 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     """
     from bertcli.index.check import problems
     from bertcli.index.folder import IndexFolder
+    from bertcli.index.manifest import differences, refuse_other_model
 
     place = place_of(name)
+    asked = None
     with IndexFolder.open(place, whole=False) as index:
-        found = [*problems(index), *_model_problems(index, model)]
+        found = list(problems(index))
+        recorded = index.manifest.model
+        try:
+            checkpoint, embed = recorded_model(place, model)
+            asked = identity(checkpoint, embed)
+        except CheckpointError as error:
+            found.append(f"its model cannot be loaded: {error}")
+        else:
+            other = [str(one) for one in differences(recorded, asked)]
+            found += other or _strange_vectors(index, embed)
         passages = index.info().chunks
     show_facts({"path": str(place), "passages": passages, "problems": found})
+    if asked is not None:
+        refuse_other_model(place, recorded, asked)
     if found:
         raise IndexFolderError(
             f"index {shown(place)} has {len(found)} problems: `bertcli index repair {name}` mends "
@@ -329,17 +343,8 @@ def rebuild(
             warn(f"made anew with {checkpoint.name}; {held(index)}")
 
 
-def _model_problems(index: IndexFolder, model: ModelFlags) -> list[str]:
-    """Return what speaks against the vectors being those of the model that the manifest names."""
-    from bertcli.index.manifest import differences
-
-    try:
-        checkpoint, embed = recorded_model(index.path, model)
-    except CheckpointError as error:
-        return [f"its model cannot be loaded: {error}"]
-    found = differences(index.manifest.model, identity(checkpoint, embed))
-    if found:
-        return [str(one) for one in found]
+def _strange_vectors(index: IndexFolder, embed: Embed) -> list[str]:
+    """Return what speaks against the vectors being those that the model makes."""
     rows = index.some_rows(SAMPLE)
     if not rows:
         return []
