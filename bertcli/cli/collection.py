@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bertcli.results import Result
 
 BAR = 40
+MIN_SIZE = 5
 
 
 class Method(StrEnum):
@@ -137,10 +138,10 @@ def cluster(
         typer.Option("-k", "--clusters", min=1, help="kmeans: how many; default √(n/2)."),
     ] = None,
     min_size: Annotated[
-        int, typer.Option(min=2, help="hdbscan: texts in the smallest cluster.")
-    ] = 5,
+        int | None, typer.Option(min=2, help="hdbscan: texts in the smallest cluster; default 5.")
+    ] = None,
     terms: Annotated[int, typer.Option(min=0, help="Key terms of each cluster.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="kmeans: random seed.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="kmeans: random seed; default 0.")] = None,
 ) -> None:
     """Put texts into clusters by meaning, each with the terms that tell it from the others.
 
@@ -151,12 +152,16 @@ def cluster(
     """
     from bertcli.index.clusters import hdbscan, key_terms, kmeans
 
+    if method is Method.KMEANS and min_size is not None:
+        raise UsageError("--min-size is for --method hdbscan; kmeans takes -k")
+    if method is Method.HDBSCAN and (clusters is not None or seed is not None):
+        raise UsageError("-k and --seed are for --method kmeans; hdbscan takes --min-size")
     these = _collection(context, texts, source, model, out, index)
     if method is Method.KMEANS:
         count = clusters or max(1, isqrt(len(these.members) // 2))
-        found = kmeans(these.vectors, count, seed)
+        found = kmeans(these.vectors, count, seed or 0)
     else:
-        found = hdbscan(these.vectors, min_size)
+        found = hdbscan(these.vectors, min_size or MIN_SIZE)
     its_texts = [[these.members[row].text for row in one.rows] for one in found]
     results = [
         GroupResult(one.number, tuple(these.members[row] for row in one.rows), tuple(its_terms))
@@ -188,7 +193,7 @@ def _collection(
     if index is not None:
         if texts or source.inputs:
             raise UsageError("--index and texts both say what to look at: give one")
-        these = _of_index(index)
+        these = _of_index(index, model)
     else:
         these = _of_items(read_items(context, texts, source), model, out)
     if len(these.members) < 2:
@@ -196,12 +201,16 @@ def _collection(
     return these
 
 
-def _of_index(name: str) -> _Collection:
+def _of_index(name: str, model: ModelFlags) -> _Collection:
+    """Return the passages of an index; raises where `-m` names another model than its own."""
     import numpy as np
 
+    from bertcli.cli.index.open import identity, recorded_model
     from bertcli.index.folder import IndexFolder
 
-    with IndexFolder.open(place_of(name)) as folder:
+    place = place_of(name)
+    asked = None if model.model is None else identity(*recorded_model(place, model))
+    with IndexFolder.open(place, asked) as folder:
         hits, vectors = folder.everything()
     members = [Member(hit.text, hit.document, hit.line, hit.id) for hit in hits]
     return _Collection(members, np.asarray(vectors), [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 RERANKED = 50
 """How many passages a cross-encoder reads for each query, at least."""
+CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
+OF_PAIRS = re.compile(r"relevan|entail|^label_\d+$", re.IGNORECASE)
+"""What a cross-encoder calls its labels, if it has several, or names that nobody gave."""
 
 
 class Mode(StrEnum):
@@ -131,6 +135,8 @@ def search(
     if find.mode is Mode.KEYWORD:
         if find.more or find.less or find.like:
             raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
+        if prompt:
+            raise UsageError("--prompt is for the model, which --mode keyword has none of")
         with IndexFolder.open(place_of(index)) as folder:
             finder = _finder(folder, None, source, find, model, items.few, out.quiet)
             answer_all(context, partial(_by_words, finder=finder), items, out, bulk, finder.hashes)
@@ -276,7 +282,7 @@ def _finder(
     like = None
     if find.like is not None and embed is not None:
         like = _vector_of_file(find.like, source.field, folder, embed)
-    reranker = None if find.rerank is None else _reranker(find.rerank, model)
+    reranker = None if find.rerank is None else _reranker(find.rerank, model, places_only)
     return Finder(
         folder,
         embed,
@@ -401,15 +407,25 @@ def _vector_of_file(
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
 
 
-def _reranker(name: str, model: ModelFlags) -> Checkpoint:
-    """Return the checkpoint of --rerank; raises CheckpointError where it scores no pairs."""
+def _reranker(name: str, model: ModelFlags, quiet: bool) -> Checkpoint:
+    """Return the checkpoint of --rerank, with a note where it looks like one of single texts.
+
+    Raises CheckpointError where it scores no pairs.
+    """
     from bertcli.engine.families import Head
 
     checkpoint = choose_checkpoint(replace(model, model=name, revision=None), "classify")
     if checkpoint.head is not Head.SEQUENCE:
         raise CheckpointError(
             f"--rerank {name}: is no cross-encoder: expected a checkpoint that scores pairs of "
-            "texts, such as cross-encoder/ms-marco-MiniLM-L6-v2"
+            f"texts, such as {CROSS_ENCODER}"
+        )
+    labels = checkpoint.labels
+    if len(labels) > 1 and not any(map(OF_PAIRS.search, labels)) and not quiet:
+        warn(
+            f"--rerank {name}: its labels ({', '.join(labels)}) say nothing of relevance or "
+            f"entailment: expected a cross-encoder, such as {CROSS_ENCODER}, not a classifier of "
+            "single texts"
         )
     return checkpoint
 

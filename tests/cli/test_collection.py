@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,31 @@ def test_passages_of_an_index(run: Run, texts: Path) -> None:
     assert {"document", "line", "id", "text"} <= set(best["first"])
     assert run("dedupe", "--index", "./idx", "--threshold", 0.8).said("2 of 5")
     assert len(run("cluster", "--index", "./idx", "-k", 2, "-f", "csv").out.splitlines()) == 6
+
+
+def test_a_model_that_is_not_that_of_the_index(run: Run, texts: Path, tiny_checkpoint: Any) -> None:
+    """It is refused as by search; the index's own may be named."""
+    run("index", "build", "./idx", texts, "-q")
+    for command in (("similar",), ("dedupe", "--threshold", 0.8), ("cluster", "-k", 2)):
+        ran = run(*command, "--index", "./idx", "-m", tiny_checkpoint("bert"))
+        assert ran.said("is of another model")
+        assert run(*command, "--index", "./idx", "-m", "all-MiniLM-L6-v2").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--method", "hdbscan", "-k", 3), "hdbscan takes --min-size"),
+        (("--method", "hdbscan", "--seed", 0), "hdbscan takes --min-size"),
+        (("-k", 2, "--min-size", 5), "kmeans takes -k"),
+    ],
+)
+def test_options_of_the_other_method(
+    run: Run, texts: Path, options: tuple[object, ...], said: str
+) -> None:
+    """They would do nothing, and are refused."""
+    ran = run("cluster", "-i", texts, *options)
+    assert ran.code == 2 and ran.said(said)
 
 
 @pytest.mark.parametrize("output", ["no/x.csv", "x.unknown"])

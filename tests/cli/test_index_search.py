@@ -493,6 +493,27 @@ def test_a_cross_encoder_has_the_last_word(run: Run, notes: Path, tiny_checkpoin
     assert ran.code == 1 and ran.said("is no cross-encoder")
 
 
+def test_a_classifier_of_single_texts_is_told_from_a_cross_encoder(
+    run: Run, notes: Path, tiny_checkpoint: Any
+) -> None:
+    """By the names of its labels; those of a cross-encoder, or none, say nothing against it."""
+    folder = Path("cross")
+    shutil.copytree(tiny_checkpoint("bert", Head.SEQUENCE, num_labels=2), folder)
+    query = ("search", "pets", "--index", "./idx", "--rerank", "./cross")
+    config = json.loads((folder / "config.json").read_text())
+    for labels in (["not_relevant", "Relevant"], ["not_entailment", "entailment"]):
+        (folder / "config.json").write_text(
+            json.dumps(config | {"id2label": dict(enumerate(labels))})
+        )
+        assert run(*query).err == ""
+    assert run("search", "pets", "--index", "./idx", "--rerank", "sentiment").said(
+        "--rerank sentiment: its labels (negative, positive)", "expected a cross-encoder"
+    )
+    unnamed = config | {"id2label": {0: "LABEL_0", 1: "LABEL_1"}}
+    (folder / "config.json").write_text(json.dumps(unnamed))
+    assert run(*query).err == ""
+
+
 def cross_encoded(folder: Path, query: str, texts: list[str]) -> list[float]:
     """Return what sentence-transformers' CrossEncoder makes of the pairs."""
     from sentence_transformers import CrossEncoder
@@ -507,6 +528,7 @@ def cross_encoded(folder: Path, query: str, texts: list[str]) -> list[float]:
         (("x", "--more", "a"), "--more a: expected ranks"),
         (("x", "y", "--more", "1"), "give one TEXT"),
         (("x", "--mode", "keyword", "--like", "notes.txt"), "go by meaning"),
+        (("x", "--mode", "keyword", "--prompt", "query: "), "--prompt is for the model"),
     ],
 )
 def test_wrong_feedback_is_one_line(
