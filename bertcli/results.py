@@ -12,6 +12,7 @@ Character offsets are half-open and count Unicode code points of the record's te
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -297,7 +298,8 @@ class Hit:
 
     `id` is its number in the index. `start` and `end` are its characters in its document, `line` to
     `last_line` its lines in the file, `heading` the way to it through the document's headings,
-    `path` the file itself. `matches` are characters of the text that the query has the words of,
+    `path` the file itself. It begins on page `page`, and at its characters `page_starts` the pages
+    after that one begin. `matches` are characters of the text that the query has the words of,
     `sentence` those of the sentence that fits it best; `before` and `after` are lines around it.
     `rerank_score` is a cross-encoder's probability, `copies` where nearly the same stands.
     """
@@ -320,14 +322,29 @@ class Hit:
     sentence: tuple[int, int] | None = None
     rerank_score: float | None = None
     copies: tuple[str, ...] = ()
+    page_starts: tuple[int, ...] = ()
 
     @property
     def place(self) -> str:
         """The document, with the line where there is one."""
         return self.document if self.line is None else f"{self.document}:{self.line}"
 
+    @property
+    def last_page(self) -> int | None:
+        """The page on which it ends."""
+        return self.page_of(len(self.text))
+
+    def page_of(self, character: int) -> int | None:
+        """Return the page on which a character of its text stands.
+
+        >>> Hit(0.5, "One. Two.", "a.pdf", page=7, page_starts=(5,)).page_of(5)
+        8
+        """
+        return None if self.page is None else self.page + bisect_right(self.page_starts, character)
+
     def nested(self) -> dict[str, object]:
         place: dict[str, object] = {"document": self.document, "line": self.line}
+        several = self.last_page != self.page
         best = None if self.sentence is None else self.text[slice(*self.sentence)]
         told = {
             "rerank_score": None if self.rerank_score is None else rounded(self.rerank_score),
@@ -336,8 +353,10 @@ class Hit:
             "start": None if self.id is None else self.start,
             "end": None if self.id is None else self.end,
             "page": self.page,
+            "last_page": self.last_page if several else None,
             "heading": self.heading,
             "sentence": None if best == self.text else best,
+            "sentence_page": self.page_of(self.sentence[0]) if several and self.sentence else None,
             "matches": [list(span) for span in self.matches] or None,
             "before": self.before or None,
             "after": self.after or None,
@@ -394,7 +413,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class FoundAnswer:
-    """An answer in a passage of an index, on line `line` of its document.
+    """An answer in a passage of an index, on line `line` and page `page` of its document.
 
     `score` is the probability of the answer in its passage, `passage_score` the passage's cosine
     with the question.
@@ -406,9 +425,11 @@ class FoundAnswer:
     line: int | None
     passage_score: float
     passage: str
+    page: int | None = None
 
     def nested(self) -> dict[str, object]:
         place: dict[str, object] = {"document": self.document, "line": self.line}
+        place |= {} if self.page is None else {"page": self.page}
         scores = {"score": rounded(self.score), "passage_score": rounded(self.passage_score)}
         return {"answer": self.text, **scores, **place, "passage": self.passage}
 
@@ -434,11 +455,11 @@ class FoundAnswers:
         return found | rest | self.reading.cut()
 
     def rows(self) -> list[dict[str, object]]:
-        names = ("answer", "score", "passage_score", "document", "line", "passage")
+        names = ("answer", "score", "passage_score", "document", "line", "page", "passage")
         found = [answer.nested() for answer in self.answers] or [dict.fromkeys(names)]
         null: dict[str, object] = {"no_answer": rounded(self.no_answer)}
         return [
-            {"question": self.question} | {name: row[name] for name in names} | null
+            {"question": self.question} | {name: row.get(name) for name in names} | null
             for row in found
         ]
 

@@ -76,7 +76,8 @@ class Passage:
     """A chunk as it is read back: its text, where it stands, and its document's columns.
 
     `start` and `end` are its characters in its document, whose text is `whole`; `line` to
-    `last_line` are lines of the file.
+    `last_line` are lines of the file; `page_starts` are the characters of its text with which the
+    pages after its first begin.
     """
 
     chunk: int
@@ -87,6 +88,7 @@ class Passage:
     last_line: int
     heading: str | None
     page: int | None
+    page_starts: tuple[int, ...]
     columns: Mapping[str, object]
     whole: str
     path: str | None = None
@@ -99,13 +101,14 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A document as it is read back, with the path of its file."""
+    """A document as it is read back, with the path of its file and its outline as JSON."""
 
     name: str
     line: int | None
     columns: Mapping[str, object]
     text: str
     path: str | None
+    outline: str | None
 
 
 def text_hash(text: str) -> bytes:

@@ -24,7 +24,9 @@ from bertcli.index.content import (
     Row,
     Stored,
     columns_json,
+    is_outline,
     outline_json,
+    outlined,
     row_hash,
     text_hash,
 )
@@ -334,6 +336,7 @@ class Documents:
                     last_line=last or first,
                     heading=heading,
                     page=page,
+                    page_starts=() if page is None else self._page_starts(stored, start, end),
                     columns=stored.columns,
                     whole=stored.text,
                     path=stored.path,
@@ -398,14 +401,14 @@ class Documents:
     def stored(self, document: int) -> Stored:
         """Return a document as it stands in the tables."""
         found = self.connection.execute(
-            "SELECT documents.name, line, metadata, text, path FROM documents "
+            "SELECT documents.name, line, metadata, text, path, outline FROM documents "
             "JOIN texts ON texts.document = documents.id LEFT JOIN files ON files.id = file "
             "WHERE documents.id = ?",
             (document,),
         ).fetchone()
         if found is None:
             raise damaged(self._path.parent, f"document {document} is missing")
-        name, line, metadata, text, path = found
+        name, line, metadata, text, path, outline = found
         try:
             columns = json.loads(metadata)
         except (TypeError, ValueError) as error:
@@ -414,7 +417,14 @@ class Documents:
             raise damaged(self._path.parent, f"columns of document {document}")
         if not _are_whole(line):
             raise damaged(self._path.parent, f"the line of document {document}")
-        return Stored(name, line, columns, text, path)
+        return Stored(name, line, columns, text, path, outline)
+
+    def _page_starts(self, stored: Stored, start: int, end: int) -> tuple[int, ...]:
+        """Return the characters of a passage with which pages begin, but for its first."""
+        if stored.outline is not None and not is_outline(stored.outline):
+            raise damaged(self._path.parent, f"the pages of {stored.name}")
+        _, pages = outlined(stored.outline)
+        return tuple(one - start for one in pages if start < one < end)
 
     def _row_hash(self, document: int) -> bytes:
         stored = self.stored(document)

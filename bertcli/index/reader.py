@@ -295,6 +295,7 @@ class IndexReader:
                 last_line=passage.last_line,
                 heading=passage.heading,
                 page=passage.page,
+                page_starts=passage.page_starts,
                 start=passage.start,
                 end=passage.end,
                 path=passage.path,

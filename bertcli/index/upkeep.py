@@ -50,15 +50,15 @@ class Upkeep:
         last = 0
         while True:
             found = self._connection.execute(
-                "SELECT id, outline FROM documents WHERE id > ? ORDER BY id LIMIT 1", (last,)
+                "SELECT id FROM documents WHERE id > ? ORDER BY id LIMIT 1", (last,)
             ).fetchone()
             if found is None:
                 return
             if found[0] <= last:
                 raise sqlite3.DatabaseError(f"document {found[0]} is found again and again")
-            last, outline = found
+            (last,) = found
             stored = self._documents.stored(last)
-            headings, pages = outlined(outline)
+            headings, pages = outlined(stored.outline)
             yield (
                 last,
                 NewDocument(stored.name, stored.text, stored.line, stored.columns, headings, pages),

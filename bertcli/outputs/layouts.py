@@ -141,7 +141,7 @@ def _found_rows(result: FoundAnswers) -> list[Row]:
             one.text,
             score_cell(one.score),
             score_cell(one.passage_score),
-            _place(one.document, one.line),
+            _place(one.document, one.line) + _pages(one.page),
         )
         for one in result.answers
     ]
@@ -201,8 +201,8 @@ def _shown_score(hit: Hit) -> float:
 
 def _place_cell(hit: Hit) -> str:
     """Return where a passage stands, with a link to its file."""
-    page = "" if hit.page is None else f" p.{hit.page}"
-    return marked(hit.place + page, link=None if hit.path is None else Path(hit.path).as_uri())
+    place = hit.place + _pages(hit.page, hit.last_page)
+    return marked(place, link=None if hit.path is None else Path(hit.path).as_uri())
 
 
 def _passage_cell(hit: Hit) -> str:
@@ -219,6 +219,17 @@ def _passage_cell(hit: Hit) -> str:
 def _place(document: str, line: int | None) -> str:
     """Return `document:line`."""
     return document if line is None else f"{document}:{line}"
+
+
+def _pages(first: int | None, last: int | None = None) -> str:
+    """Return the words for the pages of a place, nothing where it has none.
+
+    >>> _pages(1, 12)
+    ' p.1–12'
+    """
+    if first is None:
+        return ""
+    return f" p.{first}" if last in (None, first) else f" p.{first}–{last}"
 
 
 def _highlighted(answer: Answer, color: bool) -> Text:

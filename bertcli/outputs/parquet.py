@@ -56,8 +56,10 @@ HIT = {
     "start": WHOLE,
     "end": WHOLE,
     "page": WHOLE,
+    "last_page": WHOLE,
     "heading": TEXT,
     "sentence": TEXT,
+    "sentence_page": WHOLE,
     "matches": pa.list_(pa.list_(WHOLE)),
     "before": TEXT,
     "after": TEXT,
@@ -72,6 +74,7 @@ FOUND = {
     "passage_score": SCORE,
     "document": TEXT,
     "line": WHOLE,
+    "page": WHOLE,
     "passage": TEXT,
 }
 

@@ -32,7 +32,9 @@ def answer_from_passages(task: Qa, question: str, hits: Sequence[Hit]) -> FoundA
             line = None if hit.line is None else hit.line + span.line - 1
             if line is not None and hit.last_line is not None:
                 line = min(line, hit.last_line)  # a row's text may have more lines than its file
-            found = FoundAnswer(span.text, span.score, hit.document, line, hit.score, hit.text)
+            page = hit.page_of(span.start)
+            place = (hit.document, line, hit.score, hit.text, page)
+            found = FoundAnswer(span.text, span.score, *place)
             key = " ".join(span.text.lower().split())
             if key not in best or best[key].score < span.score:
                 best[key] = found

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from bertcli.index import documents
+from bertcli.index.chunks import Chunk
+from bertcli.index.content import Entry, NewDocument
 from bertcli.index.folder import IndexFolder
 from bertcli.index.query import parse
 from bertcli.index.where import Filter, any_path, compile_where
@@ -53,6 +55,20 @@ def test_words_of_every_script_are_found(tmp_path: Path, phrase: str, found: lis
     lines = ["我爱北京天安门", "東京タワー", "한국어 문장", "a café is ok 𠮷野家\x00"]
     build(tmp_path / "i", (entry(text, [1, 0, 0, 0]) for text in lines))
     assert sorted(matches(tmp_path / "i", phrase)) == found
+
+
+def test_a_passage_knows_its_pages(tmp_path: Path) -> None:
+    """The first and the last one, and that of each character; a passage of a text has none."""
+    pages, text = (0, 4, 4, 8), "one two six"
+    chunks = [Chunk(2, 11, 1, None, 1), Chunk(4, 7, 1, None, 3)]
+    paged = Entry(NewDocument("a.pdf", text, pages=pages), chunks, unit_vectors(2))
+    plain = Entry(NewDocument("a.txt", text), [Chunk(0, 11, 1)], unit_vectors(1))
+    path = build(tmp_path / "i", [paged, plain])
+    with IndexFolder.open(path) as index:
+        found = {(hit.document, hit.start): hit for hit in index.everything()[0]}
+    long, short, none = found["a.pdf", 2], found["a.pdf", 4], found["a.txt", 0]
+    assert (long.page, long.last_page, long.page_of(1), long.page_of(2)) == (1, 4, 1, 3)
+    assert (short.page, short.last_page, none.page, none.last_page) == (3, 3, None, None)
 
 
 def test_a_deleted_document_is_not_found(tmp_path: Path) -> None:

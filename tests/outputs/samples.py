@@ -125,7 +125,7 @@ def qa() -> list[Answer]:
 def found() -> list[Answer]:
     """Two answers in passages of an index; none; a failed question."""
     answers = (
-        FoundAnswer("Ann Lee", 0.9, "notes/mill.txt", 12, 0.75, "Ann Lee built the mill."),
+        FoundAnswer("Ann Lee", 0.9, "notes/mill.pdf", 12, 0.75, "Ann Lee built the mill.", 3),
         FoundAnswer("Bob", 0.2, "rows.csv", None, 0.5, "Bob ran it."),
     )
     return [
@@ -179,6 +179,7 @@ def searched() -> list[Answer]:
         (12, 26),
         0.9,
         ("copy.txt:1",),
+        (12,),
     )
     plain = Hit(0.5, "Dogs bark.", "docs/pets.pdf", 9, heading="Pets", id=18, start=200, end=210)
     result = SearchResult("fish", (full, plain), Reading(3))

@@ -43,6 +43,15 @@ def test_answers_are_those_of_the_passages(task: Qa) -> None:
     )
 
 
+def test_an_answer_knows_its_page(task: Qa) -> None:
+    """The one that it stands on, of a passage over several."""
+    (alone,) = results(task, records(SENTENCES[1:2], question=QUESTION))
+    start = alone.answers[0].start
+    for starts, page in (((), 4), ((start,), 5), ((start + 1,), 4), ((0, start), 6)):
+        hit = Hit(0.5, SENTENCES[1], "a.pdf", 1, page=4, page_starts=starts)
+        assert answer_from_passages(task, QUESTION, [hit]).answers[0].page == page
+
+
 def test_the_same_answer_is_told_once(task: Qa) -> None:
     """From where it is most probable."""
     hits = [Hit(0.5, SENTENCES[1], "a.txt"), Hit(0.4, SENTENCES[1], "b.txt")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,10 +161,12 @@ def _told(document: NewDocument, chunk: Chunk) -> dict[str, object]:
     text = document.text[chunk.start : chunk.end]
     first = chunk.line if document.line is None else document.line
     last = first + text.count("\n") if document.line is None else first
+    last_page = None if chunk.page is None else bisect_right(document.pages, chunk.end - 1)
     facts = {
         "document": document.name,
         "lines": [first, last],
         "page": chunk.page,
+        "last_page": None if last_page == chunk.page else last_page,
         "heading": chunk.heading,
         "start": chunk.start,
         "end": chunk.end,
