@@ -167,6 +167,27 @@ def test_packed_documents(tmp_path: Path, name: str, save: Callable[[Path], None
     assert document.text.index("First words.") < document.text.index("Last words.")
 
 
+def test_rows_that_are_bare_strings(tmp_path: Path) -> None:
+    """They are their own text; the first object still tells whether the column is there."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('"bare"\n{"text": "in a column", "n": 1}\n"again"\n{"n": 2}\n')
+    first, second, third, fourth = read_documents(path, "a.jsonl", "text")
+    assert first == Document("bare", line=1, columns={})
+    assert second == Document("in a column", line=2, columns={"n": 1})
+    assert third == Document("again", line=3, columns={})
+    assert isinstance(fourth, BadRow)
+    with pytest.raises(DataError, match='jsonl:2: no column "body"'):
+        list(read_documents(path, "a.jsonl", "body"))
+
+
+@pytest.mark.parametrize("name", ["nul.txt", "nul.csv"])
+def test_a_binary_file_gets_no_advice_that_cannot_be_taken(tmp_path: Path, name: str) -> None:
+    """There is no option for the format of a file that is indexed."""
+    (tmp_path / name).write_bytes(b"PAR1 a\0b and more of what is no text")
+    with pytest.raises(DataError, match=r"a binary file.* name it so that it ends in \.parquet"):
+        list(read_documents(tmp_path / name, name, "text"))
+
+
 def test_pdf_pages(tmp_path: Path) -> None:
     """A PDF knows on which page each text stands."""
     (tmp_path / "a.pdf").write_bytes(pdf_of("First words.", "Last words."))
