@@ -165,6 +165,22 @@ class Documents:
             is not None
         )
 
+    def renew(self, document: NewDocument) -> bool:
+        """Give a document that is in already the columns that it has now; tell whether they differ.
+
+        One of a file is left as it is: an update looks after it.
+        """
+        columns = columns_json(document.columns)
+        same = self.rows(
+            "SELECT id FROM documents WHERE name = ? AND line IS ? AND hash = ? AND file IS NULL",
+            *(storable(document.name), document.line, text_hash(document.text)),
+        )
+        others = [one for (one,) in same if self.stored(one).columns != json.loads(columns)]
+        self.connection.executemany(
+            "UPDATE documents SET metadata = ? WHERE id = ?", [(columns, one) for one in others]
+        )
+        return bool(others)
+
     def insert(
         self, document: NewDocument, chunks: Sequence[Chunk], rows: Sequence[Row], file: int | None
     ) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from bertcli.errors import BertcliError, IndexFolderError
 from bertcli.index import ann
 from bertcli.index.choices import Kind
-from bertcli.index.content import Entry, Row, text_hash
+from bertcli.index.content import Entry, NewDocument, Row, text_hash
 from bertcli.index.documents import Documents
 from bertcli.index.failures import storage_failures
 from bertcli.index.files import Source
@@ -112,6 +112,15 @@ class IndexFolder(IndexReader):
         self._publish()
         self.settle()
         return added
+
+    def renew(self, documents: Iterable[NewDocument]) -> int:
+        """Give documents that are in already the columns that they have now.
+
+        Return of how many these differ; their passages and vectors stay.
+        """
+        self.begin_writing()
+        with storage_failures(self.path), self._documents.writing():
+            return sum(map(self._documents.renew, documents))
 
     def remove(self, where: Filter, files: bool = False) -> int:
         """Remove the documents that a condition holds for, all or none, and return how many.

@@ -237,6 +237,29 @@ def test_another_model_is_refused(
         assert ran.said("is of another model", "bertcli index rebuild ./idx -m")
 
 
+def test_records_whose_columns_are_others_now(
+    run: Run, tiny: Callable[..., Ran], here: Path
+) -> None:
+    """They are renewed, with their passages as they were; a file's rows are left to an update."""
+    rows = [{"text": "the cat sat", "year": 1990}, {"text": "the cat ran", "year": 1991}]
+    given = here / "rows.jsonl"
+    given.write_text("\n".join(map(json.dumps, rows)))
+    tiny("index", "build", "./idx", "-i", "rows.jsonl", "-q")
+    rows[1]["year"] = 2024
+    rows.append({"text": "the cat slept"})
+    given.write_text("\n".join(map(json.dumps, rows)))
+    ran = run("index", "add", "./idx", "-i", "rows.jsonl")
+    assert ran.said("1 documents added, 1 renewed; 3 documents in 3 passages now")
+    search = ("search", "cat", "--index", "./idx", "--mode", "keyword", "--where")
+    (hit,) = run(*search, "year = 2024").records[0]["hits"]
+    assert (hit["text"], hit["line"]) == ("the cat ran", 2)
+    assert run(*search, "year = 1991").records[0]["hits"] == []
+    assert run("index", "add", "./idx", "-i", "rows.jsonl").said("0 documents added; 3")
+    tiny("index", "build", "./files", "rows.jsonl", "-q")
+    given.write_text(given.read_text().replace("2024", "2025"))
+    assert run("index", "add", "./files", "-i", "rows.jsonl").said("0 documents added; 3")
+
+
 def test_a_model_whose_weights_changed_is_refused(
     run: Run, tiny_checkpoint: Any, here: Path
 ) -> None:

@@ -35,7 +35,7 @@ from bertcli.records import BadRecord
 
 if TYPE_CHECKING:
     from bertcli.cli.recipe import Incoming
-    from bertcli.index.content import Entry
+    from bertcli.index.content import Entry, NewDocument
     from bertcli.index.files import Source
     from bertcli.index.folder import IndexFolder
     from bertcli.index.update import Found, Survey
@@ -127,6 +127,8 @@ def add(
     debug: Debug = False,
 ) -> None:
     """Add files, folders or records to an index; what it holds already is passed over.
+
+    A record whose text is in, and whose columns are others now, gets these.
 
     \b
     bertcli index add my-notes more-notes/
@@ -239,9 +241,11 @@ def _fill(
     """Add records and files to an index and say on stderr what became of them."""
     failed: list[str] = []
     if items is not None:
-        added = index.add(_entries(index, items, embed, field, failed))
+        renewed: list[int] = []
+        added = index.add(_entries(index, items, embed, field, failed, renewed))
         if not quiet:
-            warn(f"{added} documents added; {held(index)}")
+            more = f", {sum(renewed)} renewed" if any(renewed) else ""
+            warn(f"{added} documents added{more}; {held(index)}")
     if sources:
         _sync(index, index.note_sources(sources), lambda: embed, quiet, failed)
     else:
@@ -346,22 +350,34 @@ def _finish(failed: list[str], what: str) -> None:
 
 
 def _entries(
-    index: IndexFolder, items: Iterable[Item], embed: Embed, field: str, failed: list[str]
+    index: IndexFolder,
+    items: Iterable[Item],
+    embed: Embed,
+    field: str,
+    failed: list[str],
+    renewed: list[int],
 ) -> Iterator[Entry]:
-    """Yield each new record as a document with its passages and their vectors."""
+    """Yield each new record as a document with its passages and their vectors.
+
+    One whose columns alone are new is renewed; `renewed` gets how many of each group are.
+    """
+    from bertcli.index.content import NewDocument
     from bertcli.tasks.run import look_ahead
 
     for group in look_ahead(items):
         failed += [f"{item.place}: {item.error}" for item in group if isinstance(item, BadRecord)]
         records = [item for item in group if not isinstance(item, BadRecord)]
-        yield from _embedded(index, records, embed, field)
+        known, new = list[NewDocument](), list[NewDocument]()
+        for document in _documents(records, field):
+            (known if index.holds(document) else new).append(document)
+        if known:
+            renewed.append(index.renew(known))
+        yield from _embedded(index, new, embed)
 
 
-def _embedded(
-    index: IndexFolder, records: list[Record], embed: Embed, field: str
-) -> Iterator[Entry]:
-    from bertcli.index.content import Entry, NewDocument
-    from bertcli.index.update import chunk_texts
+def _documents(records: Iterable[Record], field: str) -> list[NewDocument]:
+    """Return records as documents, what was given twice (`-i a.txt -i a.txt`) once."""
+    from bertcli.index.content import NewDocument
 
     documents = [
         NewDocument(
@@ -372,8 +388,14 @@ def _embedded(
         )
         for record in records
     ]
-    distinct = {(one.name, one.line, one.text): one for one in documents}  # -i a.txt -i a.txt
-    new = [document for document in distinct.values() if not index.holds(document)]
+    return list({(one.name, one.line, one.text): one for one in documents}.values())
+
+
+def _embedded(index: IndexFolder, new: list[NewDocument], embed: Embed) -> Iterator[Entry]:
+    """Yield documents with their passages and the vectors of these."""
+    from bertcli.index.content import Entry
+    from bertcli.index.update import chunk_texts
+
     chunked = cutter(embed, index.manifest.chunking)(new)
     texts = [text for one in zip(new, chunked, strict=True) for text in chunk_texts(*one)]
     vectors, at = embedder(embed)(texts) if texts else None, 0
