@@ -27,7 +27,7 @@ class Qa:
     """Extractive question answering over all windows of a context at once.
 
     A context whose `no_answer` probability exceeds `threshold` gets no answer; with a threshold of
-    1 it always gets one.
+    1 it always gets one. An answer has a letter or a digit.
     """
 
     encoder: Encoder
@@ -55,9 +55,9 @@ class Qa:
         no_answer = table.no_answer
         spans: list[TokenSpan] = []
         if no_answer <= self.threshold:
-            spans = best_spans(table, self.top_k, plan.tokens.words)
-        found = (_in_characters(span, plan.tokens, record.text) for span in spans)
-        answers = tuple(answer for answer in found if answer.text)
+            saying = _saying(plan.tokens, record.text)
+            spans = best_spans(table, self.top_k, plan.tokens.words, saying)
+        answers = tuple(_in_characters(span, plan.tokens, record.text) for span in spans)
         return QaResult(record.question or "", answers, no_answer, plan.reading)
 
     def _plan_one(self, question: NDArray[np.int64], context: Tokens) -> Plan | RecordError:
@@ -76,6 +76,13 @@ class Qa:
         second = self.tokenizer.second_type
         windows = tuple(frame_pair(question, context.ids, span, frame, second) for span in spans)
         return Plan(windows, context, count_read(len(context), windows))
+
+
+def _saying(tokens: Tokens, text: str) -> NDArray[np.bool_]:
+    """Return which tokens `(n,)` are of a word with a letter or a digit, of any script."""
+    said = (any(map(str.isalnum, text[start:end])) for start, end in tokens.offsets.tolist())
+    lettered = np.fromiter(said, bool, len(tokens))
+    return np.isin(tokens.words, tokens.words[lettered])
 
 
 def _in_characters(span: TokenSpan, tokens: Tokens, text: str) -> Span:

@@ -67,13 +67,15 @@ def span_table(
     return SpanTable(scores, null)
 
 
-def best_spans(table: SpanTable, count: int, words: NDArray[np.int64]) -> list[TokenSpan]:
+def best_spans(
+    table: SpanTable, count: int, words: NDArray[np.int64], saying: NDArray[np.bool_]
+) -> list[TokenSpan]:
     """Return the most probable spans, best first, widened to whole words, none in two answers.
 
-    `words` are the word numbers of the tokens.
+    `words` are the word numbers of the tokens; each span has a token that is `saying` something.
     """
     log_total, found = table.log_total, list[TokenSpan]()
-    scores = table.scores.copy()
+    scores = np.where(_holding(saying, table.scores.shape), table.scores, -np.inf)
     while len(found) < count and scores.size:
         start, width = np.unravel_index(int(scores.argmax()), scores.shape)
         score = scores[start, width]
@@ -96,6 +98,14 @@ def widened(start: int, end: int, words: NDArray[np.int64]) -> tuple[int, int]:
     while end < len(words) and words[end - 1] == words[end]:
         end += 1
     return start, end
+
+
+def _holding(saying: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which spans `(tokens, longest)` have one of these tokens."""
+    before = np.concatenate([[0], np.cumsum(saying[: shape[0]])])
+    starts = np.arange(shape[0])[:, None]
+    ends = np.minimum(starts + 1 + np.arange(shape[1]), shape[0])
+    return np.asarray(before[ends] > before[starts])
 
 
 def _spans_of_window(
