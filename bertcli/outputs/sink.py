@@ -39,6 +39,11 @@ class Destination:
     digest: Digest | None = None
 
     @property
+    def on_screen(self) -> bool:
+        """Whether they go to a terminal."""
+        return self.terminal and self.name == "stdout"
+
+    @property
     def name(self) -> str:
         """The words for it in a message."""
         return "stdout" if self.path is None or is_stdout(self.path) else self.path

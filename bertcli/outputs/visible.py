@@ -16,6 +16,11 @@ def _replacements() -> dict[int, str]:
     return controls | {0x7F: "␡"} | c1 | directions | surrogates | blanks
 
 
+@cache
+def _replacements_within_lines() -> dict[int, str]:
+    return {code: one for code, one in _replacements().items() if code not in (0x09, 0x0A)}
+
+
 def visible(text: str) -> str:
     r"""Return the text with one harmless character for every control character.
 
@@ -25,6 +30,15 @@ def visible(text: str) -> str:
     'a␛[31m b'
     """
     return text.translate(_replacements())
+
+
+def visible_lines(text: str) -> str:
+    r"""Return lines of text with one harmless character for every control character but tabs.
+
+    >>> visible_lines("a\tb\x1b[31m\n")
+    'a\tb␛[31m\n'
+    """
+    return text.translate(_replacements_within_lines())
 
 
 def shorten(text: str, width: int, keep_end: bool = False) -> str:

@@ -11,6 +11,7 @@ from bertcli.outputs.jsonl import render_json, render_jsonl
 from bertcli.outputs.sink import Destination, Sink, open_sink
 from bertcli.outputs.text import render_conll, render_text, render_trec
 from bertcli.outputs.vectors import write_npy
+from bertcli.outputs.visible import visible_lines
 from bertcli.results import Answer
 
 __all__ = ["Destination", "Tally", "write_answers"]
@@ -65,7 +66,7 @@ def write_answers(answers: Iterable[Answer], fmt: OutputFormat, destination: Des
         UsageError: the format is for another task, or binary on a terminal.
         BrokenPipeError: nobody reads stdout any more.
     """
-    refuse_binary_on_terminal(fmt, destination.terminal and destination.name == "stdout")
+    refuse_binary_on_terminal(fmt, destination.on_screen)
     counted = Counted(answers)
     with open_sink(destination) as sink:
         WRITERS[fmt](counted, sink, destination)
@@ -73,10 +74,16 @@ def write_answers(answers: Iterable[Answer], fmt: OutputFormat, destination: Des
 
 
 def _lines_of(render: Callable[[Iterable[Answer]], Iterator[str]]) -> Writer:
-    """Return a writer for a format whose renderer needs nothing but the answers."""
+    """Return a writer for a format whose renderer needs nothing but the answers.
+
+    What a terminal would obey is made visible there; elsewhere everything is written as it is.
+    """
 
     def write(answers: Iterable[Answer], sink: Sink, destination: Destination) -> None:
-        _write_pieces(render(answers), sink, destination.live)
+        pieces: Iterable[str] = render(answers)
+        if destination.on_screen:
+            pieces = map(visible_lines, pieces)
+        _write_pieces(pieces, sink, destination.live)
 
     return write
 

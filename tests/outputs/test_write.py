@@ -19,7 +19,8 @@ from bertcli.errors import OutputError, UsageError
 from bertcli.outputs.formats import OutputFormat
 from bertcli.outputs.sink import GuardedStream
 from bertcli.outputs.write import Destination, Tally, write_answers
-from bertcli.results import Answer
+from bertcli.records import Record
+from bertcli.results import Answer, Hit, Reading, SearchResult
 
 from .samples import SAMPLES, classify, embed
 
@@ -73,6 +74,29 @@ def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "a.jsonl").stat().st_mode & 0o777 == 0o644
+
+
+HOSTILE = "a\x1b[31m\x9b2J\u202eb\tc\r"
+TEXT_FORMATS = ["jsonl", "json", "csv", "tsv", "text", "trec", "table"]
+
+
+@pytest.mark.parametrize("fmt", TEXT_FORMATS)
+def test_a_terminal_obeys_nothing_that_is_printed(
+    fmt: str, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    """Names and texts are shown there, in every format; a pipe and a file get them as they are."""
+    hits = (Hit(0.5, HOSTILE, HOSTILE, 1), Hit(0.5, "b", "b", 2))
+    answers = [Answer(Record(0, "q"), SearchResult("q", hits, Reading(1)))]
+    path = tmp_path / "out"
+    for terminal, target in ((True, None), (False, None), (True, str(path))):
+        write_answers(answers, OutputFormat(fmt), Destination(target, terminal=terminal))
+    both = capfdbinary.readouterr().out.decode()
+    raw = path.read_bytes().decode()
+    assert both.endswith(raw)
+    shown = both.removesuffix(raw)
+    assert not set("\x1b\x9b\u202e\r") & set(shown)
+    assert shown.count("\n") == raw.count("\n") and shown.count("\t") == raw.count("\t")
+    assert fmt == "table" or "\u202e" in raw
 
 
 def test_compressed_files_hold_the_same_bytes(tmp_path: Path) -> None:
