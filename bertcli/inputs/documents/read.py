@@ -10,7 +10,7 @@ from bertcli.errors import DataError, RecordError, first_line
 from bertcli.inputs.documents import marked
 from bertcli.inputs.documents.build import SAID_LETTERS
 from bertcli.inputs.formats import InputFormat, compression_of, format_of, read_stream
-from bertcli.inputs.lines import FORMATS_HINT, HEAD_BYTES, read_whole_text
+from bertcli.inputs.lines import HEAD_BYTES, read_whole_text
 from bertcli.inputs.records import text_of
 from bertcli.inputs.rows import BadRow, Row, missing_column
 from bertcli.inputs.source import Source, open_source
@@ -45,16 +45,10 @@ def read_documents(path: Path, name: str, field: str) -> Iterator[Document | Bad
     is empty, damaged, encrypted, or not what its suffix says.
     """
     kind = format_of(str(path))
-    try:
-        if kind in ROWS:
-            yield from _rows(path, name, kind, field)
-            return
-        document = _whole(path, name)
-    except DataError as error:  # here no option says the format
-        said = str(error).replace(
-            FORMATS_HINT, "if it is Parquet, name it so that it ends in .parquet"
-        )
-        raise DataError(said) from error
+    if kind in ROWS:
+        yield from _rows(path, name, kind, field)
+        return
+    document = _whole(path, name)
     if not document.text.strip():
         raise DataError(f"{name}: has no text")
     yield document
