@@ -120,11 +120,15 @@ class JointFill:
 
 @dataclass(frozen=True, slots=True)
 class FillMaskResult:
-    """The words for each mask alone and, where there are several, for all of them together."""
+    """The words for each mask alone and, where there are several, for all of them together.
+
+    Where several are not filled together, `filled` is the text with the best word for each alone.
+    """
 
     masks: tuple[MaskFills, ...]
     reading: Reading
     joint: tuple[JointFill, ...] = ()
+    filled: str | None = None
 
     def nested(self) -> dict[str, object]:
         joint = {"joint": [j.nested() for j in self.joint]} if self.joint else {}
@@ -146,7 +150,9 @@ class FillMaskResult:
         ]
 
     def plain(self) -> str:
-        return self.joint[0].text if self.joint else self.masks[0].fills[0].text
+        if self.joint:
+            return self.joint[0].text
+        return self.masks[0].fills[0].text if self.filled is None else self.filled
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,12 @@ def _on_onnx(checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encode
 def _precision(checkpoint: Checkpoint, options: LoadOptions) -> Precision:
     if options.precision is not Precision.AUTO:
         return options.precision
-    return Precision.INT8 if checkpoint.config.get(PRECISION) == "int8" else Precision.FP32
+    noted = checkpoint.config.get(PRECISION, Precision.FP32)
+    if noted not in (Precision.FP32, Precision.INT8):
+        raise CheckpointError(
+            f"{checkpoint.name}: {PRECISION} in config.json is {noted!r}, expected int8 or fp32"
+        )
+    return Precision(str(noted))
 
 
 def _on_torch(checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encoder:

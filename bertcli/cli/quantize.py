@@ -39,6 +39,8 @@ def quantize(
         Path | None, typer.Option("-o", "--output", help="New checkpoint that runs in int8.")
     ] = None,
     field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    question_field: Annotated[str, typer.Option(help="qa: column of the questions.")] = "question",
+    context_field: Annotated[str, typer.Option(help="qa: column of the contexts.")] = "context",
     limit: Annotated[int, typer.Option(min=2, help="Only the first so many records.")] = RECORDS,
     force: Annotated[bool, typer.Option("--force", help="Write -o whatever the drift is.")] = False,
     debug: Debug = False,
@@ -54,6 +56,8 @@ def quantize(
     bertcli quantize qa --check squad.jsonl
     """
     from bertcli.evaluate.drift import measure_drift
+    from bertcli.inputs.records import question_records, read_records, read_rows
+    from bertcli.inputs.source import InputOptions
 
     if output is not None:
         if output.exists():
@@ -65,7 +69,12 @@ def quantize(
         raise UsageError(f"{checkpoint.name}: a linear head runs in int8 with --precision int8")
     if checkpoint.config.get(TEXT_PAIRS):
         raise UsageError(f"{checkpoint.name} reads pairs of texts, which cannot be measured here")
-    sound = _sound(checkpoint, check, field, limit)
+    options = InputOptions(inputs=tuple(check), field=field)
+    if checkpoint.head is Head.QA:
+        items = question_records(read_rows(options), question_field, context_field)
+    else:
+        items = read_records(options)
+    sound = Sound(islice(items, limit))
     records = _records(checkpoint, sound, check)
     full, quantised = (
         _results(checkpoint, replace(flags, precision=one), records)
@@ -87,17 +96,6 @@ def quantize(
     if output is not None:
         _write(checkpoint, output)
     sound.leave()
-
-
-def _sound(checkpoint: Checkpoint, files: list[str], field: str, limit: int) -> Sound:
-    """Return the first good records, with a question each where answers are found."""
-    from bertcli.inputs.records import question_records, read_records, read_rows
-    from bertcli.inputs.source import InputOptions
-
-    options = InputOptions(inputs=tuple(files), field=field)
-    asks = checkpoint.head is Head.QA
-    items = question_records(read_rows(options)) if asks else read_records(options)
-    return Sound(islice(items, limit))
 
 
 def _records(checkpoint: Checkpoint, sound: Sound, files: list[str]) -> list[Record]:

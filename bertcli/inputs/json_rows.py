@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from bertcli.errors import DataError
-from bertcli.inputs.lines import not_utf8, read_lines, start_text
+from bertcli.inputs.lines import LINE_BYTES, not_utf8, read_lines, start_text
 from bertcli.inputs.rows import BadRow, Row
 from bertcli.records import Place
 
@@ -41,7 +41,7 @@ def read_json(
     except RecursionError as error:
         raise DataError(f"{name}: the JSON is nested too deeply; {EXPECTED}") from error
     except ValueError as error:
-        raise DataError(f"{name}: not valid JSON ({error})") from error
+        raise DataError(f"{name}: not valid JSON ({_too_long(error)})") from error
 
 
 def _parsed_line(text: str, place: Place) -> Row | BadRow:
@@ -52,11 +52,21 @@ def _parsed_line(text: str, place: Place) -> Row | BadRow:
     except RecursionError:
         return BadRow(f"the JSON is nested too deeply; {EXPECTED}", place)
     except ValueError as error:  # an integer of thousands of digits
-        return BadRow(f"not valid JSON ({error})", place)
+        return BadRow(f"not valid JSON ({_too_long(error)})", place)
 
 
-def _row(value: object, escaped: bool, place: Place) -> Row | BadRow:
-    """Return a parsed value as a row; `escaped` where its JSON may have half of a pair in it."""
+def _too_long(error: ValueError) -> str:
+    """Return what is wrong with a whole number of thousands of digits, without Python's advice."""
+    return str(error).partition(";")[0]
+
+
+def _row(value: object, escaped: bool, place: Place, letters: int = 0) -> Row | BadRow:
+    """Return a parsed value as a row; `escaped` where its JSON may have half of a pair in it.
+
+    `letters` is how long its JSON is, where no line has bounded that yet.
+    """
+    if letters > LINE_BYTES:
+        return BadRow(f"the record has more than {LINE_BYTES >> 20} MB; divide it", place)
     if escaped and not _is_unicode(value):
         return BadRow("half of a surrogate pair (\\ud800 to \\udfff) is not a character", place)
     if isinstance(value, str):
@@ -93,14 +103,15 @@ def _json_rows(text: str, name: str, need: Sequence[str]) -> Iterator[Row | BadR
         for position, end, value in _array_items(text, start):
             line, counted = line + text.count("\n", counted, position), position
             escaped = ESCAPED_SURROGATE.search(text, position, end) is not None
-            yield _row(value, escaped, Place(name, line))
+            yield _row(value, escaped, Place(name, line), end - position)
         return
     value, end = DECODER.raw_decode(text, start)
     _check_end(text, end)
     escaped = ESCAPED_SURROGATE.search(text) is not None
     items = _data_items(value, need)
     if items is None:
-        yield _row(value, escaped, Place(name, text.count("\n", 0, start) + 1))
+        place = Place(name, text.count("\n", 0, start) + 1)
+        yield _row(value, escaped, place, end - start)
         return
     for item in items:
         yield _row(item, escaped, Place(name))

@@ -38,7 +38,7 @@ def read_parquet(
             check_columns(names, need, Place(name))
             number = 0
             for batch in table.iter_batches(batch_size=BATCH_ROWS):
-                for columns in _rows(batch.rename_columns(names)):
+                for columns in _rows(_readable(batch).rename_columns(names)):
                     number += 1
                     place = Place(name, number)
                     yield (
@@ -47,6 +47,22 @@ def read_parquet(
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = first_line(error).rstrip(". ")
         raise DataError(f"{name}: is not a whole Parquet file ({reason})") from error
+
+
+def _readable(batch: RecordBatch) -> RecordBatch:
+    """Return a batch with times of nanoseconds in Python's microseconds, or as text if these lose
+    something."""
+    import pyarrow as pa
+
+    for at, column in enumerate(batch.schema):
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+            coarse = pa.timestamp("us", column.type.tz)
+            try:
+                values = batch.column(at).cast(coarse)
+            except pa.ArrowInvalid:
+                values = batch.column(at).cast(pa.string())
+            batch = batch.set_column(at, column.name, values)
+    return batch
 
 
 def _rows(batch: RecordBatch) -> Iterator[dict[str, Any] | str]:

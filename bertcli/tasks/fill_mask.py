@@ -127,7 +127,11 @@ class FillMask:
         few = 1 < len(masks) <= MANY_MASKS
         together = self.together and len(plan.windows) == 1 and few and not self.targets
         joint = self._joint(record.text, places, plan.windows[0]) if together else []
-        return FillMaskResult(tuple(masks), plan.reading, tuple(joint))
+        apart = None
+        if len(masks) > 1 and not joint:
+            words = [mask.fills[0].token for mask in masks]
+            apart = fill_in(record.text, places[: len(words)], words)
+        return FillMaskResult(tuple(masks), plan.reading, tuple(joint), apart)
 
     def _spelled(self, words: Sequence[str]) -> list[NDArray[np.int64]]:
         found = self.tokenizer.ids(words)

@@ -10,6 +10,7 @@ import pytest
 
 from bertcli.engine.families import Head
 from bertcli.evaluate import drift
+from tiny import change_config
 
 from .conftest import Run
 
@@ -50,6 +51,9 @@ def test_questions_are_checked(tiny_checkpoint: Any, run: Run, here: Path) -> No
     Path("q.jsonl").write_text("\n".join(map(json.dumps, rows)))
     ran = run("quantize", tiny_checkpoint("bert", Head.QA), "--check", "q.jsonl")
     assert ran.records[0]["measure"] == "answer F1"
+    Path("r.jsonl").write_text(Path("q.jsonl").read_text().replace('"question"', '"asked"'))
+    named = ["--check", "r.jsonl", "--question-field", "asked"]
+    assert run("quantize", tiny_checkpoint("bert", Head.QA), *named).out == ran.out
 
 
 def test_what_is_written_runs_in_int8(run: Run, texts: Path, classifier: Path) -> None:
@@ -62,6 +66,8 @@ def test_what_is_written_runs_in_int8(run: Run, texts: Path, classifier: Path) -
     assert small.out != full.out
     assert run(*line, "small", "--precision", "fp32").out == full.out
     assert run("quantize", classifier, "--check", texts, "-o", "small").said("exists already")
+    change_config(Path("small"), bertcli_precision="int4")
+    assert run(*line, "small").said("small: bertcli_precision", "'int4'", "expected int8 or fp32")
 
 
 def test_what_is_trained_on_it_is_not_quantised(run: Run, texts: Path, classifier: Path) -> None:

@@ -184,7 +184,7 @@ def test_rows_that_are_bare_strings(tmp_path: Path) -> None:
 def test_a_binary_file_gets_no_advice_that_cannot_be_taken(tmp_path: Path, name: str) -> None:
     """There is no option for the format of a file that is indexed."""
     (tmp_path / name).write_bytes(b"PAR1 a\0b and more of what is no text")
-    with pytest.raises(DataError, match=r"a binary file.* name it so that it ends in \.parquet"):
+    with pytest.raises(DataError, match=r"a binary file.* let its name end in \.parquet"):
         list(read_documents(tmp_path / name, name, "text"))
 
 

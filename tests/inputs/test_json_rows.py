@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertcli.errors import DataError
+from bertcli.inputs import json_rows
 from bertcli.records import BadRecord, Record
 
 from .conftest import Read, outcomes
@@ -139,6 +140,22 @@ def test_broken_json_files_are_refused(read: Read, data: bytes | str, message: s
         read("a.json", data)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_a_record_that_is_too_long(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one bad row of an array, and of a file that is one record."""
+    monkeypatch.setattr(json_rows, "LINE_BYTES", 20)
+    found = outcomes(read("a.json", f'["one",\n"{"x" * 30}", "two"]'))
+    assert [found[0], found[2]] == ["1 one", "2 two"]
+    assert found[1].startswith("2 !the record has more than")
+    assert outcomes(read("a.json", f'{{"text": "{"x" * 30}"}}'))[0].startswith("1 !the record has")
+
+
+def test_a_number_of_thousands_of_digits(read: Read) -> None:
+    """It is one bad row, without Python's advice to its programmers."""
+    (found,) = outcomes(read("a.jsonl", f'{{"text": "a", "n": {"1" * 5000}}}'))
+    assert "not valid JSON (Exceeds the limit" in found
+    assert "sys." not in found
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ def test_a_date_that_python_has_not_is_one_bad_row(read: Read) -> None:
         "2 !a value that cannot be read (date value out of range)",
         "3 c",
     ]
+
+
+def test_nanoseconds(read: Read) -> None:
+    """Times that Python's microseconds hold are times; others are texts, with all their digits."""
+    whole, finer = (pa.array([count], pa.timestamp("ns", "UTC")) for count in (5_000, 5_001))
+    (record,) = read("a.parquet", parquet({"text": ["a"], "whole": whole, "finer": finer}))
+    assert isinstance(record, Record)
+    assert record.columns["whole"] == datetime(1970, 1, 1, microsecond=5, tzinfo=UTC)
+    assert record.columns["finer"] == "1970-01-01 00:00:00.000005001Z"
 
 
 def test_a_missing_column_is_told_with_those_there_are(read: Read) -> None:

@@ -147,6 +147,17 @@ def test_both_spellings_of_the_mask(tiny_checkpoint: Any) -> None:
     assert not task.has_mask("mask")
 
 
+@pytest.mark.parametrize("masks", [2, 60])
+def test_masks_that_are_not_filled_together(bert: FillMask, masks: int) -> None:
+    """As plain text each has its best word, however many there are."""
+    task = replace(bert, together=False)
+    (found,) = results(task, records(["the [MASK] of it, " * masks]))
+    assert "[MASK]" not in found.plain()
+    joined = found.plain().replace(" ", "")
+    assert all(mask.fills[0].token.removeprefix("##") in joined for mask in found.masks)
+    assert len(found.masks) == masks
+
+
 def test_no_mask(bert: FillMask) -> None:
     """A text without a mask is answered by an error with an example."""
     (answer,) = answers(bert, records(["no mask here"]))
