@@ -422,8 +422,9 @@ def _reranker(name: str, model: ModelFlags, quiet: bool) -> Checkpoint:
         )
     labels = checkpoint.labels
     if len(labels) > 1 and not any(map(OF_PAIRS.search, labels)) and not quiet:
+        named = ", ".join(labels if len(labels) < 5 else [*labels[:3], "…"])
         warn(
-            f"--rerank {name}: its labels ({', '.join(labels)}) say nothing of relevance or "
+            f"--rerank {name}: its labels ({named}) say nothing of relevance or "
             f"entailment: expected a cross-encoder, such as {CROSS_ENCODER}, not a classifier of "
             "single texts"
         )

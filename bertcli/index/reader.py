@@ -87,7 +87,8 @@ class IndexReader:
         """Return the columns in a condition that no document has, each with one of its letters."""
         with storage_failures(self.path):
             known = self._documents.columns()
-        alike = {name.casefold(): name for name in (*sorted(known), *OWN)}
+        others = OWN.keys() - where.columns  # between double quotes they are columns
+        alike = {name.casefold(): name for name in (*sorted(known), *others)}
         return {name: alike.get(name.casefold()) for name in where.columns if name not in known}
 
     def search(

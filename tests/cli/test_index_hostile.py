@@ -75,6 +75,7 @@ def test_a_column_that_no_document_has(tiny: Callable[..., Ran], run: Run) -> No
     assert ran.said("column typo, year (did you mean Year?), PATH (did you mean path?)")
     assert run("index", "remove", "./i", "--where", "typo = 1").err.count("column typo\n") == 1
     assert run("qa", "who?", "--index", "./i", "--where", "typo = 1").said("column typo")
+    assert run(*search, '"line" = 1').err.endswith("the column line\n")
     for where in ("lang = 'de'", "größe > 1", "typo = 1 or lang = 'en'"):
         assert run(*search[:2], *search[3:], where).err == "", where
     assert run(*search, "typo = 1", "-q").err == ""
