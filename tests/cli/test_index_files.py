@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inputs.test_documents import pdf_of
 
 from bertcli.index.places import named_folder
 
@@ -261,3 +262,18 @@ def test_a_folder_that_cannot_be_listed(
     assert ran.code == 3 and "sub: cannot be read (Permission denied)" in ran.err
     assert "files: 1 changed;" in ran.err
     assert len(hits(run, "children")) == len(hits(run, "farewell")) == 1
+
+
+def test_the_pages_of_a_pdf(tiny: Callable[..., Ran], run: Run) -> None:
+    """A passage over several tells the first and the last one, an answer the one it stands on."""
+    Path("a.pdf").write_bytes(pdf_of("The cat sat here.", "Nobody came.", "The dog ran away."))
+    tiny("index", "build", "./i", "a.pdf", "-q")
+    (chunk,) = tiny("index", "chunks", "a.pdf").records
+    (hit,) = hits(run, "dog")
+    assert (chunk["page"], chunk["last_page"], hit["page"], hit["last_page"]) == (1, 3, 1, 3)
+    assert hit["sentence_page"] == 3
+    table = run("search", "dog", "--index", "./i", "--mode", "keyword", "-f", "table").out
+    assert "a.pdf:1 p.1–3" in table
+    (answer,) = run("qa", "What did the dog do?", "--index", "./i").records
+    before = hit["text"][: hit["text"].index(answer["answer"])]
+    assert answer["page"] == before.count("\n\n") + 1
