@@ -24,6 +24,7 @@ from bertcli.cli.replay import read_manifest as read_run
 from bertcli.engine.tokens import TextTokenizer
 from bertcli.engine.weights import read_weights
 from bertcli.errors import BertcliError
+from bertcli.index.connection import create
 from bertcli.index.manifest import Chunking, Manifest, ModelIdentity, read_manifest, write_manifest
 from bertcli.index.query import any_of, parse
 from bertcli.index.where import compile_where
@@ -113,15 +114,16 @@ def test_parquet() -> None:
     attack("parquet", [sink.getvalue()], read)
 
 
-def test_conditions() -> None:
+def test_conditions(tmp_path: Path) -> None:
     """Whatever compiles, SQLite takes, with as many values as question marks."""
-    database = sqlite3.connect(":memory:")
+    database = create(tmp_path / "documents.sqlite")
     database.execute("CREATE TABLE documents (id, name, line, metadata)")
     database.execute("CREATE TABLE chunks (id, document, line)")
     seeds = [
         b"lang = 'zh' and year >= 2023 and path like 'notes/%'",
         b"not (draft or author in ('Ada', 'Alan')) and title is not null",
         b'"odd name" between 1 and 2.5 or line <> 3',
+        "größe not like 'Ü%' and tags != 'ö' or n not in (1, 2)".encode(),
     ]
 
     def compiled(data: bytes) -> None:
