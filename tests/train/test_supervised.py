@@ -95,8 +95,9 @@ def run(
     def trained(task: str, *more: object, rows: Any = None, output: str = "out") -> Ran:
         data = written(DATA[task] if rows is None else rows, tmp_path / "train.jsonl")
         capsys.readouterr()
-        command = ["train", task, data, "-o", output, "-m", base, "--batch-tokens", 64]
-        code = main([str(one) for one in (*command, "--rank", 4, *more)])
+        command = ["train", task, data, "-o", output, "-m", base]
+        small = () if "head" in more else ("--batch-tokens", 64, "--rank", 4)
+        code = main([str(one) for one in (*command, *small, *more)])
         return Ran(code, capsys.readouterr().err)
 
     return trained
@@ -390,10 +391,8 @@ def test_pairs_are_refused_where_they_cannot_be_read(
     run: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A linear head, zero-shot labels, and texts among pairs."""
-    data = str(written(PAIRED, tmp_path / "pairs.jsonl"))
-    line = ["train", "classify", data, "-o", "out", "--pair-field", "other", "--method", "head"]
-    assert main(line) == 2
-    assert "not pairs" in capsys.readouterr().err
+    ran = run("classify", "--pair-field", "other", "--method", "head", rows=PAIRED)
+    assert (ran.code, "not pairs" in ran.err) == (2, True)
     mixed = [{"sentence1": "a", "sentence2": "b", "label": "x"}] * 9
     mixed.append({"text": "a", "label": "y"})
     ran = run("classify", rows=mixed)
