@@ -40,6 +40,8 @@ RERANKED = 50
 CROSS_ENCODER = "cross-encoder/ms-marco-MiniLM-L6-v2"
 OF_PAIRS = re.compile(r"relevan|entail|^label_\d+$", re.IGNORECASE)
 """What a cross-encoder calls its labels, if it has several, or names that nobody gave."""
+OF_RELEVANCE = re.compile(r"relevan|entail", re.IGNORECASE)
+"""How the label begins that counts, of several; the last one where none begins so."""
 
 
 class Mode(StrEnum):
@@ -435,7 +437,8 @@ def _cross_encoder(checkpoint: Checkpoint, model: ModelFlags, few: bool) -> Cros
     from bertcli.engine.families import Head
     from bertcli.tasks.rerank import CrossEncoder
 
-    return CrossEncoder(*load_model(checkpoint, Head.SEQUENCE, model, few))
+    named = (i for i, label in enumerate(checkpoint.labels) if OF_RELEVANCE.match(label))
+    return CrossEncoder(*load_model(checkpoint, Head.SEQUENCE, model, few), next(named, -1))
 
 
 def _ranks(text: str | None, option: str) -> tuple[int, ...]:

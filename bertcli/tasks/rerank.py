@@ -24,13 +24,14 @@ RELEVANT = "relevant"
 class CrossEncoder:
     """The probability that a passage, a record's second text, answers its first.
 
-    A head of one output is its logit; of several, the last is taken against the others. A passage
-    over the model's length counts by its best window.
+    A head of one output is its logit; of several, the one at `relevant` is taken against the
+    others. A passage over the model's length counts by its best window.
     """
 
     encoder: Encoder
     tokenizer: TextTokenizer
     window: int
+    relevant: int = -1
 
     def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
         """Return the windows of every query with its passage."""
@@ -45,7 +46,9 @@ class CrossEncoder:
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
         """Return the probability from logits (labels,) per window."""
         logits = np.stack(list(outputs)).astype(np.float64)
-        scores = sigmoid(logits[:, 0]) if logits.shape[1] == 1 else softmax(logits)[:, -1]
+        scores = (
+            sigmoid(logits[:, 0]) if logits.shape[1] == 1 else softmax(logits)[:, self.relevant]
+        )
         return ClassifyResult((LabelScore(RELEVANT, float(scores.max())),), plan.reading)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bertcli.engine.families import Head
+from tiny import change_config
 
 from .conftest import Ran, Run
 
@@ -535,6 +536,23 @@ def test_a_classifier_of_single_texts_is_told_from_a_cross_encoder(
     unnamed = config | {"id2label": {0: "LABEL_0", 1: "LABEL_1"}}
     (folder / "config.json").write_text(json.dumps(unnamed))
     assert run(*query).err == ""
+
+
+def test_a_cross_encoders_label_of_entailment_counts(
+    run: Run, built: Path, tiny_checkpoint: Any
+) -> None:
+    """Wherever it stands among several: the two halves of a softmax are one together."""
+    folder = Path("cross")
+    shutil.copytree(tiny_checkpoint("bert", Head.SEQUENCE, num_labels=2), folder)
+    found = []
+    for labels in (["entailment", "neutral"], ["neutral", "entailment"]):
+        change_config(folder, id2label=dict(enumerate(labels)))
+        (record,) = run("search", "pets", "--index", "./idx", "--rerank", "./cross").records
+        found.append({hit["text"]: hit["rerank_score"] for hit in record["hits"]})
+    assert len(found[0]) > 1
+    assert found[0] == pytest.approx(
+        {text: 1 - score for text, score in found[1].items()}, abs=1e-5
+    )
 
 
 def cross_encoded(folder: Path, query: str, texts: list[str]) -> list[float]:
