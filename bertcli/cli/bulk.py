@@ -17,8 +17,6 @@ import typer
 
 from bertcli.cli.recipe import Incoming, check_output, keep_apart, show_facts, write
 from bertcli.errors import UsageError
-from bertcli.inputs.source import STDIN
-from bertcli.outputs.sink import check_writable
 from bertcli.records import BadRecord, Item, Pause, Record
 
 if TYPE_CHECKING:
@@ -69,6 +67,9 @@ def answer_all(
     `made_with` tells the hashes of the checkpoints and of the index behind the answers; it is asked
     only where they are wanted.
     """
+    from bertcli.inputs.source import STDIN
+    from bertcli.outputs.sink import check_writable
+
     read = [*(_inputs(context) or [STDIN]), *map(str, _files_named(context))]
     keep_apart({"--manifest": bulk.manifest, "-o": out.output}, read)
     if bulk.manifest is not None:

@@ -117,6 +117,7 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
     """
     _refuse_unknown_variants(config)
     _refuse_odd_settings(config)
+    rank = None if config.get("rank_pattern") else config.get("r")  # of all modules
     replaced: dict[str, NDArray[Any]] = {}
     changes: dict[str, LowRank] = {}
     for name in adapter:
@@ -124,8 +125,8 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
         if plain.endswith(".lora_A.weight"):
             module = plain.removesuffix(".lora_A.weight")
             a, b = (_float32(adapter, one) for one in (name, name.replace("lora_A", "lora_B")))
-            if _rank(config) not in (None, len(a)):
-                raise _odd(f"r is {_rank(config)}, but the weights of {module} have {len(a)}")
+            if rank not in (None, len(a)):
+                raise _odd(f"r is {rank}, but the weights of {module} have {len(a)}")
             change = LowRank(a, b * np.float32(_scale(config, module, len(a))))
             weight = _base_weight(base, f"{module}.weight")
             if change.shape != weight.shape:
@@ -266,11 +267,6 @@ def _unmergeable(what: str) -> CheckpointError:
 
 def _odd(why: str) -> CheckpointError:
     return CheckpointError(f"adapter_config.json: {why}; copy it again")
-
-
-def _rank(config: Mapping[str, Any]) -> object:
-    """Return the rank that all modules have by the settings; None where each has its own."""
-    return None if config.get("rank_pattern") else config.get("r")
 
 
 def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:

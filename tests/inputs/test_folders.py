@@ -43,14 +43,9 @@ def names(root: Path, selection: Selection | None = None) -> list[str]:
     return [path.relative_to(root).as_posix() for path in files_under(root, selection)]
 
 
-def test_what_git_ignores_is_left_out(tree: Path) -> None:
-    """The rules of both levels count, negations too; hidden files are left out."""
-    assert names(tree) == ["readme.md", "docs/deep/page.html", "logs/keep.log", "src/main.py"]
-
-
-def test_it_is_what_git_itself_would_list(tree: Path) -> None:
-    """git is the oracle for its own rules, also for those above the folder asked for."""
-    git = ["git", "-C", str(tree)]
+def listed_by_git(folder: Path) -> list[str]:
+    """Return the files that git would list in a folder which is made its repository."""
+    git = ["git", "-C", str(folder)]
     subprocess.run([*git, "init", "-q"], check=True)
     shown = subprocess.run(
         [*git, "ls-files", "--others", "--exclude-standard"],
@@ -58,7 +53,17 @@ def test_it_is_what_git_itself_would_list(tree: Path) -> None:
         capture_output=True,
         text=True,
     )
-    listed = sorted(one for one in shown.stdout.splitlines() if "/." not in f"/{one}")
+    return shown.stdout.splitlines()
+
+
+def test_what_git_ignores_is_left_out(tree: Path) -> None:
+    """The rules of both levels count, negations too; hidden files are left out."""
+    assert names(tree) == ["readme.md", "docs/deep/page.html", "logs/keep.log", "src/main.py"]
+
+
+def test_it_is_what_git_itself_would_list(tree: Path) -> None:
+    """git is the oracle for its own rules, also for those above the folder asked for."""
+    listed = sorted(one for one in listed_by_git(tree) if "/." not in f"/{one}")
     assert sorted(names(tree)) == listed
     assert names(tree / "logs") == ["keep.log"]
     # Who names an ignored folder means it.
@@ -125,15 +130,7 @@ def test_whatever_the_rules_it_is_what_git_would_list(
 ) -> None:
     """Folder by folder from the top, with several `.gitignore` files."""
     root = planted(tmp_path_factory.mktemp("git"), NAMES, rules)
-    git = ["git", "-C", str(root)]
-    subprocess.run([*git, "init", "-q"], check=True)
-    shown = subprocess.run(
-        [*git, "ls-files", "--others", "--exclude-standard"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    listed = [one for one in shown.stdout.splitlines() if not one.endswith(".gitignore")]
+    listed = [one for one in listed_by_git(root) if not one.endswith(".gitignore")]
     assert sorted(names(root)) == sorted(listed)
 
 
