@@ -295,6 +295,12 @@ class Documents:
         self.connection.executemany(
             "UPDATE meta SET value = ? WHERE key = ?", [(rows, "rows"), (complete, "complete")]
         )
+        if complete:
+            self.connection.execute("UPDATE meta SET value = 1 WHERE key = 'built'")
+
+    def is_built(self) -> bool:
+        """Tell whether a run came to its end at some time; an older bertcli's index says yes."""
+        return (0,) not in self.rows("SELECT value FROM meta WHERE key = 'built'")
 
     def matching(self, phrases: Sequence[str], depth: int, live: Live = None) -> list[Match]:
         """Return the vector rows of the best `depth` live chunks with any of the phrases."""

@@ -66,7 +66,10 @@ class IndexFolder(IndexReader):
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest, *, overwrite: bool = False) -> IndexFolder:
-        """Make an empty index for this model, in a new or empty folder unless `overwrite`."""
+        """Make an empty index for this model, in a new or empty folder unless `overwrite`.
+
+        One that a build with the same settings left unfinished is opened, to go on with it.
+        """
         with storage_failures(path):
             path.mkdir(parents=True, exist_ok=True)
             _refuse_foreign(path)
@@ -234,6 +237,11 @@ class IndexFolder(IndexReader):
     ) -> IndexFolder:
         exists = (path / MANIFEST_NAME).exists()
         if exists and not overwrite:
+            index = cls.open(path)
+            if index.manifest.is_like(manifest) and not index._documents.is_built():
+                index._lock = lock
+                return index
+            index.close()
             raise IndexFolderError(
                 f"{shown(path)} is an index already: `bertcli index add {shown(path)} "
                 "FILES` adds to it, "

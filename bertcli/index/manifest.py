@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -65,6 +65,10 @@ class Manifest:
     ann: Kind = Kind.AUTO
     dtype: str = DTYPE
     format_version: int = FORMAT_VERSION
+
+    def is_like(self, other: Manifest) -> bool:
+        """Tell whether both are of indexes made with the same settings, whenever that was."""
+        return replace(self, created=other.created, generation=other.generation) == other
 
 
 @dataclass(frozen=True, slots=True)

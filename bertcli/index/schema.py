@@ -76,5 +76,5 @@ CREATE TABLE unused (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, crc INTEGER NO
 CREATE INDEX unused_by_hash ON unused (hash);
 CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize='{TOKENIZER}');
 {REMOVED_TABLE};
-INSERT INTO meta VALUES ('rows', 0), ('complete', 0);
+INSERT INTO meta VALUES ('rows', 0), ('complete', 0), ('built', 0);
 """

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bertcli.engine.families import Head
+from bertcli.index.content import Entry
+from bertcli.index.folder import IndexFolder
 from tiny import change_config
 
 from .conftest import Ran, Run
@@ -177,6 +179,36 @@ def test_an_index_is_not_built_over_another(
     (here / "one.txt").write_text("only one\n")
     assert tiny("index", "build", "./idx", "--overwrite", "-i", "one.txt").code == 0
     assert facts(run)["documents"] == 1
+
+
+def test_an_interrupted_build_goes_on(
+    tiny: Callable[..., Ran], run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command goes on with a build that died; another's settings are refused.
+
+    Once a build is through it is an index, also while an addition to it is interrupted.
+    """
+    (here / "few.txt").write_text("one\ntwo\nthree\n")
+    (here / "more.txt").write_text("four\n")
+    commit = IndexFolder._commit
+
+    def die(index: IndexFolder, batch: Sequence[Entry], *, complete: bool) -> None:
+        if complete:
+            raise KeyboardInterrupt
+        commit(index, batch, complete=complete)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(IndexFolder, "_commit", die)
+        assert tiny("index", "build", "./idx", "-i", "few.txt").code == 130
+    ran = tiny("index", "build", "./idx", "-i", "few.txt", "--chunk-tokens", "9")
+    assert (ran.code, ran.said("./idx is an index already")) == (1, True)
+    ran = tiny("index", "build", "./idx", "-i", "few.txt")
+    assert (ran.code, ran.said("0 documents added", "3 documents in 3 passages")) == (0, True)
+    with monkeypatch.context() as patched:
+        patched.setattr(IndexFolder, "_commit", die)
+        assert tiny("index", "add", "./idx", "-i", "more.txt").code == 130
+    ran = tiny("index", "build", "./idx", "-i", "more.txt")
+    assert (ran.code, ran.said("./idx is an index already")) == (1, True)
 
 
 def test_a_folder_with_other_files_is_left_alone(tiny: Callable[..., Ran], here: Path) -> None:
