@@ -373,7 +373,10 @@ class Hit:
         return {"score": rounded(self.score), **place, **kept, "text": self.text} | more
 
 
-SEARCH_COLUMNS = ("rank", "score", "document", "line", "page", "heading", "id", "text")
+SEARCH_COLUMNS = (
+    *("rank", "score", "document", "line", "page", "heading", "id"),
+    *("text", "before", "after", "columns"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
     """Return the grade of each judged passage by query.
 
     From rows with query-id, corpus-id and score, or from TREC's lines of query, 0, passage, grade.
+    Raises DataError where a passage is judged twice, and otherwise: which would count?
     """
     found: dict[str, dict[str, int]] = {}
     for row in _rows(path):
@@ -66,7 +67,11 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
             raise DataError(f"{row.place}: expected the columns query-id, corpus-id and score")
         if not GRADE.fullmatch(grade):  # pytrec_eval keeps a place for each up to the highest
             raise DataError(f'{row.place}: the grade "{grade}" is not a whole number under 10⁶')
-        found.setdefault(query, {})[passage] = int(grade)
+        if found.setdefault(query, {}).setdefault(passage, int(grade)) != int(grade):
+            raise DataError(
+                f'{row.place}: "{passage}" had the grade {found[query][passage]} for the query '
+                f'"{query}" before, and has {grade} here'
+            )
     return found
 
 

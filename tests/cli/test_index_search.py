@@ -138,7 +138,9 @@ def test_queries_come_from_files_too(tiny: Callable[..., Ran], built: Path, here
     assert bad["source"] == "queries.txt:2"
     assert ran.code == 3
     table = tiny("search", "--index", "./idx", "-i", "queries.txt", "-k", 2, "-f", "csv").out
-    assert table.splitlines()[0] == "query,rank,score,document,line,page,heading,id,text,error"
+    assert table.splitlines()[0] == (
+        "query,rank,score,document,line,page,heading,id,text,before,after,columns,error"
+    )
     assert len(table.splitlines()) == 6
 
 

@@ -352,6 +352,18 @@ def test_passages_of_one_id_are_told(run: Run, here: Path) -> None:
     assert (ran.code, 'corpus.jsonl:2: the _id "a" was there before' in ran.err) == (1, True)
 
 
+def test_a_passage_judged_twice_is_told(run: Run, here: Path) -> None:
+    """Twice the same is no contradiction; two grades are."""
+    Path("corpus.jsonl").write_text('{"_id": "a", "text": "x"}\n')
+    Path("queries.jsonl").write_text('{"_id": "q", "text": "x"}\n')
+    judged = "query-id\tcorpus-id\tscore\nq\ta\t1\nq\ta\t1\n"
+    Path("qrels.tsv").write_text(judged)
+    assert run("eval", "search", ".").code == 0
+    Path("qrels.tsv").write_text(f"{judged}q\ta\t0\n")
+    ran = run("eval", "search", ".")
+    assert (ran.code, 'qrels.tsv:4: "a" had the grade 1' in ran.err) == (1, True)
+
+
 def test_a_tokenizer_without_a_mask_is_told(run: Run, here: Path, tiny_checkpoint: Any) -> None:
     """Another token in its place would be measured, or learned, as if it were one."""
     model = Path("maskless")
