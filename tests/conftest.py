@@ -42,6 +42,14 @@ def no_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def the_same_training_everywhere() -> Iterator[None]:
+    """Tiny models train in float32, whatever the processor has: what they learn is then known."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertcli.train.trainee._bf16_is_fast", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return a function that gives the folder of a tiny checkpoint, made at the first call.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from bertcli.checkpoints.layout import Checkpoint, LinearHead
-from bertcli.engine.choices import BATCH_TOKENS, Precision
+from bertcli.engine.choices import BATCH_TOKENS, Engine, Precision
 from bertcli.engine.families import PRECISION, Head, runs_on_onnx
 from bertcli.engine.tokens import TextTokenizer
-from bertcli.errors import BertcliError, CheckpointError, first_line
+from bertcli.errors import BertcliError, CheckpointError, UsageError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from bertcli.engine.weights import Weights
     from bertcli.engine.windows import Window
 
+CAN_MULTIPLY = {
+    Engine.ONNX_RUNTIME: (Precision.FP32, Precision.INT8),
+    Engine.OPENVINO: (Precision.FP32, Precision.BF16),
+}
 LONGEST_PROBE = 1_024
 CAN_DO = {
     Head.MASKED_LM: "fill-mask",
@@ -33,14 +38,16 @@ CAN_DO = {
 class LoadOptions:
     """Where and how to run: device auto, cpu, cuda or mps.
 
-    `auto` precision is fp32, or int8 for a checkpoint that `bertcli quantize` wrote.
-    `brief` is for a few short texts: the engine starts sooner and computes more slowly.
+    `auto` engine is the first that can do what is asked, see `engine_for`; `auto` precision is
+    fp32, or int8 for a checkpoint that `bertcli quantize` wrote. `brief` is for a few short texts:
+    the engine starts sooner and computes more slowly.
     """
 
     device: str = "auto"
     precision: Precision = Precision.AUTO
     batch_tokens: int = BATCH_TOKENS
     brief: bool = False
+    engine: Engine = Engine.AUTO
 
 
 def load_encoder(
@@ -48,19 +55,50 @@ def load_encoder(
 ) -> Encoder:
     """Return the checkpoint with the head a task needs, running.
 
-    BERT-family checkpoints run on ONNX Runtime; other architectures, other devices and bf16 on
-    torch. Raises CheckpointError when the checkpoint has another head: a bare encoder
-    is in every one.
+    Raises CheckpointError when the checkpoint has another head, a bare encoder being in every one,
+    and UsageError where the engine asked for cannot run it.
     """
     if head not in (Head.BASE, checkpoint.head):
         raise CheckpointError(
             f"{checkpoint.name}: made for {CAN_DO[checkpoint.head]}, not for {CAN_DO[head]}; "
             f"give a {head} checkpoint with -m"
         )
-    on_cpu = options.device in ("auto", "cpu") and options.precision is not Precision.BF16
-    if on_cpu and runs_on_onnx(checkpoint.config):
-        return _on_onnx(checkpoint, head, options)
-    return _on_torch(checkpoint, head, options)
+    engine = engine_for(checkpoint, options)
+    if engine is Engine.TORCH:
+        return _on_torch(checkpoint, head, options)
+    return _on_graph(engine, checkpoint, head, options)
+
+
+def engine_for(checkpoint: Checkpoint, options: LoadOptions) -> Engine:
+    """Return what runs a checkpoint.
+
+    ONNX Runtime runs BERT's family on the CPU in fp32 and int8, OpenVINO in fp32 and bf16 if it is
+    installed, torch everything. Raises UsageError where the engine asked for cannot.
+    """
+    asked, precision = options.engine, _precision(checkpoint, options)
+    as_graph = options.device in ("auto", "cpu") and runs_on_onnx(checkpoint.config)
+    if asked is Engine.AUTO:
+        if not as_graph:
+            return Engine.TORCH
+        if precision is not Precision.BF16:
+            return Engine.ONNX_RUNTIME
+        return Engine.OPENVINO if find_spec("openvino") else Engine.TORCH
+    if asked is Engine.TORCH:
+        return asked
+    if not as_graph:
+        kind = checkpoint.config["model_type"]
+        raise UsageError(
+            f"{checkpoint.name}: --engine {asked} runs BERT's family on the CPU, not {kind} on "
+            f"{options.device}: leave it out"
+        )
+    if precision not in CAN_MULTIPLY[asked]:
+        raise UsageError(
+            f"{checkpoint.name}: --engine {asked} computes in {' or '.join(CAN_MULTIPLY[asked])}, "
+            f"not in {precision}"
+        )
+    if asked is Engine.OPENVINO and not find_spec("openvino"):
+        raise UsageError('--engine openvino: it is not installed: pip install "bertcli[openvino]"')
+    return asked
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
@@ -137,15 +175,17 @@ def _full_window(checkpoint: Checkpoint) -> Window:
     return replace(frame_text(ids, 0, len(ids), tokenizer.frame), masks=(1,))
 
 
-def _on_onnx(checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encoder:
-    from bertcli.engine.onnx_encoder import OnnxEncoder
-
-    weights = load_weights(checkpoint)
-    precision = _precision(checkpoint, options)
+def _on_graph(engine: Engine, checkpoint: Checkpoint, head: Head, options: LoadOptions) -> Encoder:
+    config, weights = checkpoint.config, load_weights(checkpoint)
+    precision, batch_tokens = _precision(checkpoint, options), options.batch_tokens
     try:
-        return OnnxEncoder(
-            checkpoint.config, weights, head, precision, options.batch_tokens, options.brief
-        )
+        if engine is Engine.OPENVINO:
+            from bertcli.engine.openvino_encoder import OpenVinoEncoder
+
+            return OpenVinoEncoder(config, weights, head, precision, batch_tokens)
+        from bertcli.engine.onnx_encoder import OnnxEncoder
+
+        return OnnxEncoder(config, weights, head, precision, batch_tokens, options.brief)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.name}: {error}") from error
 

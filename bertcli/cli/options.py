@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from bertcli.engine.choices import BATCH_TOKENS, Long, Precision
+from bertcli.engine.choices import BATCH_TOKENS, Engine, Long, Precision
 from bertcli.errors import UsageError
 from bertcli.inputs.formats import InputFormat
 from bertcli.outputs.formats import OutputFormat
@@ -155,9 +155,12 @@ class ModelFlags:
         bool, typer.Option("--allow-pickle", help="Read pytorch_model.bin too, its tensors alone.")
     ] = False
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto"
+    engine: Annotated[
+        Engine, typer.Option(help="auto is ONNX Runtime where that can do it, else torch.")
+    ] = Engine.AUTO
     precision: Annotated[
         Precision,
-        typer.Option(help="fp32 and int8 run on ONNX Runtime, bf16 on torch; auto is fp32."),
+        typer.Option(help="auto is fp32; bf16 runs on OpenVINO where installed, else on torch."),
     ] = Precision.AUTO
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens in one batch.")] = BATCH_TOKENS
     long: Annotated[

@@ -177,7 +177,7 @@ def load_options(flags: ModelFlags, brief: bool = False) -> LoadOptions:
 
     if flags.device not in ("auto", "cpu", "cuda", "mps"):
         raise UsageError(f"--device {flags.device}: expected auto, cpu, cuda or mps")
-    return LoadOptions(flags.device, flags.precision, flags.batch_tokens, brief)
+    return LoadOptions(flags.device, flags.precision, flags.batch_tokens, brief, flags.engine)
 
 
 def load_model(

@@ -8,6 +8,15 @@ BATCH_TOKENS = 512
 """Tokens in a batch; larger ones were slower, their activations leave the processor's cache."""
 
 
+class Engine(StrEnum):
+    """What multiplies the matrices."""
+
+    AUTO = "auto"
+    ONNX_RUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+    TORCH = "torch"
+
+
 class Precision(StrEnum):
     """In which numbers the matrices are multiplied."""
 

@@ -42,13 +42,13 @@ OPSETS = {"": 17, MICROSOFT: 1}
 class Graph:
     """A serialised model, the arrays it refers to by name, and whether it reads token types.
 
-    The arrays are initializers, or inputs of each run where the graph is `brief`.
+    The arrays are initializers, or `inputs` of each run.
     """
 
     model: bytes
     arrays: Mapping[str, NDArray[Any]]
     token_types: bool
-    brief: bool
+    inputs: bool
 
 
 @dataclass(slots=True)
@@ -61,6 +61,7 @@ class _Builder:
     prefix: str
     int8: bool
     brief: bool
+    inputs: bool
     nodes: list[bytes] = field(default_factory=list)
     constants: list[bytes] = field(default_factory=list)
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -180,19 +181,23 @@ def build_graph(
     head: Head,
     precision: Precision = Precision.FP32,
     brief: bool = False,
+    inputs: bool = False,
 ) -> Graph:
     """Return the graph of one of the families for a head; int8 is never brief.
 
-    Raises CheckpointError when a weight is missing or its shape contradicts config.json.
+    Its weights are initializers, or `inputs`, as those of a brief one always are. Raises
+    CheckpointError when a weight is missing or its shape contradicts config.json.
     """
     family = FAMILIES[str(config["model_type"])]
+    brief = brief and precision is not Precision.INT8
     builder = _Builder(
         config=config,
         family=family,
         weights=weights,
         prefix=_encoder_prefix(family, weights),
         int8=precision is Precision.INT8,
-        brief=brief and precision is not Precision.INT8,
+        brief=brief,
+        inputs=inputs or brief,
     )
     hidden = _embeddings(builder)
     last = builder.size("num_hidden_layers") - 1
@@ -200,7 +205,7 @@ def build_graph(
         hidden = _layer(builder, hidden, number)
     hidden = _layer(builder, hidden, last, needed_by=head)
     out = builder.op("Identity", _HEADS[head](builder, hidden))
-    return Graph(_serialise(builder, head, out), builder.arrays, family.token_types, builder.brief)
+    return Graph(_serialise(builder, head, out), builder.arrays, family.token_types, builder.inputs)
 
 
 @cache
@@ -239,8 +244,7 @@ def _embeddings(b: _Builder) -> str:
     narrow = b.family.prefix == "electra" and b.config.get("embedding_size")
     width = b.size("embedding_size" if narrow else "hidden_size")
     name = b.encoder_name("embeddings")
-    words = b.weight(f"{name}.word_embeddings.weight", b.size("vocab_size"), width)
-    summed = b.op("Add", b.op("Gather", words, "ids"), _positions(b, name, width))
+    summed = b.op("Add", _words(b, f"{name}.word_embeddings", width), _positions(b, name, width))
     if b.family.token_types:
         kinds = int(cast(int, b.config.get("type_vocab_size", 2)))
         types = b.weight(f"{name}.token_type_embeddings.weight", kinds, width)
@@ -249,6 +253,20 @@ def _embeddings(b: _Builder) -> str:
     if width == b.size("hidden_size"):
         return normed
     return b.linear(normed, b.encoder_name("embeddings_project"), b.size("hidden_size"), width)
+
+
+def _words(b: _Builder, module: str, width: int) -> str:
+    """Return the word vectors (n, length, d).
+
+    LoRA's factors stay apart: their product would take the memory of another table.
+    """
+    name = f"{module}.weight"
+    table = b.array(name, b.raw(name, b.size("vocab_size"), width, merged=False))
+    found = b.op("Gather", table, "ids")
+    if (change := b.weights.change(name)) is None:
+        return found
+    inner = b.op("Gather", b.array(f"{module}.lora_B", change.b), "ids")
+    return b.op("Add", found, b.op("MatMul", inner, b.array(f"{module}.lora_A", change.a)))
 
 
 def _positions(b: _Builder, name: str, width: int) -> str:
@@ -390,6 +408,11 @@ def _masked_head(b: _Builder, hidden: str) -> str:
     x = b.norm(b.activate(dense, names.activation), names.norm, inner)
     own = f"{names.decoder}.weight"
     tied = b.encoder_name("embeddings.word_embeddings.weight")
+    if own not in b.weights and b.weights.change(tied) is not None:
+        raise CheckpointError(
+            "the adapter changes the embeddings, which are the output matrix too: merge it into "
+            "its base with PEFT's merge_and_unload() and save that"
+        )
     table = b.weight(own if own in b.weights else tied, b.size("vocab_size"), inner)
     # The table on the left, where ONNX Runtime does not repack it: that took 0.1 s of a cold start.
     logits = b.op("Transpose", b.op("MatMul", table, b.op("Transpose", x)))
@@ -414,7 +437,7 @@ def _serialise(b: _Builder, head: Head, out: str) -> bytes:
     if head is Head.MASKED_LM:
         inputs.append(("positions", "int64", ("k", 2)))
     tensors = []
-    if b.brief:
+    if b.inputs:
         inputs += [(name, array.dtype.name, array.shape) for name, array in b.arrays.items()]
     else:
         tensors = [protobuf.external_tensor(name, array) for name, array in b.arrays.items()]

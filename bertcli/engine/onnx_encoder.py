@@ -60,12 +60,12 @@ class OnnxEncoder:
         self._token_types = graph.token_types
         self._batch_tokens = batch_tokens
         arrays = {name: _usable(array) for name, array in graph.arrays.items()}
-        self._with_every_run = arrays if graph.brief else {}
+        self._with_every_run = arrays if graph.inputs else {}
         there = processors()
         at_once = 1 if brief else min(there, MOST_AT_ONCE)
-        self._session = _session(graph.model, {} if graph.brief else arrays, there // at_once)
+        self._session = _session(graph.model, {} if graph.inputs else arrays, there // at_once)
         self._pool: Executor | None = None
-        self._parts = 1 if graph.brief else PARTS
+        self._parts = 1 if graph.inputs else PARTS
         if at_once > 1:
             from concurrent.futures import ThreadPoolExecutor
 

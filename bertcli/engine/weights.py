@@ -122,9 +122,11 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
     changes: dict[str, LowRank] = {}
     for name in adapter:
         plain = name.removeprefix(PEFT_PREFIX).replace(".base_layer", "")
-        if plain.endswith(".lora_A.weight"):
-            module = plain.removesuffix(".lora_A.weight")
-            a, b = (_float32(adapter, one) for one in (name, name.replace("lora_A", "lora_B")))
+        if plain.endswith((".lora_A.weight", ".lora_embedding_A")):
+            module = plain.rpartition(".lora_")[0]
+            a, b = (_float32(adapter, one) for one in (name, _second(name)))
+            if plain.endswith(".lora_embedding_A"):  # a table is the transpose of a matrix
+                a, b = b.T, a.T
             if rank not in (None, len(a)):
                 raise _odd(f"r is {rank}, but the weights of {module} have {len(a)}")
             change = LowRank(a, b * np.float32(_scale(config, module, len(a))))
@@ -134,11 +136,17 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
                 raise CheckpointError(f"the adapter and its base differ in {module}: {shapes}")
             target = _name_in(base, f"{module}.weight")
             replaced[target], changes[target] = weight, change
-        elif not plain.endswith(".lora_B.weight"):
+        elif not plain.endswith((".lora_B.weight", ".lora_embedding_B")):
             _refuse_unknown_parameter(plain)
             target = _name_in(base, plain.replace(".modules_to_save", ""))
             replaced[target] = _float32(adapter, name)
     return base.adapted(replaced, changes)
+
+
+def _second(name: str) -> str:
+    """Return the name of the second factor, by that of the first."""
+    before, dot, after = name.rpartition("_A")
+    return f"{before}_B{after}" if dot else name
 
 
 def _modern_name(name: str) -> str:

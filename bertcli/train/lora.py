@@ -22,17 +22,24 @@ LINEAR_LAYERS = (
     r"|query_proj|key_proj|value_proj|attn\.[qkvo]|ffn_output|Wqkv|Wi|Wo)|.*albert_layers\.\d+\.ffn"
 )
 """The linear layers of BERT and DistilBERT; of DeBERTa, MPNet, ALBERT and ModernBERT; ALBERT's."""
+EMBEDDINGS = "word_embeddings"
+EMBEDDING_SCALE = 0.1
+"""PEFT begins an embedding's second factor with numbers around one, so that steps of its first
+would move the table ten times as far as those of full fine-tuning do."""
 NORMS = [
     *("LayerNorm", "sa_layer_norm", "output_layer_norm", "full_layer_layer_norm"),
     *("attn_norm", "mlp_norm", "final_norm", "embeddings.norm"),
 ]
 
 
-def add_lora(model: nn.Module, rank: int, heads: Sequence[str]) -> PeftModel:
+def add_lora(
+    model: nn.Module, rank: int, heads: Sequence[str], embedding_rank: int = 0
+) -> PeftModel:
     """Wrap a model with LoRA of a rank on every linear layer of its encoder.
 
-    Biases, layer norms and the modules named in `heads` are trained in full; the rest is frozen.
-    Alpha equals the rank, so the scale in `W + B·A·alpha/r` (Hu et al. 2021) is 1. Raises
+    Biases, layer norms and the modules named in `heads` are trained in full; the rest is frozen,
+    but for a change of `embedding_rank` of the word embeddings. Alpha equals the rank, so the scale
+    in `W + B·A·alpha/r` (Hu et al. 2021) is 1, and a tenth for the embeddings. Raises
     CheckpointError for an architecture whose layers are called otherwise.
     """
     from peft import LoraConfig
@@ -41,19 +48,24 @@ def add_lora(model: nn.Module, rank: int, heads: Sequence[str]) -> PeftModel:
         kind = type(model).__name__
         raise CheckpointError(f"LoRA knows no layer of {kind} to train: use --method full")
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=LINEAR_LAYERS, bias="all")
+    _add_embeddings(config, model, embedding_rank)
     return _wrapped(model, config, heads)
 
 
-def go_on_with_lora(model: nn.Module, folder: Path, heads: Sequence[str]) -> PeftModel:
+def go_on_with_lora(
+    model: nn.Module, folder: Path, heads: Sequence[str], embedding_rank: int = 0
+) -> PeftModel:
     """Wrap a model with the adapter in a folder, ready to be trained further.
 
-    An adapter with another head gives its changes of the encoder.
+    An adapter with another head gives its changes of the encoder; one that leaves the word
+    embeddings as they are gets a change of `embedding_rank` of them.
     """
     from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
     config = LoraConfig.from_pretrained(str(folder))
     config.inference_mode = False
+    _add_embeddings(config, model, embedding_rank)
     wrapped = _wrapped(model, config, heads)
     state = get_peft_model_state_dict(wrapped)
     try:
@@ -67,6 +79,20 @@ def go_on_with_lora(model: nn.Module, folder: Path, heads: Sequence[str]) -> Pef
             state[name] = tensor.float()
     set_peft_model_state_dict(wrapped, state)
     return wrapped
+
+
+def _add_embeddings(config: LoraConfig, model: nn.Module, rank: int) -> None:
+    """Have the word embeddings changed too, at a rank of their own, unless they are already."""
+    if not rank or EMBEDDINGS in config.rank_pattern:
+        return
+    if not any(name.endswith(f".{EMBEDDINGS}") for name, _ in model.named_modules()):
+        kind = type(model).__name__
+        raise CheckpointError(
+            f"LoRA knows no word embeddings of {kind}: leave --embedding-rank out"
+        )
+    config.target_modules = f"{config.target_modules}|.*\\.{EMBEDDINGS}"
+    config.rank_pattern = {**config.rank_pattern, EMBEDDINGS: rank}
+    config.alpha_pattern = {**config.alpha_pattern, EMBEDDINGS: rank * EMBEDDING_SCALE}
 
 
 def _wrapped(model: nn.Module, config: LoraConfig, heads: Sequence[str]) -> PeftModel:

@@ -71,4 +71,9 @@ class Optimizers:
 
 
 def _tables(modules: Iterable[nn.Module]) -> Iterable[torch.Tensor]:
-    return (module.weight for module in modules if isinstance(module, nn.Embedding))
+    """Return the tables, and LoRA's factors of them."""
+    for module in modules:
+        if isinstance(module, nn.Embedding):
+            yield module.weight
+        for factors in ("lora_embedding_A", "lora_embedding_B"):
+            yield from getattr(module, factors, {}).values()

@@ -86,10 +86,12 @@ class Trainee(nn.Module):
         labels: Sequence[str] = (),
         dropout: float = 0.0,
         seed: int = 0,
+        embedding_rank: int = 0,
         **config: Any,
     ) -> None:
         """Load a checkpoint with a head for `labels`; `rank` None trains all of it.
 
+        With an `embedding_rank` LoRA changes the word embeddings too.
         Dropout is 0 unless asked for, since it more than halves the speed on a CPU. Eager attention
         trains 1.5 times as fast there as torch's fused one, whose backward pass is slow in
         bfloat16. A head that the checkpoint does not have begins at random by `seed`, the dense
@@ -120,9 +122,9 @@ class Trainee(nn.Module):
             _start_alike(plain, TYPE_EMBEDDINGS)
         self.peft: PeftModel | None = None
         if checkpoint.adapter:
-            self.peft = go_on_with_lora(plain, checkpoint.adapter.folder, modules)
+            self.peft = go_on_with_lora(plain, checkpoint.adapter.folder, modules, embedding_rank)
         elif rank:
-            self.peft = add_lora(plain, rank, modules)
+            self.peft = add_lora(plain, rank, modules, embedding_rank)
         self.rank = self.peft.peft_config["default"].r if self.peft else None
         self.plain = plain
         self.settings = config

@@ -35,6 +35,10 @@ VARIANTS = {
         "rank_pattern": {"query": 2},
         "alpha_pattern": {r"layer\.1\.attention\.self\.query": 11, "value": 1},
     },
+    "embeddings": {
+        "target_modules": ["query", "word_embeddings", "position_embeddings"],
+        "rank_pattern": {"word_embeddings": 2},
+    },
 }
 
 

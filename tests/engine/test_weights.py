@@ -148,6 +148,16 @@ def test_lora_by_hand() -> None:
     assert BASE["layer.query.weight"].tolist() == [[1, 0], [0, 1]], "the base is left alone"
 
 
+def test_lora_of_a_table_by_hand() -> None:
+    """Of an embedding the factors stand the other way round: Aᵀ·Bᵀ is added to its rows."""
+    factors = {
+        "base_model.model.embeddings.word_embeddings.lora_embedding_A": np.array([[1, 0, 2]]),
+        "base_model.model.embeddings.word_embeddings.lora_embedding_B": np.array([[3], [4]]),
+    }
+    found = merged({"lora_alpha": 1}, factors)
+    assert found["embeddings.word_embeddings.weight"].tolist() == [[3, 4], [0, 0], [6, 8]]
+
+
 @pytest.mark.parametrize("pattern", ["query", "layer.query", r"layer\.q.*", r".*\.query"])
 def test_alpha_patterns_are_expressions(pattern: str) -> None:
     """As in PEFT, a pattern matches a whole name or the end of one after a point."""
@@ -175,7 +185,7 @@ def test_full_parameters_replace_the_bases(name: str) -> None:
         ({"peft_type": "IA3"}, {}, "IA3"),
         ({"use_dora": True}, {}, "DoRA"),
         ({}, {"layer.query.lora_magnitude_vector.weight": np.ones(2)}, "lora_magnitude_vector"),
-        ({}, {"embeddings.word_embeddings.lora_embedding_A": np.ones((1, 3))}, "lora_embedding_A"),
+        ({}, {"embeddings.word_embeddings.lora_embedding_A": np.ones((1, 3))}, "lora_embedding_B"),
         ({}, {"layer.query.lora_B.bias": np.ones(2)}, r"lora_B\.bias"),
         ({}, {"embeddings.token_adapter.trainable_tokens_delta": np.ones(2)}, "token_adapter"),
         ({}, {"layer.key.lora_A.weight": np.ones((1, 2))}, r"lacks layer\.key\.lora_B"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from bertcli.checkpoints.layout import read_checkpoint
 from bertcli.checkpoints.load import LoadOptions, load_encoder, load_tokenizer
-from bertcli.engine.choices import Precision
+from bertcli.engine.choices import Engine, Precision
 from bertcli.engine.encoder import Encoder, Logits
 from bertcli.engine.families import Head
 from bertcli.engine.tokens import TextTokenizer
@@ -37,6 +37,12 @@ def onnx(
 ) -> Encoder:
     """Return a checkpoint's encoder on ONNX Runtime, with batches of a few windows."""
     return load_encoder(read_checkpoint(folder), head, LoadOptions("cpu", precision, 200, brief))
+
+
+def openvino(folder: Path, head: Head, precision: Precision = Precision.FP32) -> Encoder:
+    """Return a checkpoint's encoder on OpenVINO, with batches of a few windows."""
+    options = LoadOptions("cpu", precision, 200, engine=Engine.OPENVINO)
+    return load_encoder(read_checkpoint(folder), head, options)
 
 
 def torch(folder: Path, head: Head) -> Encoder:

@@ -20,6 +20,7 @@ from bertcli.checkpoints.load import LoadOptions, load_encoder
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.cli.app import main
 from bertcli.cli.train.run import held_out
+from bertcli.engine.choices import Engine
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
 from bertcli.errors import CheckpointError
@@ -130,6 +131,34 @@ def test_the_result_answers_alike_everywhere(task: str, how: str, run: Train, ba
     np.testing.assert_allclose(ours, logits, atol=2e-4)
 
 
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "mpnet"])
+def test_the_word_embeddings_are_trained_too(kind: str, run: Train, tiny_checkpoint: Any) -> None:
+    """At a rank of their own; both engines and plain PEFT compute the same logits.
+
+    What is trained on from such a checkpoint keeps that rank.
+    """
+    base = tiny_checkpoint(kind, Head.BASE)
+    more = ("--epochs", 1, "--evaluations", 1, "--learning-rate", 1e-2, "--embedding-rank", 3)
+    assert run("classify", "-m", base, *more).code == 0
+    factors = {name: one for name, one in weights().items() if "lora_embedding_A" in name}
+    assert [len(one) for one in factors.values()] == [3]
+    assert all(one.any() for one in factors.values())
+    logits = in_transformers(Head.SEQUENCE, base, "lora")
+    for options in (LoadOptions(), LoadOptions(brief=True), LoadOptions(engine=Engine.TORCH)):
+        encoder = load_encoder(resolve(ModelChoice("out")), Head.SEQUENCE, options)
+        np.testing.assert_allclose(next(encoder.encode([WINDOW])), logits, atol=2e-4)
+    assert run("classify", "-m", "out", "--epochs", 1, output="further").code == 0
+    names = {name for name in weights("further") if "lora_embedding_A" in name}
+    assert names == set(factors)
+
+
+def test_word_embeddings_are_not_always_lora(run: Train) -> None:
+    """Full fine-tuning has them anyway, and to fill masks they are the output too."""
+    ran = run("classify", "--method", "full", "--embedding-rank", 2)
+    assert (ran.code, "--embedding-rank: --method full trains" in ran.err) == (2, True)
+    assert main(["train", "fill-mask", "none.txt", "-o", "out", "--embedding-rank", "2"]) == 2
+
+
 @pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize("kind", ["albert", "modernbert", "mpnet"])
 def test_lora_is_for_other_architectures_too(
@@ -184,6 +213,18 @@ def test_training_learns_what_the_command_measures(
     assert ran.code == 0, ran.err
     assert main(["eval", task, str(data), "-m", "out"]) == 0
     assert json.loads(capsys.readouterr().out)[score] > 0.95
+
+
+def test_training_in_bfloat16(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the processor multiplies it quickly: weights stay in float32, and are not fp32's."""
+    results = []
+    for quick in (False, True):
+        monkeypatch.setattr("bertcli.train.trainee._bf16_is_fast", lambda quick=quick: quick)
+        assert run("classify", "--epochs", 1, "--method", "full", output=f"{quick}").code == 0
+        results.append(load_file(f"{quick}/model.safetensors")["classifier.weight"])
+    assert results[1].dtype == torch.float32
+    assert not torch.equal(*results)
+    torch.testing.assert_close(*results, atol=0.01, rtol=0.1)
 
 
 def test_labels_and_the_card_are_written(run: Train) -> None:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 DEPTH = 100
 
 OF_ONE = frozenset({"model", "revision"})
-OF_ALL = frozenset({"mode", "precision", "device", "batch_tokens", "long", "allow_pickle"})
+OF_ALL = frozenset(
+    {"mode", "engine", "precision", "device", "batch_tokens", "long", "allow_pickle"}
+)
 """The options of the checkpoint that is measured, and those of one that is compared with, too."""
 
 Run = dict[str, dict[str, float]]

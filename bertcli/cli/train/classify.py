@@ -131,6 +131,7 @@ def classify(
         labels,
         flags.dropout,
         flags.seed,
+        flags.embedding_rank,
         problem_type=problem,
         **{TEXT_PAIRS: pairs},
     )

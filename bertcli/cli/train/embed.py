@@ -82,7 +82,9 @@ def embed(
     pooling = Pooling(settings.pooling or Pooling.MEAN)
     window = window_of(checkpoint, tokenizer)
     window = min(window, settings.max_length or window)
-    model = Trainee(checkpoint, Head.BASE, lora_rank(flags), (), flags.dropout, flags.seed)
+    model = Trainee(
+        checkpoint, Head.BASE, lora_rank(flags), (), flags.dropout, flags.seed, flags.embedding_rank
+    )
     task = Embed(model, tokenizer, window, pooling, settings.normalize)
 
     def measure() -> Scores:

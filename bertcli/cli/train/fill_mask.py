@@ -86,6 +86,8 @@ def fill_mask(
     if flags.minutes is None and steps is None:
         raise UsageError("say how long to train: --minutes N or --steps N")
     rank = lora_rank(flags)
+    if flags.embedding_rank:
+        raise UsageError("--embedding-rank: to fill masks the embeddings are the output matrix too")
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
     vocabulary = _vocabulary(tokenizer)

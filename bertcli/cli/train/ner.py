@@ -95,7 +95,16 @@ def ner(
         raise UsageError(f"--capitals: {checkpoint.name} reads them itself")
     settings = {TOKEN_TYPES: CAPITALS} if told else {}
     rank = lora_rank(flags)
-    model = Trainee(checkpoint, Head.TOKEN, rank, tags, flags.dropout, flags.seed, **settings)
+    model = Trainee(
+        checkpoint,
+        Head.TOKEN,
+        rank,
+        tags,
+        flags.dropout,
+        flags.seed,
+        flags.embedding_rank,
+        **settings,
+    )
     window = window_of(checkpoint, tokenizer)
     task = Ner(model, tokenizer, window, tags, capitals=told)
 

@@ -82,7 +82,9 @@ def qa(
     )
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
-    model = Trainee(checkpoint, Head.QA, lora_rank(flags), (), flags.dropout, flags.seed)
+    model = Trainee(
+        checkpoint, Head.QA, lora_rank(flags), (), flags.dropout, flags.seed, flags.embedding_rank
+    )
     window = window_of(checkpoint, tokenizer)
     task = Qa(model, tokenizer, window)
 

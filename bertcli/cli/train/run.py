@@ -72,6 +72,9 @@ class TrainFlags:
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False
     method: Annotated[Method, typer.Option(help="What is trained.")] = Method.LORA
     rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = 64
+    embedding_rank: Annotated[
+        int, typer.Option(min=0, help="Rank of LoRA on the word embeddings; 0 leaves them alone.")
+    ] = 0
     optimizer: Annotated[Optimizer, typer.Option(help="Muon is for the matrices only.")] = (
         Optimizer.ADAMW
     )
@@ -188,6 +191,8 @@ def lora_rank(flags: TrainFlags) -> int | None:
     """Return the rank of LoRA; None where everything is trained."""
     if flags.method is Method.HEAD:
         raise UsageError("--method head is for classify only: use lora or full")
+    if flags.embedding_rank and flags.method is Method.FULL:
+        raise UsageError("--embedding-rank: --method full trains the embeddings as they are")
     return flags.rank if flags.method is Method.LORA else None
 
 
