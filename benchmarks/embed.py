@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
-from timing import BERTCLI, TEXTS, Timed, alternate, read_texts, run, table
+from timing import BERTCLI, TEXTS, Timed, alternate, precisions, read_texts, run, table
 
 from bertcli.checkpoints.catalog import base_folder
 from bertcli.cli.embed import build_embed
@@ -35,7 +35,6 @@ from bertcli.tasks.embed import Embed
 from bertcli.tasks.run import answers
 
 PEER = "SentenceTransformer.encode, fp32"
-PRECISIONS = (Precision.FP32, Precision.INT8)
 
 Vectors = NDArray[np.float32]
 
@@ -56,7 +55,9 @@ def main() -> None:
         ours = in_process(source)
         contestants: dict[str, Callable[[], object]] = {**peer, **ours, **whole_commands(source)}
         timed = alternate(contestants, arguments.rounds)
-        vectors = [embedded() for embedded in ours.values()]
+        vectors = {
+            name: embedded() for name, embedded in zip(precisions(), ours.values(), strict=True)
+        }
     tokens = [len(ids) for ids in model.tokenizer(texts, truncation=True)["input_ids"]]
     print(
         f"{len(texts)} texts of {np.mean(tokens):.0f} tokens on average "
@@ -70,12 +71,12 @@ def main() -> None:
 
 def in_process(source: Path) -> dict[str, Callable[[], Vectors]]:
     """Return the embedding of a file's records by a model that is loaded already."""
-    flags = {each: ModelFlags(precision=each, long=Long.TRUNCATE) for each in PRECISIONS}
+    flags = {each: ModelFlags(precision=each, long=Long.TRUNCATE) for each in precisions()}
     return {
         f"bertcli in process, {each}": partial(
             embed_file, build_embed(choose_checkpoint(flags[each], "embed"), flags[each]), source
         )
-        for each in PRECISIONS
+        for each in precisions()
     }
 
 
@@ -86,7 +87,7 @@ def whole_commands(source: Path) -> dict[str, Callable[[], str]]:
         f"`bertcli embed -i FILE -o out.npy`, {each}": partial(
             run, [BERTCLI, "embed", *files, "--precision", each.value]
         )
-        for each in PRECISIONS
+        for each in precisions()
     }
 
 
@@ -109,10 +110,11 @@ def rates(timed: list[Timed], count: int) -> str:
     return table(headings, rows)
 
 
-def distances(peer: Vectors, ours: list[Vectors]) -> str:
+def distances(peer: Vectors, ours: Mapping[Precision, Vectors]) -> str:
     """Return the table of cosines; all vectors have length one."""
-    full, quantised = ours
-    pairs = {"fp32 to sentence-transformers": (full, peer), "int8 to fp32": (quantised, full)}
+    exact = ours[Precision.FP32]
+    pairs = {"fp32 to sentence-transformers": (exact, peer)}
+    pairs |= {f"{name} to fp32": (one, exact) for name, one in ours.items() if one is not exact}
     rows = [
         [name, f"{cosines.mean():.6f}", f"{cosines.min():.6f}"]
         for name, (a, b) in pairs.items()

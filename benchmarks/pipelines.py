@@ -17,7 +17,7 @@ from pathlib import Path
 
 import transformers
 from builtins_as_folders import KINDS, merged
-from timing import Timed, alternate, read_texts, table
+from timing import Timed, alternate, precisions, read_texts, table
 
 from bertcli.cli.classify import classify_task
 from bertcli.cli.ner import ner_task
@@ -50,11 +50,10 @@ def main() -> None:
 
 
 def contest(task: str, model: str, texts: Sequence[str], rounds: int) -> list[list[str]]:
-    """Return the rows of one task, for fp32 and for int8."""
+    """Return the rows of one task, for each precision."""
     theirs = {f"pipeline, {size}": partial(by_pipeline, task, model, texts, size) for size in SIZES}
     ours: dict[str, Callable[[], Labels]] = {
-        str(each): partial(by_bertcli, task_of(task, model, each), texts)
-        for each in (Precision.FP32, Precision.INT8)
+        str(each): partial(by_bertcli, task_of(task, model, each), texts) for each in precisions()
     }
     timed = {each.name: each for each in alternate({**theirs, **ours}, rounds)}
     best = min((timed[name] for name in theirs), key=lambda one: one.median)

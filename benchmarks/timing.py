@@ -10,8 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
+
+from bertcli.engine.choices import Precision
 
 BERTCLI = str(Path(sys.executable).with_name("bertcli"))
 PEERS = Path(__file__).parent / "peers"
@@ -134,3 +137,13 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table, its first column to the left and the others to the right."""
     ruler = [":---", *["---:"] * (len(headings) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in [headings, ruler, *rows])
+
+
+def precisions() -> tuple[Precision, ...]:
+    """Return fp32, int8, and bf16 where OpenVINO and the processor have it."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        flags = ""
+    quick = find_spec("openvino") and ("avx512_bf16" in flags or "amx_bf16" in flags)
+    return (Precision.FP32, Precision.INT8, *((Precision.BF16,) if quick else ()))
