@@ -63,17 +63,18 @@ def go_on_with_lora(
     from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    config = LoraConfig.from_pretrained(str(folder))
-    config.inference_mode = False
-    _add_embeddings(config, model, embedding_rank)
-    wrapped = _wrapped(model, config, heads)
-    state = get_peft_model_state_dict(wrapped)
     try:
         tensors = load_file(folder / "adapter_model.safetensors")
     except Exception as error:  # safetensors has one of its own
         raise CheckpointError(
             f"{folder}: its adapter is damaged ({error}); copy it again"
         ) from error
+    config = LoraConfig.from_pretrained(str(folder))
+    config.inference_mode = False
+    if not any(name.endswith(f".{EMBEDDINGS}.lora_embedding_A") for name in tensors):
+        _add_embeddings(config, model, embedding_rank)
+    wrapped = _wrapped(model, config, heads)
+    state = get_peft_model_state_dict(wrapped)
     for name, tensor in tensors.items():
         if name in state and state[name].shape == tensor.shape:
             state[name] = tensor.float()
@@ -82,15 +83,19 @@ def go_on_with_lora(
 
 
 def _add_embeddings(config: LoraConfig, model: nn.Module, rank: int) -> None:
-    """Have the word embeddings changed too, at a rank of their own, unless they are already."""
-    if not rank or EMBEDDINGS in config.rank_pattern:
+    """Have the word embeddings changed too, at a rank of their own."""
+    if not rank:
         return
     if not any(name.endswith(f".{EMBEDDINGS}") for name, _ in model.named_modules()):
         kind = type(model).__name__
         raise CheckpointError(
             f"LoRA knows no word embeddings of {kind}: leave --embedding-rank out"
         )
-    config.target_modules = f"{config.target_modules}|.*\\.{EMBEDDINGS}"
+    targets = config.target_modules or ()  # an expression, or endings of names
+    if isinstance(targets, str):
+        config.target_modules = f"{targets}|.*\\.{EMBEDDINGS}"
+    else:
+        config.target_modules = {*targets, EMBEDDINGS}
     config.rank_pattern = {**config.rank_pattern, EMBEDDINGS: rank}
     config.alpha_pattern = {**config.alpha_pattern, EMBEDDINGS: rank * EMBEDDING_SCALE}
 

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from bertcli.checkpoints.layout import read_checkpoint, with_adapter
 from bertcli.checkpoints.load import LoadOptions, load_encoder
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.cli.app import main
@@ -27,6 +28,7 @@ from bertcli.errors import CheckpointError
 from bertcli.records import AnsweredQuestion, LabelledText
 from bertcli.train.loop import Settings, train
 from bertcli.train.lora import add_lora
+from bertcli.train.trainee import Trainee
 from tiny import AUTO, change_config
 
 HEADS = {"classify": Head.SEQUENCE, "ner": Head.TOKEN, "qa": Head.QA}
@@ -124,7 +126,7 @@ def test_the_result_answers_alike_everywhere(task: str, how: str, run: Train, ba
     assert (Path("out") / ADAPTER).exists() == (how == "lora")
     head, checkpoint = HEADS[task], resolve(ModelChoice("out"))
     (onnx,) = load_encoder(checkpoint, head).encode([WINDOW])
-    (ours,) = load_encoder(checkpoint, head, LoadOptions(device="cpu")).encode([WINDOW])
+    (ours,) = load_encoder(checkpoint, head, LoadOptions(engine=Engine.TORCH)).encode([WINDOW])
     logits = in_transformers(head, base, how)
     assert np.ptp(logits) > 0.01
     np.testing.assert_allclose(onnx, logits, atol=2e-4)
@@ -150,6 +152,27 @@ def test_the_word_embeddings_are_trained_too(kind: str, run: Train, tiny_checkpo
     assert run("classify", "-m", "out", "--epochs", 1, output="further").code == 0
     names = {name for name in weights("further") if "lora_embedding_A" in name}
     assert names == set(factors)
+
+
+@pytest.mark.parametrize("has", [False, True])
+def test_anothers_adapter_gets_word_embeddings(has: bool, base: Path, tmp_path: Path) -> None:
+    """One of PEFT names its layers in a list; its own changes stay, that of a table too."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForSequenceClassification
+
+    more = ["word_embeddings"] if has else []
+    config = LoraConfig(r=2, target_modules=["query", *more], init_lora_weights=False)
+    model = get_peft_model(AutoModelForSequenceClassification.from_pretrained(base), config)
+    model.save_pretrained(tmp_path / "theirs")
+    theirs = weights(str(tmp_path / "theirs"))
+    adapter = with_adapter(read_checkpoint(base), tmp_path / "theirs")
+    trainee = Trainee(adapter, Head.SEQUENCE, 4, ("no", "yes"), embedding_rank=3)
+    ours = dict(trainee.peft.named_parameters()) if trainee.peft else {}
+    for name, tensor in theirs.items():
+        layer, dot, end = name.partition(".weight")
+        assert torch.equal(ours[f"{layer}.default{dot}{end}"], tensor)
+    tables = [len(one) for name, one in ours.items() if "lora_embedding_A" in name]
+    assert tables == [2 if has else 3]
 
 
 def test_word_embeddings_are_not_always_lora(run: Train) -> None:
