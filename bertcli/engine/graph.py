@@ -408,12 +408,9 @@ def _masked_head(b: _Builder, hidden: str) -> str:
     x = b.norm(b.activate(dense, names.activation), names.norm, inner)
     own = f"{names.decoder}.weight"
     tied = b.encoder_name("embeddings.word_embeddings.weight")
-    if own not in b.weights and b.weights.change(tied) is not None:
-        raise CheckpointError(
-            "the adapter changes the embeddings, which are the output matrix too: merge it into "
-            "its base with PEFT's merge_and_unload() and save that"
-        )
-    table = b.weight(own if own in b.weights else tied, b.size("vocab_size"), inner)
+    apart = own in b.weights
+    name = own if apart else tied  # PEFT leaves the output as it is where the embeddings change
+    table = b.array(name, b.raw(name, b.size("vocab_size"), inner, merged=apart))
     # The table on the left, where ONNX Runtime does not repack it: that took 0.1 s of a cold start.
     logits = b.op("Transpose", b.op("MatMul", table, b.op("Transpose", x)))
     found = next((name for name in names.bias if name in b.weights), names.bias[-1])

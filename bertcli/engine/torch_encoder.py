@@ -60,6 +60,11 @@ class TorchEncoder:
             raise UsageError(
                 "--precision int8 runs BERT-family checkpoints on the CPU only: use fp32"
             )
+        if head is Head.MASKED_LM and source.weights and source.weights.changes_words():
+            raise CheckpointError(
+                f"{source.folder}: the adapter changes the embeddings and not the output matrix, "
+                "which are one on torch: use --engine onnxruntime, for BERT's family"
+            )
         self._batch_tokens = batch_tokens
         self._model = _load(source, head).to(self._device).eval()
         self._padding = int(self._model.config.pad_token_id or 0)

@@ -83,6 +83,10 @@ class Weights(Mapping[str, NDArray[Any]]):
         """Return LoRA's change of a tensor, if there is one."""
         return self._changes.get(name)
 
+    def changes_words(self) -> bool:
+        """Tell whether LoRA changes the word embeddings."""
+        return any(name.endswith(WORD_EMBEDDINGS) for name in self._changes)
+
     def __contains__(self, name: object) -> bool:
         return name in self._tensors
 

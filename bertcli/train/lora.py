@@ -82,6 +82,11 @@ def go_on_with_lora(
     return wrapped
 
 
+def changes_embeddings(model: PeftModel) -> bool:
+    """Tell whether LoRA changes the word embeddings."""
+    return any(f".{EMBEDDINGS}.lora_embedding_A" in name for name, _ in model.named_parameters())
+
+
 def _add_embeddings(config: LoraConfig, model: nn.Module, rank: int) -> None:
     """Have the word embeddings changed too, at a rank of their own."""
     if not rank:

@@ -17,7 +17,7 @@ from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
 from bertcli.engine.torch_encoder import AUTO_CLASSES, refuse_missing, unloadable
 from bertcli.engine.windows import Window
 from bertcli.errors import CheckpointError
-from bertcli.train.lora import add_lora, go_on_with_lora
+from bertcli.train.lora import add_lora, changes_embeddings, go_on_with_lora
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -123,6 +123,12 @@ class Trainee(nn.Module):
         self.peft: PeftModel | None = None
         if checkpoint.adapter:
             self.peft = go_on_with_lora(plain, checkpoint.adapter.folder, modules, embedding_rank)
+            if head is Head.MASKED_LM and changes_embeddings(self.peft):
+                raise CheckpointError(
+                    f"{checkpoint.name}: the adapter changes the embeddings, which are the output "
+                    "matrix too to fill masks: merge it into its base with PEFT's "
+                    "merge_and_unload(), and train that"
+                )
         elif rank:
             self.peft = add_lora(plain, rank, modules, embedding_rank)
         self.rank = self.peft.peft_config["default"].r if self.peft else None

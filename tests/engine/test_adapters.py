@@ -15,6 +15,7 @@ from bertcli.engine.choices import Precision
 from bertcli.engine.encoder import Encoder
 from bertcli.engine.families import Head
 from bertcli.engine.torch_encoder import TorchEncoder, TorchSource
+from bertcli.errors import CheckpointError
 from tiny import AUTO
 
 from .windows import assert_close, outputs_of, ragged_windows, tokenizer_of
@@ -94,6 +95,23 @@ def test_merged_lora_answers_as_peft_does(
     assert_close(on_onnx(checkpoint, Head.TOKEN).encode(windows), expected)
     assert_close(on_onnx(checkpoint, Head.TOKEN, brief=True).encode(windows), expected)
     assert_close(on_torch(checkpoint, Head.TOKEN).encode(windows), expected)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "roberta"])
+def test_changed_embeddings_are_not_the_output(
+    model_type: str, tiny_checkpoint: Any, tmp_path: Path
+) -> None:
+    """PEFT leaves the tied output matrix as it was; on torch, where the two are one, it is told."""
+    base = tiny_checkpoint(model_type, Head.MASKED_LM)
+    settings = {"target_modules": ["word_embeddings"], "modules_to_save": []}
+    model = adapted(base, Head.MASKED_LM, tmp_path, **settings)
+    windows = ragged_windows(tokenizer_of(base))
+    expected = outputs_of(model, Head.MASKED_LM, windows)
+    checkpoint = with_adapter(read_checkpoint(base), tmp_path)
+    assert_close(on_onnx(checkpoint, Head.MASKED_LM).encode(windows), expected)
+    assert_close(on_onnx(checkpoint, Head.MASKED_LM, brief=True).encode(windows), expected)
+    with pytest.raises(CheckpointError, match="use --engine onnxruntime"):
+        on_torch(checkpoint, Head.MASKED_LM)
 
 
 @pytest.mark.parametrize(

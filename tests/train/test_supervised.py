@@ -154,6 +154,17 @@ def test_the_word_embeddings_are_trained_too(kind: str, run: Train, tiny_checkpo
     assert names == set(factors)
 
 
+def test_changed_word_embeddings_are_not_trained_to_fill_masks(
+    run: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An adapter that changes them would leave the output matrix behind, or take it along."""
+    assert run("classify", "--epochs", 1, "--embedding-rank", 2).code == 0
+    Path("texts.txt").write_text("the cat sat on the mat\n" * 100)
+    command = ["train", "fill-mask", "texts.txt", "-o", "filler", "-m", "out"]
+    assert main([*command, "--steps", "1", "--block", "16"]) == 1
+    assert "out: the adapter changes the embeddings" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("has", [False, True])
 def test_anothers_adapter_gets_word_embeddings(has: bool, base: Path, tmp_path: Path) -> None:
     """One of PEFT names its layers in a list; its own changes stay, that of a table too."""
