@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CAN_MULTIPLY = {
     Engine.ONNX_RUNTIME: (Precision.FP32, Precision.INT8),
     Engine.OPENVINO: (Precision.FP32, Precision.BF16),
+    Engine.TORCH: (Precision.FP32, Precision.BF16),
 }
 LONGEST_PROBE = 1_024
 CAN_DO = {
@@ -83,18 +84,18 @@ def engine_for(checkpoint: Checkpoint, options: LoadOptions) -> Engine:
         if precision is not Precision.BF16:
             return Engine.ONNX_RUNTIME
         return Engine.OPENVINO if find_spec("openvino") else Engine.TORCH
-    if asked is Engine.TORCH:
-        return asked
-    if not as_graph:
+    if asked is not Engine.TORCH and not as_graph:
         kind = checkpoint.config["model_type"]
         raise UsageError(
             f"{checkpoint.name}: --engine {asked} runs BERT's family on the CPU, not {kind} on "
             f"{options.device}: leave it out"
         )
-    if precision not in CAN_MULTIPLY[asked]:
+    if precision not in (able := CAN_MULTIPLY[asked]):
+        noted = options.precision is Precision.AUTO  # by `bertcli quantize`
         raise UsageError(
-            f"{checkpoint.name}: --engine {asked} computes in {' or '.join(CAN_MULTIPLY[asked])}, "
-            f"not in {precision}"
+            f"{checkpoint.name}: --engine {asked} computes in {' or '.join(able)}, not in "
+            f"{precision}{', which the checkpoint asks for' if noted else ''}: give --precision "
+            f"{able[0]}"
         )
     if asked is Engine.OPENVINO and not find_spec("openvino"):
         raise UsageError('--engine openvino: it is not installed: pip install "bertcli[openvino]"')

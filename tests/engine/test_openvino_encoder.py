@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from bertcli.checkpoints.layout import read_checkpoint
 from bertcli.checkpoints.load import LoadOptions, engine_for
 from bertcli.engine.choices import Engine, Precision
-from bertcli.engine.families import Head
+from bertcli.engine.families import PRECISION, Head
 from bertcli.errors import UsageError
 from tiny import FAMILY_TYPES, HEADS
 
@@ -65,6 +66,7 @@ def test_no_telemetry(tiny_checkpoint: Any, tmp_path: Path) -> None:
 def test_which_engine_runs(tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without being asked for, OpenVINO runs bf16 where it is installed; else torch does."""
     bert, albert = (read_checkpoint(tiny_checkpoint(kind)) for kind in ("bert", "albert"))
+    int8 = replace(bert, config={**bert.config, PRECISION: "int8"})
     there: list[str] = ["openvino"]
     monkeypatch.setattr("bertcli.checkpoints.load.find_spec", lambda name: name in there or None)
 
@@ -76,6 +78,8 @@ def test_which_engine_runs(tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch
     assert chosen(albert) is chosen(device="cuda") is chosen(engine=Engine.TORCH) is Engine.TORCH
     for refused, told in [
         ({"engine": Engine.OPENVINO, "precision": Precision.INT8}, "fp32 or bf16, not in int8"),
+        ({"engine": Engine.TORCH, "precision": Precision.INT8}, "torch computes in fp32 or bf16"),
+        ({"engine": Engine.TORCH, "checkpoint": int8}, "asks for: give --precision fp32"),
         ({"engine": Engine.ONNX_RUNTIME, "precision": Precision.BF16}, "fp32 or int8"),
         ({"engine": Engine.ONNX_RUNTIME, "device": "cuda"}, "not bert on cuda"),
         ({"engine": Engine.OPENVINO, "checkpoint": albert}, "not albert on auto"),
