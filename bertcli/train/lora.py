@@ -82,9 +82,10 @@ def go_on_with_lora(
     return wrapped
 
 
-def changes_embeddings(model: PeftModel) -> bool:
-    """Tell whether LoRA changes the word embeddings."""
-    return any(f".{EMBEDDINGS}.lora_embedding_A" in name for name, _ in model.named_parameters())
+def rank_of_embeddings(model: PeftModel) -> int:
+    """Return the rank at which the word embeddings are changed; 0 where they are not."""
+    named = model.named_parameters()
+    return next((len(one) for name, one in named if f".{EMBEDDINGS}.lora_embedding_A" in name), 0)
 
 
 def _add_embeddings(config: LoraConfig, model: nn.Module, rank: int) -> None:

@@ -17,7 +17,7 @@ from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
 from bertcli.engine.torch_encoder import AUTO_CLASSES, refuse_missing, unloadable
 from bertcli.engine.windows import Window
 from bertcli.errors import CheckpointError
-from bertcli.train.lora import add_lora, changes_embeddings, go_on_with_lora
+from bertcli.train.lora import add_lora, go_on_with_lora, rank_of_embeddings
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -123,7 +123,7 @@ class Trainee(nn.Module):
         self.peft: PeftModel | None = None
         if checkpoint.adapter:
             self.peft = go_on_with_lora(plain, checkpoint.adapter.folder, modules, embedding_rank)
-            if head is Head.MASKED_LM and changes_embeddings(self.peft):
+            if head is Head.MASKED_LM and rank_of_embeddings(self.peft):
                 raise CheckpointError(
                     f"{checkpoint.name}: the adapter changes the embeddings, which are the output "
                     "matrix too to fill masks: merge it into its base with PEFT's "
@@ -132,6 +132,7 @@ class Trainee(nn.Module):
         elif rank:
             self.peft = add_lora(plain, rank, modules, embedding_rank)
         self.rank = self.peft.peft_config["default"].r if self.peft else None
+        self.embedding_rank = rank_of_embeddings(self.peft) if self.peft else 0
         self.plain = plain
         self.settings = config
         self._token_types = getattr(plain.config, "type_vocab_size", 0) > 1

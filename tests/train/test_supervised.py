@@ -149,7 +149,10 @@ def test_the_word_embeddings_are_trained_too(kind: str, run: Train, tiny_checkpo
     for options in (LoadOptions(), LoadOptions(brief=True), LoadOptions(engine=Engine.TORCH)):
         encoder = load_encoder(resolve(ModelChoice("out")), Head.SEQUENCE, options)
         np.testing.assert_allclose(next(encoder.encode([WINDOW])), logits, atol=2e-4)
+    card = "LoRA of rank 4, of rank 3 on the word embeddings,"
+    assert card in Path("out/README.md").read_text()
     assert run("classify", "-m", "out", "--epochs", 1, output="further").code == 0
+    assert card in Path("further/README.md").read_text()
     names = {name for name in weights("further") if "lora_embedding_A" in name}
     assert names == set(factors)
 

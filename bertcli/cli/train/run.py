@@ -450,7 +450,12 @@ def limits(flags: TrainFlags) -> Iterator[str]:
 
 def what_trains(model: Trainee) -> str:
     """Return what of the model is trained, in words."""
-    return f"LoRA of rank {model.rank}" if model.rank else "all weights"
+    if not model.rank:
+        return "all weights"
+    also = (
+        f", of rank {model.embedding_rank} on the word embeddings" if model.embedding_rank else ""
+    )
+    return f"LoRA of rank {model.rank}{also}"
 
 
 def library(flags: TrainFlags) -> str:
