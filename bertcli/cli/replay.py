@@ -21,7 +21,7 @@ from bertcli.records import Item, Pause
 if TYPE_CHECKING:
     from bertcli.cli.options import OutputFlags
 
-PACKAGES = ("onnxruntime", "tokenizers", "numpy", "pyarrow", "torch", "transformers")
+PACKAGES = ("onnxruntime", "openvino", "tokenizers", "numpy", "pyarrow", "torch", "transformers")
 SHAPE: dict[str, Any] = {
     "command": list,
     "bertcli": str,
