@@ -68,7 +68,8 @@ class IndexFolder(IndexReader):
     def create(cls, path: Path, manifest: Manifest, *, overwrite: bool = False) -> IndexFolder:
         """Make an empty index for this model, in a new or empty folder unless `overwrite`.
 
-        One that a build with the same settings left unfinished is opened, to go on with it.
+        One that a build of the same, with the same settings, left unfinished is opened, to go on
+        with it.
         """
         with storage_failures(path):
             path.mkdir(parents=True, exist_ok=True)

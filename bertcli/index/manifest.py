@@ -55,7 +55,8 @@ class Manifest:
 
     `generation` is the number in the names of the two data files: an index that takes the place of
     another is written beside it under the next number, and replacing the manifest is the switch.
-    `ann` is how nearest vectors are to be found.
+    `ann` is how nearest vectors are to be found. `asked` tells what the build was to read, to know
+    an interrupted one again; it is empty where nobody noted it.
     """
 
     model: ModelIdentity
@@ -65,9 +66,10 @@ class Manifest:
     ann: Kind = Kind.AUTO
     dtype: str = DTYPE
     format_version: int = FORMAT_VERSION
+    asked: str = ""
 
     def is_like(self, other: Manifest) -> bool:
-        """Tell whether both are of indexes made with the same settings, whenever that was."""
+        """Tell whether both are of indexes made in the same way, whenever that was."""
         return replace(self, created=other.created, generation=other.generation) == other
 
 
@@ -212,6 +214,7 @@ def _parsed(content: Mapping[str, object]) -> Manifest:
         generation=_counted(content, "generation", 1),
         ann=Kind(_typed(content, "ann", str)) if "ann" in content else Kind.AUTO,
         dtype=_typed(content, "dtype", str),
+        asked=_typed(content, "asked", str) if "asked" in content else "",
         model=ModelIdentity(
             name=_typed(model, "name", str),
             weights_sha256=_typed(model, "weights_sha256", str),

@@ -186,7 +186,7 @@ def test_an_index_is_not_built_over_another(
 def test_an_interrupted_build_goes_on(
     tiny: Callable[..., Ran], run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same command goes on with a build that died; another's settings are refused.
+    """The same command goes on with a build that died; other settings and inputs are refused.
 
     Once a build is through it is an index, also while an addition to it is interrupted.
     """
@@ -202,8 +202,14 @@ def test_an_interrupted_build_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(IndexFolder, "_commit", die)
         assert tiny("index", "build", "./idx", "-i", "few.txt").code == 130
-    ran = tiny("index", "build", "./idx", "-i", "few.txt", "--chunk-tokens", "9")
-    assert (ran.code, ran.said("./idx is an index already")) == (1, True)
+    for other in (
+        ("-i", "few.txt", "--chunk-tokens", "9"),
+        ("-i", "more.txt"),
+        ("-i", "few.txt", "--whole-file"),
+        ("few.txt",),
+    ):
+        ran = tiny("index", "build", "./idx", *other)
+        assert (ran.code, ran.said("./idx is an index already")) == (1, True)
     ran = tiny("index", "build", "./idx", "-i", "few.txt")
     assert (ran.code, ran.said("0 documents added", "3 documents in 3 passages")) == (0, True)
     with monkeypatch.context() as patched:

@@ -107,7 +107,9 @@ def build(
     if dry_run:
         forecast(given, embed, chunking)
         return
-    manifest = Manifest(identity(checkpoint, embed), chunking, ann=ann)
+    manifest = Manifest(
+        identity(checkpoint, embed), chunking, ann=ann, asked=_reading(source, given)
+    )
     items = None if items is None else begun(items)
     with IndexFolder.create(place_of(name), manifest, overwrite=overwrite) as index:
         _fill(index, items, given, embed, source.field, quiet)
@@ -228,6 +230,13 @@ def _given(
             shown = one.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             raise DataError(f"{shown}: its name is not UTF-8, rename it") from error
     return [Source(str(Path(one).resolve()), one, *chosen, field) for one in sources]
+
+
+def _reading(source: InputFlags, given: list[Source]) -> str:
+    """Return a hash of what a build is to read, to know it again."""
+    import hashlib
+
+    return hashlib.sha256(repr((source, given)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _fill(
