@@ -131,6 +131,11 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
             a, b = (_float32(adapter, one) for one in (name, _second(name)))
             if plain.endswith(".lora_embedding_A"):  # a table is the transpose of a matrix
                 a, b = b.T, a.T
+            if a.ndim != 2 or b.ndim != 2 or not len(a) or len(a) != b.shape[1]:
+                shapes = f"{list(a.shape)} and {list(b.shape)}"
+                raise CheckpointError(
+                    f"the factors {shapes} of {module} make no product; copy the adapter again"
+                )
             if rank not in (None, len(a)):
                 raise _odd(f"r is {rank}, but the weights of {module} have {len(a)}")
             change = LowRank(a, b * np.float32(_scale(config, module, len(a))))
@@ -149,8 +154,8 @@ def merge_adapter(base: Weights, adapter: Weights, config: Mapping[str, Any]) ->
 
 def _second(name: str) -> str:
     """Return the name of the second factor, by that of the first."""
-    before, dot, after = name.rpartition("_A")
-    return f"{before}_B{after}" if dot else name
+    before, _, after = name.rpartition("_A")
+    return f"{before}_B{after}"
 
 
 def _modern_name(name: str) -> str:

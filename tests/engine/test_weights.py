@@ -226,6 +226,26 @@ def test_settings_that_peft_does_not_write(config: Any, why: str) -> None:
         merged(config)
 
 
+@pytest.mark.parametrize(
+    ("a", "b"), [((2, 3), (2, 1)), ((2, 3), (2,)), ((3,), (2, 1)), ((0, 3), (2, 0)), ((), ())]
+)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("layer.key.lora_A.weight", "layer.key.lora_B.weight"),
+        (
+            "embeddings.word_embeddings.lora_embedding_A",
+            "embeddings.word_embeddings.lora_embedding_B",
+        ),
+    ],
+)
+def test_factors_that_do_not_fit_each_other(names: Any, a: Any, b: Any) -> None:
+    """They are told with their layer when the adapter is read, not by numpy when it runs."""
+    factors = dict(zip(names, (np.ones(a), np.ones(b)), strict=True))
+    with pytest.raises(CheckpointError, match=r"the factors .* make no product"):
+        merged({"r": None}, factors)
+
+
 def test_an_adapter_of_another_size() -> None:
     """An adapter of a wider model names the layer that does not fit."""
     wide = {name: np.ones((1, 8) if "A" in name else (8, 1), np.float32) for name in LORA}
