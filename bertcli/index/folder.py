@@ -101,8 +101,10 @@ class IndexFolder(IndexReader):
                 raise
             return cls.open(path, model, whole=whole)
 
-    def add(self, entries: Iterable[Entry]) -> int:
+    def add(self, entries: Iterable[Entry], last: bool = True) -> int:
         """Add documents with their chunks and vectors; return how many.
+
+        The run is through with the `last` of them.
 
         They are committed in batches: when the iterable raises, or the process dies, the batches
         before stay. Nothing of a batch is seen by readers before all of it is.
@@ -112,7 +114,7 @@ class IndexFolder(IndexReader):
         for batch in _batches(entries):
             self._commit(batch, complete=False)
             added += len(batch)
-        self._commit([], complete=True)
+        self._commit([], complete=last)
         self._publish()
         self.settle()
         return added

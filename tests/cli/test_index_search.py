@@ -219,6 +219,25 @@ def test_an_interrupted_build_goes_on(
     assert (ran.code, ran.said("./idx is an index already")) == (1, True)
 
 
+def test_a_build_of_records_and_files_goes_on(
+    tiny: Callable[..., Ran], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records alone are not all of it: interrupted at the files, it is not through."""
+    (here / "files").mkdir()
+    (here / "files" / "one.md").write_text("one\n")
+    command = ("index", "build", "./idx", "files", "-i", "notes.txt")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(IndexFolder, "switch", die)
+        assert tiny(*command).code == 130
+    ran = tiny(*command)
+    assert (ran.code, "4 documents in 4 passages now" in ran.err) == (0, True)
+    assert tiny(*command).code == 1
+
+
 def test_a_folder_with_other_files_is_left_alone(tiny: Callable[..., Ran], here: Path) -> None:
     """An index is not spread over somebody's own folder."""
     (here / "mine").mkdir()

@@ -251,7 +251,8 @@ def _fill(
     failed: list[str] = []
     if items is not None:
         renewed: list[int] = []
-        added = index.add(_entries(index, items, embed, field, failed, renewed))
+        entries = _entries(index, items, embed, field, failed, renewed)
+        added = index.add(entries, last=not sources)
         if not quiet:
             more = f", {sum(renewed)} renewed" if any(renewed) else ""
             warn(f"{added} documents added{more}; {held(index)}")
