@@ -20,6 +20,7 @@ from bertcli.engine.graph import build_graph
 from bertcli.engine.onnx_encoder import MOST_AT_ONCE, PARTS, processors
 from bertcli.engine.weights import Weights
 from bertcli.engine.windows import Window
+from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,7 +90,12 @@ class OpenVinoEncoder:
 def _openvino() -> ModuleType:
     """Import OpenVINO without its telemetry, which would look for its server at once."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return import_module("openvino")
+    try:
+        return import_module("openvino")
+    except ImportError as error:
+        raise UsageError(
+            f"OpenVINO cannot be imported ({error}): install it anew, or use --engine torch"
+        ) from error
 
 
 def _fix(model: Model, arrays: Mapping[str, NDArray[Any]]) -> None:

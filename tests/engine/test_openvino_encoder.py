@@ -63,6 +63,14 @@ def test_no_telemetry(tiny_checkpoint: Any, tmp_path: Path) -> None:
     assert "openvino_telemetry" not in ran.stdout
 
 
+def test_a_broken_openvino_is_told(tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is there and cannot be imported is no bug to be reported."""
+    monkeypatch.setattr("bertcli.checkpoints.load.find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UsageError, match=r"OpenVINO cannot be imported .* --engine torch"):
+        openvino(tiny_checkpoint("bert"), Head.BASE)
+
+
 def test_which_engine_runs(tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without being asked for, OpenVINO runs bf16 where it is installed; else torch does."""
     bert, albert = (read_checkpoint(tiny_checkpoint(kind)) for kind in ("bert", "albert"))
