@@ -242,7 +242,7 @@ class IndexFolder(IndexReader):
         if exists and not overwrite:
             index = cls.open(path)
             if index.manifest.is_like(manifest) and not index._documents.is_built():
-                index._lock = lock
+                index._become_writer(lock)
                 return index
             index.close()
             raise IndexFolderError(
@@ -289,10 +289,13 @@ class IndexFolder(IndexReader):
         """Become the one writer, if this is not so already; raises where there is another."""
         with storage_failures(self.path):
             if self._lock is None:
-                self._lock = WriteLock.acquire(self.path)
-                self._refuse_replaced()
-                self._documents.add_missing_tables()
-                _remove_others(self.path, keep=self.manifest.generation)
+                self._become_writer(WriteLock.acquire(self.path))
+
+    def _become_writer(self, lock: WriteLock) -> None:
+        self._lock = lock
+        self._refuse_replaced()
+        self._documents.add_missing_tables()
+        _remove_others(self.path, keep=self.manifest.generation)
 
     def _refuse_replaced(self) -> None:
         if read_manifest(self.path).generation != self.manifest.generation:
