@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 from timing import BERTCLI, environment, table
@@ -31,7 +31,9 @@ PACKAGES = (
     "transformers",
     "sentence-transformers",
     "peft",
+    "openvino",
 )
+"""Those of them that are installed are named with their versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def machine() -> str:
         ["processor", f"{processor()}, {cores} cores, load {load:.1f} at the start"],
         ["system", f"{platform.system()} {platform.machine()}"],
         ["python", platform.python_version()],
-        *([name, version(name)] for name in PACKAGES),
+        *([name, version(name)] for name in PACKAGES if any(distributions(name=name))),
     ]
     note = "Written by `python benchmarks/run.py`. Contestants take turns; ratios are of medians."
     return f"{note}\n\n{table(['', 'on this machine'], rows)}"
