@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from bertcli.checkpoints.layout import read_checkpoint
-from bertcli.checkpoints.load import load_tokenizer
+from bertcli.checkpoints.load import load_tokenizer, load_weights
 from bertcli.engine import onnx_encoder
 from bertcli.engine.batching import Batch
 from bertcli.engine.choices import Precision
 from bertcli.engine.families import Head
+from bertcli.engine.graph import build_graph
 from bertcli.engine.onnx_encoder import OnnxEncoder
 
 from .windows import onnx, ragged_windows
@@ -118,3 +119,13 @@ def _encoder(folder: Path, head: Head, count: int, monkeypatch: pytest.MonkeyPat
     found = onnx(folder, head)
     assert isinstance(found, OnnxEncoder)
     return found
+
+
+def test_int8_leaves_the_first_widening_products(tiny_checkpoint: Any) -> None:
+    """Two layers' are in fp32: their arrays are the weights themselves, all others are int8."""
+    checkpoint = read_checkpoint(tiny_checkpoint("bert", Head.BASE, num_hidden_layers=3))
+    graph = build_graph(checkpoint.config, load_weights(checkpoint), Head.BASE, Precision.INT8)
+    whole = [name for name in graph.arrays if name.endswith("dense.weight")]
+    assert len(whole) == 2
+    assert all("intermediate.dense" in name for name in whole)
+    assert len([one for one in graph.arrays.values() if one.dtype == np.int8]) == 3 * 6 - 2
