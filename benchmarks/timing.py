@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from bertcli.engine.choices import Precision
+from bertcli.engine.graph import cpu_flags
 
 BERTCLI = str(Path(sys.executable).with_name("bertcli"))
 PEERS = Path(__file__).parent / "peers"
@@ -141,9 +142,5 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def precisions() -> tuple[Precision, ...]:
     """Return fp32, int8, and bf16 where OpenVINO and the processor have it."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:  # not Linux
-        flags = ""
-    quick = find_spec("openvino") and ("avx512_bf16" in flags or "amx_bf16" in flags)
+    quick = find_spec("openvino") and not cpu_flags().isdisjoint(("avx512_bf16", "amx_bf16"))
     return (Precision.FP32, Precision.INT8, *((Precision.BF16,) if quick else ()))

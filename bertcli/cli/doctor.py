@@ -117,9 +117,10 @@ def version_check(package: str, wanted: str) -> Check:
 def processor() -> Check:
     """Return what the processor offers to onnxruntime."""
     from bertcli.checkpoints.verify import Check
+    from bertcli.engine.graph import cpu_flags
     from bertcli.engine.onnx_encoder import processors
 
-    flags = _cpu_flags()
+    flags = cpu_flags()
     features = " ".join(name for name in CPU_FEATURES if name in flags)
     return Check(True, f"cpu: {platform.machine()}, {processors()} cores {features}".rstrip())
 
@@ -294,13 +295,3 @@ def _requirements() -> dict[str, str]:
         return {}
     parsed = [Requirement(line) for line in listed]
     return {one.name: str(one.specifier) for one in parsed if one.marker is None}
-
-
-def _cpu_flags() -> set[str]:
-    """Return the processor's features where the system tells them without a library."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return set()
-    found = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return set(found.partition(":")[2].split())

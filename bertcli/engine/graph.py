@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.engine import protobuf
+from bertcli.engine.batching import Batch
 from bertcli.engine.choices import Precision
 from bertcli.engine.families import ACTIVATIONS, FAMILIES, Config, Family, Head
 from bertcli.engine.weights import Weights
@@ -220,6 +221,16 @@ def build_graph(
     return Graph(_serialise(builder, head, out), builder.arrays, family.token_types, builder.inputs)
 
 
+def feed(batch: Batch, head: Head, token_types: bool) -> dict[str, NDArray[Any]]:
+    """Return a batch as the inputs of a graph, by their names."""
+    inputs = {"ids": batch.ids}
+    if token_types:
+        inputs["types"] = batch.types
+    if head is Head.MASKED_LM:
+        inputs["positions"] = batch.positions
+    return inputs
+
+
 @cache
 def adds_exactly() -> bool:
     """Tell whether this processor adds products of int8 without saturating.
@@ -228,11 +239,17 @@ def adds_exactly() -> bool:
     """
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return True
+    return not cpu_flags().isdisjoint(("avx512_vnni", "avx_vnni"))
+
+
+def cpu_flags() -> set[str]:
+    """Return the processor's features where the system tells them without a library."""
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux: nobody knows
-        return False
-    return "avx512_vnni" in flags or "avx_vnni" in flags
+        return set()
+    found = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return set(found.partition(":")[2].split())
 
 
 def quantise(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

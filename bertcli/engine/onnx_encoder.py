@@ -13,7 +13,7 @@ from bertcli.engine.batching import Batch
 from bertcli.engine.choices import BATCH_TOKENS, Precision
 from bertcli.engine.encoder import Logits, Reduce, encode_in_batches, unreduced
 from bertcli.engine.families import Config, Head
-from bertcli.engine.graph import build_graph
+from bertcli.engine.graph import build_graph, feed
 from bertcli.engine.weights import Weights
 from bertcli.engine.windows import Window
 
@@ -77,12 +77,8 @@ class OnnxEncoder:
         return encode_in_batches(self._run, windows, self.head, None, budget, reduce, pool, parts)
 
     def _run(self, batch: Batch) -> Logits:
-        feed: dict[str, Any] = {"ids": batch.ids, **self._with_every_run}
-        if self._token_types:
-            feed["types"] = batch.types
-        if self.head is Head.MASKED_LM:
-            feed["positions"] = batch.positions
-        output: Logits = self._session.run(None, feed)[0]
+        inputs = feed(batch, self.head, self._token_types) | self._with_every_run
+        output: Logits = self._session.run(None, inputs)[0]
         return output
 
 

@@ -16,7 +16,7 @@ from bertcli.engine.batching import Batch
 from bertcli.engine.choices import BATCH_TOKENS, Precision
 from bertcli.engine.encoder import Logits, Reduce, encode_in_batches, unreduced
 from bertcli.engine.families import Config, Head
-from bertcli.engine.graph import build_graph
+from bertcli.engine.graph import build_graph, feed
 from bertcli.engine.onnx_encoder import MOST_AT_ONCE, PARTS, processors
 from bertcli.engine.weights import Weights
 from bertcli.engine.windows import Window
@@ -53,13 +53,14 @@ class OpenVinoEncoder:
         core = openvino.Core()
         model = core.read_model(graph.model)
         _fix(model, graph.arrays)
-        at_once = min(processors(), MOST_AT_ONCE)
+        there = processors()
+        at_once = min(there, MOST_AT_ONCE)
         compiled = core.compile_model(
             model,
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": HINTS[precision],
-                "INFERENCE_NUM_THREADS": processors(),
+                "INFERENCE_NUM_THREADS": there,
                 "NUM_STREAMS": at_once,
             },
         )
@@ -74,14 +75,10 @@ class OpenVinoEncoder:
         return encode_in_batches(self._run, windows, self.head, None, budget, reduce, pool, PARTS)
 
     def _run(self, batch: Batch) -> Logits:
-        feed: dict[str, Any] = {"ids": batch.ids}
-        if self._token_types:
-            feed["types"] = batch.types
-        if self.head is Head.MASKED_LM:
-            feed["positions"] = batch.positions
+        inputs = feed(batch, self.head, self._token_types)
         request = self._idle.get()
         try:
-            output: Logits = request.infer(feed)[0].copy()  # the request's own is written again
+            output: Logits = request.infer(inputs)[0].copy()  # the request's own is written again
         finally:
             self._idle.put(request)
         return output

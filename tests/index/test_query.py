@@ -164,5 +164,5 @@ def test_dense_search_is_the_oracle_of_the_dense_half(index: IndexFolder) -> Non
             fused = index.find(parse("!"), row, 4)
             assert [hit.text for hit in fused] == [hit.text for hit in plain]
             assert [hit.score for hit in fused] == pytest.approx(
-                [hit.score for hit in plain], abs=1e-6
+                [hit.score for hit in plain], abs=1e-7
             )
