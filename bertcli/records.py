@@ -101,11 +101,11 @@ class AnsweredQuestion:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPair:
-    """Two texts and how alike people found them; the higher, the more. 1 where nothing is said."""
+    """Two texts and how alike people found them, the higher, the more; None where all are."""
 
     first: str
     second: str
-    score: float = 1.0
+    score: float | None = None
     place: Place = Place()
 
 

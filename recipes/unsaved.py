@@ -25,7 +25,7 @@ for target, key in zip(targets, ("best_parameters", "parameters"), strict=True):
         for parameter, value in zip(trained(model), state[key], strict=True):
             parameter.copy_(value)
     card = Card(
-        base.name,
+        base,
         "text-classification",
         "recipes/unsaved.py",
         f"The {key} of an unfinished training.",

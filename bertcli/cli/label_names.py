@@ -13,7 +13,9 @@ from bertcli.errors import DataError, UsageError
 from bertcli.inputs.rows import named
 
 if TYPE_CHECKING:
-    from bertcli.records import LabelledText, TaggedText
+    from bertcli.records import LabelledText, Place, TaggedText
+
+UNKNOWN_TOLD = 3
 
 LabelMap = Annotated[
     list[str] | None,
@@ -37,6 +39,16 @@ def label_map(pairs: list[str] | None, labels: Iterable[str]) -> dict[str, str]:
     if idle := found.keys() - (known := set(labels)):
         warn(f"--map {min(idle)}=…: no such label in the data, which has {named(sorted(known))}")
     return found
+
+
+def warn_of_unknown(model: str, names: Mapping[str, str], unknown: Mapping[str, Place]) -> None:
+    """Say which labels of a file a checkpoint never gives: most probably they are called else."""
+    for label, place in sorted(unknown.items())[:UNKNOWN_TOLD]:
+        called = names.get(label, label)
+        warn(
+            f"{place}: {model} has no label {called!r}; say what it is called there with "
+            f"--map {label}=NAME"
+        )
 
 
 def span_labels(texts: Iterable[TaggedText]) -> Iterator[str]:

@@ -81,6 +81,11 @@ Texts = Annotated[
 FIELD = "text"
 
 
+Format = Annotated[
+    InputFormat | None, typer.Option(help="Format of the data, whatever their suffix.")
+]
+
+
 @dataclass(frozen=True, slots=True)
 class InputFlags:
     """Where the records come from."""
@@ -110,6 +115,7 @@ class LabelledFlags:
     label_sep: Annotated[
         str | None, typer.Option(help="What divides several labels in one cell.")
     ] = None
+    input_format: Format = None
 
     def __post_init__(self) -> None:
         if self.label_sep == "":
@@ -120,7 +126,57 @@ class LabelledFlags:
         """The columns as the readers take them."""
         from bertcli.inputs.labelled import Columns
 
-        return Columns(self.field, self.pair_field, self.label_field, self.label_sep)
+        return Columns(
+            self.field,
+            self.pair_field,
+            self.label_field,
+            self.label_sep,
+            input_format=self.input_format,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedFlags:
+    """In which columns texts with marked names stand."""
+
+    field: Annotated[
+        str, typer.Option(help="Column of the text, where rows have their entities.")
+    ] = FIELD
+    tokens_field: Annotated[str, typer.Option(help="Column with the list of words.")] = "tokens"
+    tags_field: Annotated[str, typer.Option(help="Column with the list of tags.")] = "tags"
+    input_format: Format = None
+
+    @property
+    def columns(self) -> Columns:
+        """The columns as the readers take them."""
+        from bertcli.inputs.labelled import Columns
+
+        return Columns(
+            text=self.field,
+            tokens=self.tokens_field,
+            tags=self.tags_field,
+            input_format=self.input_format,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PairFlags:
+    """In which columns the two texts of a pair stand."""
+
+    first_field: Annotated[str, typer.Option(help="Column of the first text.")] = "text1"
+    second_field: Annotated[str, typer.Option(help="Column of the second text.")] = "text2"
+    input_format: Format = None
+
+    def columns(self, score: str | None) -> Columns:
+        """The columns as the readers take them, with that of the scores."""
+        from bertcli.inputs.labelled import Columns
+
+        return Columns(
+            first=self.first_field,
+            second=self.second_field,
+            score=score,
+            input_format=self.input_format,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +186,7 @@ class QuestionFlags:
     question_field: Annotated[str, typer.Option(help="Column of the questions.")] = "question"
     context_field: Annotated[str, typer.Option(help="Column of the contexts.")] = "context"
     answers_field: Annotated[str, typer.Option(help="Column of the answers.")] = "answers"
+    input_format: Format = None
 
     @property
     def columns(self) -> Columns:
@@ -137,7 +194,10 @@ class QuestionFlags:
         from bertcli.inputs.labelled import Columns
 
         return Columns(
-            question=self.question_field, context=self.context_field, answers=self.answers_field
+            question=self.question_field,
+            context=self.context_field,
+            answers=self.answers_field,
+            input_format=self.input_format,
         )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bertcli.engine.encoder import Encoder
     from bertcli.engine.families import Head
     from bertcli.engine.tokens import TextTokenizer
+    from bertcli.inputs.formats import InputFormat
     from bertcli.inputs.source import InputOptions
     from bertcli.outputs.write import Tally
     from bertcli.results import Answer
@@ -143,12 +144,13 @@ def some(rows: Iterable[Row], files: Sequence[str], what: str = "row") -> list[R
     return listed
 
 
-def sound_records(files: list[str], field: str) -> Sound:
+def sound_records(files: list[str], field: str, input_format: InputFormat | None = None) -> Sound:
     """Return the good records of files."""
     from bertcli.inputs.records import read_records
-    from bertcli.inputs.source import InputOptions
+    from bertcli.inputs.source import InputOptions, stdin_among
 
-    return Sound(read_records(InputOptions(inputs=tuple(files), field=field)))
+    options = InputOptions(inputs=tuple(files), field=field, input_format=input_format)
+    return Sound(read_records(options, stdin_among(files)))
 
 
 def incoming(

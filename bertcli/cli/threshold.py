@@ -11,7 +11,7 @@ import typer
 from bertcli.cli.eval.report import Data, Table, show
 from bertcli.cli.label_names import LabelMap, check_one_label, mapped_texts
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
-from bertcli.cli.recipe import some
+from bertcli.cli.recipe import some, warn
 from bertcli.errors import DataError, UsageError
 from bertcli.inputs.rows import named
 
@@ -76,6 +76,8 @@ def fit(
         for label, value in best_thresholds(score, made.multi_label, least_precision).items()
         if label in made.labels
     }
+    if unseen := [label for label in made.labels if label not in found]:
+        warn(f"no text has the label {named(unseen)}: no threshold for it")
     store_thresholds(folder, found)
     rows: list[tuple[object, ...]] = list(found.items())
     report = {"model": made.checkpoint.name, "records": len(texts), "thresholds": found}

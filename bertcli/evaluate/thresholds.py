@@ -13,11 +13,11 @@ ROUNDING = 1e-12  # 14 of 25 are 0.56
 def best_thresholds(
     score: ClassifyScore, multi_label: bool, precision: float | None = None
 ) -> dict[str, float]:
-    """Return a threshold in 0…1 for each label.
+    """Return a threshold in 0…1 for each label that some text has.
 
     The one with the highest F1 or, with `precision`, the lowest at which the label is right that
-    often; 1 where it never is. Of one label a text only the most probable is given, so only there
-    does a threshold matter.
+    often; 1 where it never is. Texts without a label say nothing of where it should begin. Of one
+    label a text only the most probable is given, so only there does a threshold matter.
     """
     probabilities = score.probabilities
     if not multi_label:
@@ -26,6 +26,7 @@ def best_thresholds(
     return {
         label: _threshold(probabilities[:, i], score.gold[:, i], precision)
         for i, label in enumerate(score.labels)
+        if score.gold[:, i].any()
     }
 
 

@@ -11,9 +11,9 @@ from bertcli.errors import DataError
 from bertcli.inputs.formats import InputFormat
 from bertcli.inputs.records import read_rows
 from bertcli.inputs.rows import BadRow, Row
-from bertcli.inputs.source import InputOptions
+from bertcli.inputs.source import InputOptions, stdin_among
 
-GRADE = re.compile(r"[+-]?0*\d{1,6}")
+GRADE = re.compile(r"([+-]?0*\d{1,6})(\.0*)?")
 SUFFIXES = ("", ".gz", ".xz")
 QRELS = ("qrels.tsv", "qrels/test.tsv", "qrels/dev.tsv")
 
@@ -47,14 +47,16 @@ def read_passages(path: Path) -> Iterator[tuple[str, str]]:
         yield str(name), " ".join(part for part in parts if part)
 
 
-def read_judgements(path: Path) -> dict[str, dict[str, int]]:
+def read_judgements(
+    path: Path, input_format: InputFormat | None = None
+) -> dict[str, dict[str, int]]:
     """Return the grade of each judged passage by query.
 
     From rows with query-id, corpus-id and score, or from TREC's lines of query, 0, passage, grade.
     Raises DataError where a passage is judged twice, and otherwise: which would count?
     """
     found: dict[str, dict[str, int]] = {}
-    for row in _rows(path):
+    for row in _rows(path, input_format):
         cells = row.columns
         if row.text is not None:
             parts = row.text.split()
@@ -63,16 +65,25 @@ def read_judgements(path: Path) -> dict[str, dict[str, int]]:
             query, passage, grade = parts[0], parts[2], parts[3]
         elif {"query-id", "corpus-id", "score"} <= set(cells):
             query, passage, grade = (str(cells[key]) for key in ("query-id", "corpus-id", "score"))
+        elif _is_judgement(list(cells)):
+            return read_judgements(path, InputFormat.TXT)
         else:
             raise DataError(f"{row.place}: expected the columns query-id, corpus-id and score")
-        if not GRADE.fullmatch(grade):  # pytrec_eval keeps a place for each up to the highest
+        whole = GRADE.fullmatch(grade)
+        if not whole:  # pytrec_eval keeps a place for each up to the highest
             raise DataError(f'{row.place}: the grade "{grade}" is not a whole number under 10⁶')
+        grade = whole[1]
         if found.setdefault(query, {}).setdefault(passage, int(grade)) != int(grade):
             raise DataError(
                 f'{row.place}: "{passage}" had the grade {found[query][passage]} for the query '
                 f'"{query}" before, and has {grade} here'
             )
     return found
+
+
+def _is_judgement(header: list[str]) -> bool:
+    """Tell TREC's query, 0, passage and grade, taken for the header of a table, from names."""
+    return len(header) == 4 and bool(GRADE.fullmatch(header[1]))
 
 
 def read_run(path: Path) -> dict[str, dict[str, float]]:
@@ -100,7 +111,8 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _rows(path: Path, input_format: InputFormat | None = None) -> Iterator[Row]:
-    for row in read_rows(InputOptions(inputs=(str(path),), input_format=input_format)):
+    options = InputOptions(inputs=(str(path),), input_format=input_format)
+    for row in read_rows(options, stdin_among(options.inputs)):
         if isinstance(row, BadRow):
             raise DataError(str(row))
         yield row

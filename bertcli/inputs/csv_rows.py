@@ -24,8 +24,12 @@ UNQUOTED = (
     ("index", "sentence"),
     ("sentence", "label"),
 )
-UNQUOTED_LONG = ("index", "promptID", "pairID", "genre"), ("index", "genre", "filename", "year")
-"""The headers of GLUE's TSV files, and how MNLI's and STS-B's longer ones begin.
+UNQUOTED_LONG = (
+    ("index", "promptID", "pairID", "genre"),
+    ("index", "genre", "filename", "year"),
+    ("index", "captionID", "pairID", "sentence1_binary_parse"),
+)
+"""The headers of GLUE's TSV files, and how the longer ones of MNLI, STS-B and SNLI begin.
 
 In these files a quote at a cell's start is nothing but a quote.
 """

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from bertcli.errors import DataError, RecordError
+from bertcli.inputs.formats import InputFormat
 from bertcli.inputs.records import read_rows, text_of
 from bertcli.inputs.rows import BadRow, Row, missing_column, named
-from bertcli.inputs.source import InputOptions
+from bertcli.inputs.source import InputOptions, stdin_among
 from bertcli.records import AnsweredQuestion, LabelledText, Place, ScoredPair, TaggedText
 
 OUTSIDE = "O"
 ENTITIES = "entities"
+SCORE = "score"
 UNDECIDED = "-"
 """The gold_label of SNLI's pairs on which the annotators did not agree."""
 PAIR_LAYOUTS = (
@@ -35,7 +37,11 @@ COMMENT = re.compile(r"# \w+ = ")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """In which columns the data stand; `separator` divides several labels in one cell."""
+    """In which columns the data stand; `separator` divides several labels in one cell.
+
+    `score` is empty where pairs have none, and None where they have the usual one or none.
+    `input_format` is that of all files, None where their names tell it.
+    """
 
     text: str = "text"
     pair: str | None = None
@@ -48,21 +54,28 @@ class Columns:
     answers: str = "answers"
     first: str = "text1"
     second: str = "text2"
-    score: str = "score"
+    score: str | None = SCORE
+    input_format: InputFormat | None = None
+
+    @property
+    def by_name(self) -> Columns:
+        """The same columns in files whose names tell their format."""
+        return replace(self, input_format=None)
 
 
 def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterator[LabelledText]:
     """Yield the labelled texts of files; raises DataError, with its place, for a row without.
 
     Where there is no column "text", those of GLUE's sets are known too: one sentence, or a pair.
+    What has no label there is passed over: SNLI's undecided pairs, QQP's rows that are broken off.
     """
-    for row in _whole_rows(files):
+    for row in _whole_rows(files, columns.input_format):
         names = columns if columns.text in row.columns else _known_layout(row, columns)
         needed = {names.text: "--field", names.label: "--label-field"}
         _need(row, needed | ({names.pair: "--pair-field"} if names.pair else {}))
-        labels = _labels(row, names)
-        if names is not columns and names.label == "gold_label" and labels == (UNDECIDED,):
+        if names is not columns and _without_label(row, names):
             continue
+        labels = _labels(row, names)
         second = _filled(row, names.pair) if names.pair else None
         yield LabelledText(_filled(row, names.text), labels, row.place, second)
 
@@ -85,7 +98,7 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
     """
     words: list[tuple[str, str, Place]] = []
     last = Place()
-    for row in _rows(files):
+    for row in _rows(files, columns.input_format):
         if words and row.place != Place(last.path, (last.line or 0) + 1):
             yield _sentence(words)  # another file, or lines that are passed over as empty
             words = []
@@ -119,7 +132,7 @@ def read_questions(
     itself, or a list of them; then the first place in the context that reads so is meant. Without
     an answer are those with an empty list or cell, or with `is_impossible`.
     """
-    for row in _whole_rows(files):
+    for row in _whole_rows(files, columns.input_format):
         if "paragraphs" in row.columns:
             yield from _squad(row)
             continue
@@ -140,21 +153,22 @@ def read_questions(
         yield _question(row, row.columns, columns)
 
 
-def read_pairs(
-    files: Sequence[str], columns: Columns = Columns(), scored: bool = True
-) -> Iterator[ScoredPair]:
-    """Yield the pairs of texts in two columns, with the number in a third where it is `scored`.
+def read_pairs(files: Sequence[str], columns: Columns = Columns()) -> Iterator[ScoredPair]:
+    """Yield the pairs of texts in two columns, with the number in a third where they have one.
 
     The columns may also be called sentence1 and sentence2, as in GLUE's STS-B.
     """
-    for row in _whole_rows(files):
+    scored = columns.score
+    for row in _whole_rows(files, columns.input_format):
         names = columns
         if columns.first not in row.columns and "sentence1" in row.columns:
             names = replace(columns, first="sentence1", second="sentence2")
+        if scored is None:  # as the first row is, so are all
+            scored = SCORE if SCORE in row.columns else ""
         need = {names.first: "--first-field", names.second: "--second-field"}
-        _need(row, need | ({names.score: "--score-field"} if scored else {}))
+        _need(row, need | ({scored: "--score-field"} if scored else {}))
         first, second = _filled(row, names.first), _filled(row, names.second)
-        score = _score(row, names.score) if scored else 1.0
+        score = _score(row, scored) if scored else None
         yield ScoredPair(first, second, score, row.place)
 
 
@@ -205,18 +219,27 @@ def _known_layout(row: Row, columns: Columns) -> Columns:
     return replace(columns, text="sentence") if "sentence" in row.columns else columns
 
 
-def _rows(files: Sequence[str]) -> Iterator[Row]:
-    for row in read_rows(InputOptions(inputs=tuple(files))):
+def _without_label(row: Row, names: Columns) -> bool:
+    """Tell a row of SNLI or QQP that everyone leaves out."""
+    if names.label == "is_duplicate":
+        return not all(row.columns[one] for one in (names.text, names.pair or "", names.label))
+    return names.label == "gold_label" and row.columns[names.label] == UNDECIDED
+
+
+def _rows(files: Sequence[str], input_format: InputFormat | None) -> Iterator[Row]:
+    options = InputOptions(inputs=tuple(files), input_format=input_format)
+    for row in read_rows(options, stdin_among(files)):
         if isinstance(row, BadRow):
             raise DataError(str(row))
         yield row
 
 
-def _whole_rows(files: Sequence[str]) -> Iterator[Row]:
-    for row in _rows(files):
+def _whole_rows(files: Sequence[str], input_format: InputFormat | None) -> Iterator[Row]:
+    for row in _rows(files, input_format):
         if row.text is not None:
             raise DataError(
-                f"{row.place}: plain text has no columns: use CSV, TSV, JSON, JSON lines or Parquet"
+                f"{row.place}: plain text has no columns: use CSV, TSV, JSON, JSON lines or "
+                "Parquet, and say which with --input-format where the name does not"
             )
         yield row
 

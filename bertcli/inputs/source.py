@@ -7,6 +7,7 @@ import io
 import os
 import re
 import stat
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ def find_sources(inputs: Sequence[str], input_format: InputFormat | None = None)
     if inputs.count(STDIN) > 1:
         raise UsageError("-i - was given twice, but stdin can be read only once; give it once")
     return [source for one in inputs for source in _sources(one, input_format)]
+
+
+def stdin_among(inputs: Sequence[str]) -> BinaryIO | None:
+    """Return this process's stdin where `-` is among the inputs."""
+    return sys.stdin.buffer if STDIN in inputs and sys.stdin is not None else None
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def pooled(hidden: Tensor, batch: Batch, pooling: Pooling) -> Tensor:
 
 
 def unit_scores(pairs: Sequence[ScoredPair]) -> NDArray[np.float32]:
-    """Return the scores of pairs in 0…1: the least is 0, the highest 1."""
-    scores = np.array([one.score for one in pairs], np.float32)
+    """Return the scores of pairs in 0…1: the least is 0, the highest 1; all 1 without."""
+    scores = np.array([1.0 if one.score is None else one.score for one in pairs], np.float32)
     spread = float(np.ptp(scores))
     return (scores - scores.min()) / spread if spread else np.ones_like(scores)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.checkpoints.layout import HEAD_CONFIG, Checkpoint
-from bertcli.train.save import Card, name_of_base, write_whole
+from bertcli.train.save import Card, name_of_encoder, write_whole
 
 STRENGTH = 10.0
 """Inverse regularisation, for vectors of length one.
@@ -62,8 +62,7 @@ def save_head(
         # safetensors writes an array as it lies in memory, in Fortran's order too.
         tensors = {"weight": np.ascontiguousarray(weight), "bias": bias}
         save_file(tensors, into / "head.safetensors")
-        name = str(base.adapter.folder.resolve()) if base.adapter else name_of_base(base)
-        config = {"base_model_name_or_path": name} | settings
+        config = {"base_model_name_or_path": name_of_encoder(base)} | settings
         text = json.dumps(config, indent=2, ensure_ascii=False)
         (into / HEAD_CONFIG).write_text(text + "\n", encoding="utf-8")
         (into / "README.md").write_text(card.text(), encoding="utf-8")

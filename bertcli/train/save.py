@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertcli.checkpoints.catalog import BASE_NAME
+from bertcli.checkpoints.catalog import BASE_NAME, builtin
 from bertcli.checkpoints.layout import HEAD_CONFIG, THRESHOLDS, Checkpoint
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, TOKEN_TYPES, Head
 from bertcli.errors import OutputError
@@ -34,7 +34,7 @@ class Card:
     held-out data, the first the one that counts; `library` is what loads it.
     """
 
-    base: str
+    base: Checkpoint
     task: str
     command: str
     learnt: str
@@ -52,8 +52,9 @@ class Card:
         ]
         dataset = {"name": "held-out data", "type": "held-out"}
         result = {"task": {"type": self.task}, "dataset": dataset, "metrics": metrics}
-        return {
-            "base_model": HUB_BASE if self.base == BASE_NAME else self.base,
+        base = name_of_base(self.base)
+        named = {} if Path(base).is_absolute() else {"base_model": base}  # or it is on the hub
+        return named | {
             "library_name": self.library,
             "pipeline_tag": self.task,
             "model-index": [{"name": self.command, "results": [result]}],
@@ -68,7 +69,7 @@ class Card:
         return "\n".join(
             [
                 *("---", *front, "---", ""),
-                *(f"# {self.task} on {self.base}", ""),
+                *(f"# {self.task} on {self.base.name}", ""),
                 *(self.learnt, ""),
                 *("## Data", "", self.data, ""),
                 *("## Recipe", "", f"`{self.command}`: {self.recipe}.", ""),
@@ -142,9 +143,20 @@ def _write_adapter(peft: Any, base: Checkpoint, into: Path) -> None:
 
 def name_of_base(base: Checkpoint) -> str:
     """Return the name under which the base is found again, by bertcli and by PEFT."""
-    if base.adapter:
-        return str(base.adapter.config["base_model_name_or_path"])
-    return HUB_BASE if base.name == BASE_NAME else str(base.folder.resolve())
+    if below := base.adapter or base.linear:
+        return str(below.config["base_model_name_or_path"])
+    if base.name == BASE_NAME:
+        return HUB_BASE
+    is_folder = Path(base.name).expanduser().is_dir()
+    return str(base.folder.resolve()) if is_folder else base.name
+
+
+def name_of_encoder(base: Checkpoint) -> str:
+    """Return the name under which bertcli finds an encoder again, with its adapter if any."""
+    if base.adapter is None:
+        return name_of_base(base)
+    found, folder = builtin(base.name), base.adapter.folder
+    return base.name if found and found.folder == folder else str(folder.resolve())
 
 
 def _config(model: Trainee, base: Checkpoint) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sklearn import metrics
 
 from bertcli.cli.app import main
 from bertcli.engine.families import Head
+from bertcli.inputs.beir import read_judgements
 from tiny import SENTENCES, change_config
 
 from .conftest import Run
@@ -189,6 +190,32 @@ def test_what_ner_writes_is_what_eval_finds(scores: Eval, tagged: str) -> None:
     assert (found["f1"], found["precision"], found["recall"], found["partial_f1"]) == (1, 1, 1, 1)
     support = sum(one["support"] for one in found["labels"])
     assert support == sum("\tB-" in line for line in tagged.splitlines())
+
+
+def test_a_tag_that_the_checkpoint_lacks_is_told(
+    run: Run, models: dict[str, Path], tagged: str, here: Path
+) -> None:
+    """With its line and how to map it; not what is mapped, or ignored."""
+    Path("a.conll").write_text(tagged.replace("PER", "person"))
+    line = ("eval", "ner", "a.conll", "-m", models["ner"])
+    ran = run(*line)
+    first = next(n for n, one in enumerate(tagged.splitlines(), 1) if one.endswith("PER"))
+    assert ran.said(f"a.conll:{first}: ", "no label 'person'", "--map person=NAME")
+    assert run(*line, "--map", "person=PER").err == run(*line, "--ignore", "person").err == ""
+
+
+def test_data_come_through_a_pipe(run: Run, models: dict[str, Path], here: Path) -> None:
+    """As `-`, in the format that --input-format says; so do those of every other task."""
+    data = json.dumps({"text": SENTENCES[0], "label": LABELS[0]}) + "\n"
+    line = ("eval", "classify", "-", "-m", models["classify"])
+    assert "use CSV, TSV, JSON" in run(*line, stdin=data.encode()).err
+    found = run(*line, "--input-format", "jsonl", stdin=data.encode())
+    assert (found.code, found.records[0]["records"]) == (0, 1), found.err
+    tags = run("eval", "ner", "-", "-m", models["ner"], stdin=b"Ada\tB-PER\n")
+    assert (tags.code, tags.records[0]["records"]) == (0, 1), tags.err
+    asked = json.dumps({"question": "who?", "context": "Ada did.", "answers": "Ada"}).encode()
+    answers = run("eval", "qa", "-", "--input-format", "jsonl", "-m", models["qa"], stdin=asked)
+    assert (answers.code, answers.records[0]["records"]) == (0, 1), answers.err
 
 
 def test_labels_are_mapped_and_ignored(scores: Eval, tagged: str) -> None:
@@ -430,6 +457,20 @@ def test_nothing_masked_is_no_perplexity(
     (tmp_path / "short.txt").write_text("Hi\n")
     assert main(["eval", "fill-mask", str(tmp_path / "short.txt")]) == 1
     assert "no token was masked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "qrels"),
+    [
+        ("qrels.tsv", "q1\t0\td1\t1\nq2\t0\td2\t1\n"),
+        ("qrels.txt", "q1 0 d1 1\nq2 0 d2 1\n"),
+        ("qrels.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1.0\nq2\td2\t1\n"),
+    ],
+)
+def test_judgements_come_in_either_layout(name: str, qrels: str, tmp_path: Path) -> None:
+    """TREC's lines by whatever name, and grades that a table of floats made of whole numbers."""
+    (tmp_path / name).write_text(qrels)
+    assert read_judgements(tmp_path / name) == {"q1": {"d1": 1}, "q2": {"d2": 1}}
 
 
 @pytest.mark.parametrize(

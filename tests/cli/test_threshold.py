@@ -29,14 +29,19 @@ def score_of(probabilities: list[float], gold: list[bool]) -> ClassifyScore:
         ([True, True, False, True], None, 0.2),  # three of four right is the best F1
         ([True, False, True, True], 0.75, 0.2),
         ([True, False, True, True], 0.9, 0.85),
-        ([False, False, False, False], 0.5, 1.0),
-        ([False, False, False, False], None, 1.0),
+        ([False, False, False, True], 0.5, 1.0),
     ],
 )
 def test_thresholds_by_hand(gold: list[bool], precision: float | None, expected: float) -> None:
     """The threshold stands half-way to the next text that is not wanted."""
     score = score_of([0.9, 0.8, 0.6, 0.4], gold)
     assert best_thresholds(score, True, precision)["a"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("precision", [None, 0.5])
+def test_what_no_text_has_gets_no_threshold(precision: float | None) -> None:
+    """Such texts do not tell where a label should begin, and do not switch it off."""
+    assert best_thresholds(score_of([0.9, 0.4], [False, False]), True, precision) == {}
 
 
 @given(
@@ -46,7 +51,7 @@ def test_thresholds_by_hand(gold: list[bool], precision: float | None, expected:
 def test_the_wanted_precision_is_reached(rows: list[tuple[float, bool]], precision: float) -> None:
     """At the threshold the label is right as often as was asked, or is never given."""
     score = score_of([p for p, _ in rows], [g for _, g in rows])
-    threshold = best_thresholds(score, True, precision)["a"]
+    threshold = best_thresholds(score, True, precision).get("a", 1.0)
     given_to = [gold for probability, gold in rows if probability >= threshold]
     assert not given_to or sum(given_to) >= precision * len(given_to)
 
@@ -85,6 +90,20 @@ def test_classify_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["label"] is None
     assert main(["classify", "It crashes on start", "-m", "head", "--abstain-below", "0"]) == 0
     assert json.loads(capsys.readouterr().out)["label"] == "bug"
+
+
+def test_a_label_that_the_file_lacks_is_told(
+    head: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It keeps its place among the answers, as before."""
+    bugs = [one for one in Path("rows.jsonl").read_text().splitlines(True) if '"bug"' in one]
+    Path("bugs.jsonl").write_text("".join(bugs))
+    assert main(["threshold", "fit", "bugs.jsonl", "-m", "head"]) == 0
+    shown = capsys.readouterr()
+    assert set(json.loads(shown.out)["thresholds"]) == {"bug"}
+    assert 'no text has the label "billing": no threshold for it' in shown.err
+    assert main(["classify", "Where is my invoice?", "-m", "head"]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] == "billing"
 
 
 def test_labels_of_the_file_are_mapped(head: Path, capsys: pytest.CaptureFixture[str]) -> None:

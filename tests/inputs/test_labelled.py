@@ -16,6 +16,7 @@ from bertcli.errors import DataError
 from bertcli.inputs.labelled import (
     Columns,
     read_labelled,
+    read_pairs,
     read_questions,
     read_tagged,
     tagged_text,
@@ -483,6 +484,10 @@ HEADERS = {
     "QQP": ("id", "qid1", "qid2", "question1", "question2", "is_duplicate"),
     "QNLI": ("index", "question", "sentence", "label"),
     "RTE": ("index", "sentence1", "sentence2", "label"),
+    "SNLI": (
+        *("index", "captionID", "pairID", "sentence1_binary_parse"),
+        *("sentence1", "sentence2", "gold_label"),
+    ),
     "MNLI": ("index", "promptID", "pairID", "genre", "sentence1", "sentence2", "gold_label"),
 }
 
@@ -511,6 +516,40 @@ def test_glues_pairs_are_read_as_they_come(name: str, tmp_path: Path) -> None:
     found = list(read_labelled([str(path)]))
     assert [(one.text, one.second) for one in found] == list(zip(*cells.values(), strict=True))
     assert [one.labels for one in found] == [("label 0",), ("label 1",)]
+
+
+def test_rows_of_qqp_that_are_broken_off_are_passed_over(tmp_path: Path) -> None:
+    """The file that GLUE distributes has some; a table of one's own is to have none."""
+    path = tmp_path / "train.tsv"
+    rows = ["1\t2\t3\tWhy?\tHow?\t1", "4\t5\t6\tWho is it?", "7\t8\t9\tA?\tB?\t0"]
+    path.write_text("\n".join(["\t".join(HEADERS["QQP"]), *rows]) + "\n")
+    assert [one.labels for one in read_labelled([str(path)])] == [("1",), ("0",)]
+    columns = Columns(text="question1", label="is_duplicate")
+    with pytest.raises(DataError, match=r"train\.tsv:3: .*is_duplicate"):
+        list(read_labelled([str(path)], columns))
+
+
+@pytest.mark.parametrize("rows", [["a\tb\t0.5"], ["a\tb\t0.5", "c\td\t"]])
+def test_pairs_have_scores_where_the_first_has(rows: list[str], tmp_path: Path) -> None:
+    """In a column of the usual name; then all of them must, and none where they are not asked."""
+    path = tmp_path / "pairs.tsv"
+    path.write_text("\n".join(["text1\ttext2\tscore", *rows]) + "\n")
+    assert {one.score for one in read_pairs([str(path)], Columns(score=""))} == {None}
+    if len(rows) == 1:
+        assert [one.score for one in read_pairs([str(path)], Columns(score=None))] == [0.5]
+    else:
+        with pytest.raises(DataError, match=r"pairs\.tsv:3: .*expected a number"):
+            list(read_pairs([str(path)], Columns(score=None)))
+    path.write_text("text1\ttext2\na\tb\n")
+    assert [one.score for one in read_pairs([str(path)], Columns(score=None))] == [None]
+
+
+def test_a_folder_has_conll_files(write: Write) -> None:
+    """By the endings that they usually have."""
+    Path("tagged").mkdir()
+    for name in ("a.conll", "b.bio", "c.iob2", "d.conllu", "e.iob"):
+        write(f"tagged/{name}", "Ada\tB-PER\n")
+    assert len(list(read_tagged(["tagged"]))) == 5
 
 
 @pytest.mark.parametrize("header", ["text\tlabel", "index\ttext\tlabel", "text\tlabel\tsentence"])

@@ -120,8 +120,23 @@ def test_pairs_without_scores_find_each_other(
     Path("few.jsonl").write_text("".join(pairs.read_text().splitlines(keepends=True)[:4]))
     start = ["train", "embed", "few.jsonl", "-m", str(tiny_checkpoint("bert", Head.BASE))]
     how = ["--valid", "few.jsonl", "--epochs", "40", "--learning-rate", "3e-3", "--rank", "4"]
-    assert main([*start, *how, "-o", "out"]) == 0
-    assert "recall@1 1" in capsys.readouterr().err.splitlines()[-1]
+    assert main([*start, *how, "--alike", "-o", "out"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert "4 pairs, all alike" in said[0]
+    assert "recall@1 1" in said[-1]
+
+
+def test_a_column_of_scores_is_not_passed_over(
+    pairs: Path, tiny_checkpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What people found unlike is not learnt as alike: scores of the usual name are taken."""
+    start = ["train", "embed", "pairs.jsonl", "-m", str(tiny_checkpoint("bert", Head.BASE))]
+    few = ["--epochs", "1", "--evaluations", "1", "--rank", "4"]
+    assert main([*start, *few, "-o", "out"]) == 0
+    said = capsys.readouterr().err
+    assert "scored pairs" in said and "held out: Spearman" in said
+    assert main([*start, *few, "-o", "two", "--alike", "--score-field", "score"]) == 2
+    assert "leave --score-field out" in capsys.readouterr().err
 
 
 def test_a_run_that_was_killed_while_it_moved_files_goes_on(

@@ -99,8 +99,9 @@ def run(
         data = written(DATA[task] if rows is None else rows, tmp_path / "train.jsonl")
         capsys.readouterr()
         command = ["train", task, data, "-o", output, "-m", base]
-        small = () if "head" in more else ("--batch-tokens", 64, "--rank", 4)
-        code = main([str(one) for one in (*command, *small, *more)])
+        small = () if "head" in more else ("--batch-tokens", 64)
+        rank = () if {"head", "full", "--rank"} & {*map(str, more)} else ("--rank", 4)
+        code = main([str(one) for one in (*command, *small, *rank, *more)])
         return Ran(code, capsys.readouterr().err)
 
     return trained
@@ -168,6 +169,19 @@ def test_changed_word_embeddings_are_not_trained_to_fill_masks(
     assert "out: the adapter changes the embeddings" in capsys.readouterr().err
 
 
+def test_an_adapter_keeps_its_ranks(run: Train) -> None:
+    """Another is refused: it would be a promise that is not kept; so is one of all weights."""
+    ran = run("classify", "--method", "full", "--rank", 4)
+    assert (ran.code, "--rank is for --method lora" in ran.err) == (2, True)
+    assert run("classify", "--epochs", 1, "--embedding-rank", 2).code == 0
+    for option, own in (("--rank", 4), ("--embedding-rank", 2)):
+        ran = run("classify", "-m", "out", "--epochs", 1, option, 8, output="further")
+        assert ran.code == 2, ran.err
+        assert f"{option} 8: out is an adapter" in ran.err
+        assert f"of rank {own} there" in ran.err
+        assert not Path("further").exists()
+
+
 @pytest.mark.parametrize("has", [False, True])
 def test_anothers_adapter_gets_word_embeddings(has: bool, base: Path, tmp_path: Path) -> None:
     """One of PEFT names its layers in a list; its own changes stay, that of a table too."""
@@ -192,7 +206,7 @@ def test_anothers_adapter_gets_word_embeddings(has: bool, base: Path, tmp_path: 
 def test_word_embeddings_are_not_always_lora(run: Train) -> None:
     """Full fine-tuning has them anyway, and to fill masks they are the output too."""
     ran = run("classify", "--method", "full", "--embedding-rank", 2)
-    assert (ran.code, "--embedding-rank: --method full trains" in ran.err) == (2, True)
+    assert (ran.code, "--embedding-rank is for --method lora" in ran.err) == (2, True)
     assert main(["train", "fill-mask", "none.txt", "-o", "out", "--embedding-rank", "2"]) == 2
 
 
@@ -278,6 +292,32 @@ def test_labels_and_the_card_are_written(run: Train) -> None:
     assert run("ner", "--epochs", 1, output="tagger").code == 0
     tags = json.loads(Path("tagger/config.json").read_text())["id2label"]
     assert list(tags.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+def test_the_card_names_a_base_that_others_have(run: Train, base: Path) -> None:
+    """Of an adapter and of a head the base below; of a folder of one's own none, nor its path."""
+
+    def of(folder: str) -> tuple[bool, str]:
+        card = Path(folder, "README.md").read_text()
+        return "base_model:" in card, card
+
+    assert run("classify", "--epochs", 1, output="one").code == 0
+    has, card = of("one")
+    assert not has and f"text-classification on {base}" in card
+    hub = "sentence-transformers/all-MiniLM-L6-v2"
+    few = ("--epochs", 0.1, "--evaluations", 1)
+    for number, model in enumerate(("all-MiniLM-L6-v2", "sentiment")):
+        assert run("classify", *few, "-m", model, "--rank", 128, output=f"{number}").code == 0
+        assert f'base_model: "{hub}"' in of(f"{number}")[1]
+    assert run("classify", "--method", "head", "-m", "fill-mask", output="head").code == 0
+    settings = json.loads(Path("head/head_config.json").read_text())
+    assert settings["base_model_name_or_path"] == "fill-mask"
+    assert f'base_model: "{hub}"' in of("head")[1]
+    assert run("classify", *few, "-m", "head", "--rank", 128, output="on-head").code == 0
+    adapter = json.loads(Path("on-head/adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == hub
+    told = run("ner", "--epochs", 1, output="tagger")
+    assert told.code == 0 and "give the same `token_type_ids`" in of("tagger")[1]
 
 
 def test_the_card_tells_every_choice(run: Train) -> None:
@@ -656,7 +696,9 @@ def test_a_run_is_gone_on_with_only_when_asked(run: Train, monkeypatch: pytest.M
     assert "an unfinished run: --resume goes on" in again.err
 
 
-def test_a_run_is_gone_on_with_as_it_was_begun(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_gone_on_with_as_it_was_begun(
+    run: Train, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Other data or options would end as neither run would have; it is told, and costs nothing."""
     with monkeypatch.context() as patch:
         interrupt(patch, "bertcli.cli.train.watch.note_scores", 1)
@@ -670,7 +712,10 @@ def test_a_run_is_gone_on_with_as_it_was_begun(run: Train, monkeypatch: pytest.M
     for other in others:
         assert other.code == 2
         assert "the unfinished run had other data or options" in other.err
-    assert run("classify", "--resume", "--minutes", 5, "--plot", "curve.svg").code == 0
+    written(CLASSIFIED, Path("train.jsonl"))
+    line = ["train", "classify", "train.jsonl", "-o", "out", "-m", str(base), "--resume"]
+    more = ["--batch-tokens", "64", "--rank", "4", "--minutes", "5", "--plot", "curve.svg"]
+    assert main([*line, *more]) == 0  # its path was absolute before
 
 
 @pytest.mark.parametrize("how", ["lora", "full"])

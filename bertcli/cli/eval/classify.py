@@ -21,9 +21,15 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.label_names import LabelMap, check_one_label, mapped_texts, of_several
+from bertcli.cli.label_names import (
+    LabelMap,
+    check_one_label,
+    mapped_texts,
+    of_several,
+    warn_of_unknown,
+)
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
-from bertcli.cli.recipe import some, warn
+from bertcli.cli.recipe import some
 from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -140,19 +146,14 @@ def _gives_one_label(checkpoint: Checkpoint) -> bool:
 def _warn_of_unknown(
     texts: Sequence[LabelledText], names: Mapping[str, str], made: Classifier
 ) -> None:
-    """Say which labels of the data a checkpoint never gives: most probably they are called else."""
+    """Say which labels of the data a checkpoint never gives."""
     unknown = {
         label: text.place
         for text in reversed(texts)
         for label in text.labels
         if names.get(label, label) not in made.labels
     }
-    for label, place in sorted(unknown.items())[:3]:
-        called = names.get(label, label)
-        warn(
-            f"{place}: {made.checkpoint.name} has no label {called!r}; say what it is called there "
-            f"with --map {label}=NAME"
-        )
+    warn_of_unknown(made.checkpoint.name, names, unknown)
 
 
 def _summary(score: ClassifyScore) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.options import ModelFlags, PairFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint, some
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def embed(
     files: Data,
     model: ModelFlags,
     flags: EvalFlags,
-    first_field: Annotated[str, typer.Option(help="Column of the first text.")] = "text1",
-    second_field: Annotated[str, typer.Option(help="Column of the second text.")] = "text2",
+    paired: PairFlags,
     score_field: Annotated[str, typer.Option(help="Column of the people's score.")] = "score",
 ) -> None:
     """Measure embeddings: the rank correlation of cosines with scores that people gave to pairs.
@@ -48,11 +47,10 @@ def embed(
     """
     from bertcli.evaluate.embed import measure_embed
     from bertcli.evaluate.intervals import paired_bootstrap
-    from bertcli.inputs.labelled import Columns, read_pairs
+    from bertcli.inputs.labelled import read_pairs
 
     flags.keep_apart(files)
-    columns = Columns(first=first_field, second=second_field, score=score_field)
-    pairs = some(read_pairs(files, columns), files, "pair")
+    pairs = some(read_pairs(files, paired.columns(score_field)), files, "pair")
 
     def measured(chosen: ModelFlags) -> tuple[str, EmbedScore]:
         checkpoint = choose_checkpoint(chosen, "embed")

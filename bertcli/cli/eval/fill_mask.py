@@ -16,7 +16,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.options import Format, ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint, load_model, some, sound_records
 from bertcli.engine.families import Head
 from bertcli.errors import DataError
@@ -33,6 +33,7 @@ def fill_mask(
     model: ModelFlags,
     flags: EvalFlags,
     field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    input_format: Format = None,
     mask_rate: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of tokens to mask.")
     ] = 0.15,
@@ -48,7 +49,7 @@ def fill_mask(
     from bertcli.evaluate.intervals import paired_bootstrap
 
     flags.keep_apart(files)
-    records = sound_records(files, field)
+    records = sound_records(files, field, input_format)
     texts = some((record.text for record in records), files, "text")
 
     def guessed(chosen: ModelFlags) -> tuple[Checkpoint, TextTokenizer, list[Guesses]]:

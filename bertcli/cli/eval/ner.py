@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,13 +18,14 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.label_names import LabelMap, label_map, span_labels
+from bertcli.cli.label_names import LabelMap, label_map, span_labels, warn_of_unknown
 from bertcli.cli.ner import ner_task
-from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.options import ModelFlags, TaggedFlags, grouped
 from bertcli.cli.recipe import some
 from bertcli.engine.choices import Aggregate
 
 if TYPE_CHECKING:
+    from bertcli.checkpoints.layout import Checkpoint
     from bertcli.evaluate.ner import NerScore
     from bertcli.records import TaggedText
 
@@ -34,11 +35,7 @@ def ner(
     files: Data,
     model: ModelFlags,
     flags: EvalFlags,
-    field: Annotated[
-        str, typer.Option(help="Column of the text, where rows have their entities.")
-    ] = "text",
-    tokens_field: Annotated[str, typer.Option(help="Column with the list of words.")] = "tokens",
-    tags_field: Annotated[str, typer.Option(help="Column with the list of tags.")] = "tags",
+    tagged: TaggedFlags,
     aggregate: Annotated[
         Aggregate, typer.Option(help="How the tokens of a word agree on a label.")
     ] = Aggregate.FIRST,
@@ -55,15 +52,16 @@ def ner(
     """
     from bertcli.evaluate.intervals import paired_bootstrap
     from bertcli.evaluate.ner import measure_ner
-    from bertcli.inputs.labelled import Columns, read_tagged
+    from bertcli.inputs.labelled import read_tagged
 
     flags.keep_apart(files)
-    columns = Columns(text=field, tokens=tokens_field, tags=tags_field)
-    texts = some((text for text in read_tagged(files, columns) if text.text), files, "text")
+    read = read_tagged(files, tagged.columns)
+    texts = some((text for text in read if text.text), files, "text")
     names, ignored = label_map(map_labels, span_labels(texts)), frozenset(ignore or ())
 
     def measured(chosen: ModelFlags) -> tuple[str, NerScore]:
         checkpoint, task = ner_task(chosen, aggregate)
+        _warn_of_unknown(texts, names, ignored, checkpoint)
         return checkpoint.name, measure_ner(task, texts, names, ignored)
 
     name, score = measured(model)
@@ -83,6 +81,23 @@ def ner(
     show(found, [lambda: label_table(score.counts)])
     write_errors(flags.errors, _errors(texts, score))
     write_differences(flags, differences)
+
+
+def _warn_of_unknown(
+    texts: Sequence[TaggedText],
+    names: Mapping[str, str],
+    ignored: Collection[str],
+    checkpoint: Checkpoint,
+) -> None:
+    """Say which labels of the data a checkpoint never gives."""
+    known = {tag.partition("-")[2] or tag for tag in checkpoint.labels} | {""}
+    unknown = {
+        label: text.places.get(start, text.place)
+        for text in reversed(texts)
+        for start, _, label in reversed(text.spans)
+        if names.get(label, label) not in known and names.get(label, label) not in ignored
+    }
+    warn_of_unknown(checkpoint.name, names, unknown)
 
 
 def _summary(score: NerScore) -> dict[str, Any]:

@@ -91,13 +91,13 @@ def classify(
     from bertcli.train.examples import Weighing
     from bertcli.train.trainee import Trainee
 
-    check_asked(output, flags)
+    check_asked(output, flags, head=True)
     _refuse_contradictions(context, flags, how, balance, teachers, unlabelled)
     texts = some(read_labelled(data, labelled.columns), data)
     labels, odd = label_set(texts), of_several(texts)
     texts, valid = held_out(
         texts,
-        list(read_labelled(how.valid, labelled.columns)) if how.valid else None,
+        list(read_labelled(how.valid, labelled.columns.by_name)) if how.valid else None,
         how.valid_split,
         lambda one: one.labels,
         flags.seed,
@@ -127,7 +127,7 @@ def classify(
     model = Trainee(
         checkpoint,
         Head.SEQUENCE,
-        lora_rank(flags),
+        lora_rank(flags, checkpoint),
         labels,
         flags.dropout,
         flags.seed,
@@ -226,7 +226,7 @@ def _train_head(
         scores = _scores(measure_classify(task, valid, labels, multi), multi)
         note_scores(scores)
         card = Card(
-            checkpoint.name,
+            checkpoint,
             "text-classification",
             "bertcli train classify --method head",
             f"Labels: {', '.join(labels)}.",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import Annotated
 
 import typer
 
-from bertcli.cli.options import grouped
+from bertcli.cli.options import PairFlags, grouped
 from bertcli.cli.recipe import some, warn
 from bertcli.cli.train.run import (
     About,
@@ -30,11 +31,14 @@ def embed(
     output: Output,
     flags: TrainFlags,
     how: ExampleFlags,
-    first_field: Annotated[str, typer.Option(help="Column of the first text.")] = "text1",
-    second_field: Annotated[str, typer.Option(help="Column of the second text.")] = "text2",
+    paired: PairFlags,
     score_field: Annotated[
-        str | None, typer.Option(help="Column that says how alike they are; none: all are.")
+        str | None,
+        typer.Option(help="Column that says how alike they are: score, where there is one."),
     ] = None,
+    alike: Annotated[
+        bool, typer.Option("--alike", help="All pairs are alike, whatever their columns.")
+    ] = False,
 ) -> None:
     """Train an embedding model on pairs of texts.
 
@@ -42,7 +46,7 @@ def embed(
     of different pairs do not.
 
     \b
-    bertcli train embed pairs.csv --score-field score -o my-embedder
+    bertcli train embed pairs.csv -o my-embedder
     bertcli train embed faq.jsonl --first-field question --second-field answer -o my-embedder
     """
     from bertcli.checkpoints.load import load_tokenizer, window_of
@@ -50,7 +54,7 @@ def embed(
     from bertcli.engine.choices import Pooling
     from bertcli.engine.families import Head
     from bertcli.evaluate.embed import measure_embed, recall_at_1
-    from bertcli.inputs.labelled import Columns, read_pairs
+    from bertcli.inputs.labelled import SCORE, read_pairs
     from bertcli.tasks.embed import Embed
     from bertcli.train.embed import (
         embedding_loss,
@@ -66,16 +70,21 @@ def embed(
     check_asked(output, flags)
     if how.smoothing:
         raise UsageError("--smoothing is for labels: pairs have none")
-    scored = score_field is not None
-    columns = Columns(first=first_field, second=second_field, score=score_field or "")
+    if alike and score_field is not None:
+        raise UsageError("--alike: then no column says how alike they are; leave --score-field out")
+    columns = paired.columns("" if alike else score_field)
+    pairs = some(read_pairs(data, columns), data)
+    scored = pairs[0].score is not None
+    columns = replace(columns.by_name, score=(score_field or SCORE) if scored else "")
     pairs, valid = held_out(
-        some(read_pairs(data, columns, scored), data),
-        list(read_pairs(how.valid, columns, scored)) if how.valid else None,
+        pairs,
+        list(read_pairs(how.valid, columns)) if how.valid else None,
         how.valid_split,
         lambda one: (),
         flags.seed,
     )
-    warn(f"{len(pairs):,} pairs, {len(valid):,} held out")
+    kind = "scored pairs" if scored else "pairs, all alike"
+    warn(f"{len(pairs):,} {kind}, {len(valid):,} held out")
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
     settings = checkpoint.sentence
@@ -83,7 +92,13 @@ def embed(
     window = window_of(checkpoint, tokenizer)
     window = min(window, settings.max_length or window)
     model = Trainee(
-        checkpoint, Head.BASE, lora_rank(flags), (), flags.dropout, flags.seed, flags.embedding_rank
+        checkpoint,
+        Head.BASE,
+        lora_rank(flags, checkpoint),
+        (),
+        flags.dropout,
+        flags.seed,
+        flags.embedding_rank,
     )
     task = Embed(model, tokenizer, window, pooling, settings.normalize)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import grouped
+from bertcli.cli.options import Format, grouped
 from bertcli.cli.recipe import sound_records, warn
 from bertcli.cli.train.run import (
     Output,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from bertcli.checkpoints.layout import Checkpoint
     from bertcli.engine.tokens import TextTokenizer
+    from bertcli.inputs.formats import InputFormat
     from bertcli.train.blocks import MaskRates, Vocabulary
     from bertcli.train.loop import Progress, Scores, Settings
     from bertcli.train.save import Card
@@ -67,6 +68,7 @@ def fill_mask(
     ] = 0.01,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 500,
     field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    input_format: Format = None,
 ) -> None:
     """Train a checkpoint to fill masks, on plain text.
 
@@ -85,10 +87,10 @@ def fill_mask(
     check_asked(output, flags)
     if flags.minutes is None and steps is None:
         raise UsageError("say how long to train: --minutes N or --steps N")
-    rank = lora_rank(flags)
     if flags.embedding_rank:
         raise UsageError("--embedding-rank: to fill masks the embeddings are the output matrix too")
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    rank = lora_rank(flags, checkpoint)
     tokenizer = load_tokenizer(checkpoint)
     vocabulary = _vocabulary(tokenizer)
     rates = _rates(mask_rate, replace)
@@ -109,7 +111,9 @@ def fill_mask(
         check_same_run(work, flags, None, [repr(own).encode()])
         _check_same_text([*corpus, *(valid or ())], work)
         content = block - tokenizer.frame.single
-        blocks, held_out = _blocks(corpus, valid, valid_split, field, tokenizer, content, work)
+        blocks, held_out = _blocks(
+            corpus, valid, valid_split, (field, input_format), tokenizer, content, work
+        )
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
         model = Trainee(checkpoint, Head.MASKED_LM, rank, (), flags.dropout, flags.seed)
         batch_blocks = max(1, batch_tokens // block)
@@ -141,6 +145,8 @@ def _check_same_text(files: Sequence[str], work: Path) -> None:
             return
         raise
     for source in sources:
+        if source.path is None:
+            continue  # stdin is read once
         with open_source(source) as stream:
             while part := stream.read(READ_BYTES):
                 digest.update(part)
@@ -171,17 +177,21 @@ def _blocks(
     corpus: list[str],
     valid: list[str] | None,
     share: float,
-    field: str,
+    columns: tuple[str, InputFormat | None],
     tokenizer: TextTokenizer,
     content: int,
     work: Path,
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     from bertcli.train.blocks import open_blocks, write_tokens
 
-    def tokenised(files: list[str], name: str) -> NDArray[np.uint32]:
+    field, input_format = columns
+
+    def tokenised(
+        files: list[str], name: str, input_format: InputFormat | None = None
+    ) -> NDArray[np.uint32]:
         path, bad = work / f"{name}.u32", work / f"{name}.bad"
         if not (path.is_file() and bad.is_file()):
-            records = sound_records(files, field)
+            records = sound_records(files, field, input_format)
             write_tokens((one.text for one in records), tokenizer, path)
             bad.write_text(str(records.bad))
         try:
@@ -189,7 +199,7 @@ def _blocks(
         except DataError as error:
             raise DataError(f"{', '.join(files)}: {error}") from error
 
-    blocks = tokenised(corpus, "corpus")
+    blocks = tokenised(corpus, "corpus", input_format)
     if valid:
         return blocks, tokenised(valid, "valid")
     kept = max(1, int(len(blocks) * share))
@@ -222,7 +232,7 @@ def _card(
         f"seed {flags.seed}",
     ]
     return Card(
-        base.name,
+        base,
         "fill-mask",
         "bertcli train fill-mask",
         "Fills masked words.",

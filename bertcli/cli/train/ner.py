@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bertcli.cli.options import grouped
+from bertcli.cli.options import TaggedFlags, grouped
 from bertcli.cli.recipe import some, warn
 from bertcli.cli.train.run import (
     About,
@@ -22,6 +22,12 @@ from bertcli.cli.train.run import (
 )
 from bertcli.errors import UsageError
 
+OF_CAPITALS = (
+    "The base cannot see capitals, so its token types tell them: 1 for a token that is written "
+    "with a capital letter, 0 for the others. bertcli does that by itself; in plain transformers "
+    "or PEFT give the same `token_type_ids`, else all is read as if written small, and less found."
+)
+
 
 @grouped
 def ner(
@@ -29,11 +35,7 @@ def ner(
     output: Output,
     flags: TrainFlags,
     how: ExampleFlags,
-    field: Annotated[
-        str, typer.Option(help="Column of the text, where rows have their entities.")
-    ] = "text",
-    tokens_field: Annotated[str, typer.Option(help="Column with the list of words.")] = "tokens",
-    tags_field: Annotated[str, typer.Option(help="Column with the list of tags.")] = "tags",
+    tagged: TaggedFlags,
     map_labels: Annotated[
         list[str] | None,
         typer.Option("--map", help="OLD=NEW renames a label, OLD= leaves it out; repeatable."),
@@ -64,7 +66,7 @@ def ner(
     from bertcli.cli.label_names import label_map, renamed, span_labels
     from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
     from bertcli.evaluate.ner import measure_ner
-    from bertcli.inputs.labelled import Columns, read_tagged
+    from bertcli.inputs.labelled import read_tagged
     from bertcli.tasks.ner import Ner
     from bertcli.train.examples import Weighing
     from bertcli.train.loop import Scores
@@ -72,9 +74,9 @@ def ner(
     from bertcli.train.trainee import Trainee
 
     check_asked(output, flags)
-    columns = Columns(text=field, tokens=tokens_field, tags=tags_field)
+    columns = tagged.columns
     texts = some(read_tagged(data, columns), data)
-    valid = list(read_tagged(how.valid, columns)) if how.valid else None
+    valid = list(read_tagged(how.valid, columns.by_name)) if how.valid else None
     names = label_map(map_labels, span_labels([*texts, *(valid or ())]))
     texts, valid = held_out(
         [renamed(one, names) for one in texts],
@@ -94,7 +96,7 @@ def ner(
     if told and not tokenizer.folds_case:
         raise UsageError(f"--capitals: {checkpoint.name} reads them itself")
     settings = {TOKEN_TYPES: CAPITALS} if told else {}
-    rank = lora_rank(flags)
+    rank = lora_rank(flags, checkpoint)
     model = Trainee(
         checkpoint,
         Head.TOKEN,
@@ -117,7 +119,7 @@ def ner(
     about = About(
         "token-classification",
         "bertcli train ner",
-        f"Tags: {', '.join(tags)}.",
+        f"Tags: {', '.join(tags)}." + (f" {OF_CAPITALS}" if told else ""),
         f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
         (
             *(["the model is told which words have capitals"] if told else []),

@@ -66,7 +66,7 @@ def qa(
     several = len({one.group for one in questions}) > 1
     questions, valid = held_out(
         questions,
-        list(read_questions(how.valid, asked.columns)) if how.valid else None,
+        list(read_questions(how.valid, asked.columns.by_name)) if how.valid else None,
         how.valid_split,
         lambda one: [(several and one.group) or one.context],
         flags.seed,
@@ -83,7 +83,13 @@ def qa(
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     tokenizer = load_tokenizer(checkpoint)
     model = Trainee(
-        checkpoint, Head.QA, lora_rank(flags), (), flags.dropout, flags.seed, flags.embedding_rank
+        checkpoint,
+        Head.QA,
+        lora_rank(flags, checkpoint),
+        (),
+        flags.dropout,
+        flags.seed,
+        flags.embedding_rank,
     )
     window = window_of(checkpoint, tokenizer)
     task = Qa(model, tokenizer, window)

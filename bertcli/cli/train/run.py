@@ -7,11 +7,11 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
 
 RATES = {"lora": 1e-3, "full": 1e-4}
+RANK = 64
 FREE_OPTIONS = frozenset(
     {
         "offline",
@@ -52,6 +53,8 @@ Data = Annotated[list[str], typer.Argument(help="Files, globs or folders with tr
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder of the new checkpoint.")]
 
 Labelled = TypeVar("Labelled")
+OF_FILES = ("place", "places")
+"""What of a row says where it stands, which another spelling of the path changes."""
 
 
 class Method(StrEnum):
@@ -71,7 +74,10 @@ class TrainFlags:
     )
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False
     method: Annotated[Method, typer.Option(help="What is trained.")] = Method.LORA
-    rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = 64
+    rank: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"Rank of LoRA: {RANK}, or that of the adapter trained on."),
+    ] = None
     embedding_rank: Annotated[
         int, typer.Option(min=0, help="Rank of LoRA on the word embeddings; 0 leaves them alone.")
     ] = 0
@@ -153,8 +159,16 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def check_asked(output: Path, flags: TrainFlags) -> None:
-    """Raise UsageError for what cannot be done or written, before anything is read for it."""
+def check_asked(output: Path, flags: TrainFlags, head: bool = False) -> None:
+    """Raise UsageError for what cannot be done or written, before anything is read for it.
+
+    `head` tells whether the task has `--method head`.
+    """
+    if flags.method is Method.HEAD and not head:
+        raise UsageError("--method head is for classify only: use lora or full")
+    for option, given in (("--rank", flags.rank), ("--embedding-rank", flags.embedding_rank)):
+        if given and flags.method is Method.FULL:
+            raise UsageError(f"{option} is for --method lora: full trains the weights themselves")
     if flags.learning_rate == 0:
         raise UsageError("--learning-rate 0: nothing would be learned")
     check_folder(output, "-o")
@@ -187,13 +201,27 @@ def learning_rate(flags: TrainFlags, rates: Mapping[str, float] = RATES) -> floa
     return rates[flags.method.value] if flags.learning_rate is None else flags.learning_rate
 
 
-def lora_rank(flags: TrainFlags) -> int | None:
-    """Return the rank of LoRA; None where everything is trained."""
-    if flags.method is Method.HEAD:
-        raise UsageError("--method head is for classify only: use lora or full")
-    if flags.embedding_rank and flags.method is Method.FULL:
-        raise UsageError("--embedding-rank: --method full trains the embeddings as they are")
-    return flags.rank if flags.method is Method.LORA else None
+def lora_rank(flags: TrainFlags, checkpoint: Checkpoint) -> int | None:
+    """Return the rank of LoRA; None where everything is trained.
+
+    Raises UsageError where an adapter is trained on, and another rank is asked for than it has.
+    """
+    from bertcli.train.lora import EMBEDDINGS
+
+    if flags.method is not Method.LORA:
+        return None
+    config = checkpoint.adapter.config if checkpoint.adapter else {}
+    own, of_words = config.get("r"), (config.get("rank_pattern") or {}).get(EMBEDDINGS)
+    for option, asked, has in (
+        ("--rank", flags.rank, own),
+        ("--embedding-rank", flags.embedding_rank, of_words),
+    ):
+        if asked and has and asked != has:
+            raise UsageError(
+                f"{option} {asked}: {checkpoint.name} is an adapter of rank {has} there, and is "
+                f"trained on at that: leave {option} out"
+            )
+    return own or flags.rank or RANK
 
 
 def held_out(
@@ -219,9 +247,13 @@ def held_out(
     its_kinds = [tuple(dict.fromkeys(kinds(one))) or (None,) for one in data]
     chosen = choose(its_kinds, share, np.random.default_rng(seed))
     if not chosen:
+        if whole and len(set(chain(*its_kinds))) == 1 and share:
+            why = "they all have one context, which is held out whole or not at all: "
+        else:
+            why = "take a larger share, or "
         raise UsageError(
-            f"--valid-split {share:g} of {len(data)} rows is none to measure on: take a larger "
-            "share, or give rows of their own with --valid"
+            f"--valid-split {share:g} of {len(data)} rows is none to measure on: {why}"
+            "give rows of their own with --valid"
         )
     parts: tuple[list[Labelled], list[Labelled]] = ([], [])
     for number, one in enumerate(data):
@@ -343,12 +375,12 @@ class Training:
             seed=flags.seed,
         )
         with work_folder(self.output, flags.resume) as work:
-            measured_on = (repr(one).encode() for one in self.held_out)
+            measured_on = (_without_place(one) for one in self.held_out)
             check_same_run(work, flags, how, chain(data, measured_on))
             last = run(self.model, step_loss, self.measure, settings, flags, work)
             about = self.about
             card = Card(
-                self.base.name,
+                self.base,
                 about.task,
                 about.command,
                 about.learnt,
@@ -358,6 +390,13 @@ class Training:
                 library(flags),
             )
             finish(self.model, self.base, self.output, card, flags)
+
+
+def _without_place(row: Any) -> bytes:
+    """Return what a row says, wherever its file lies now."""
+    return repr(
+        [getattr(row, one.name) for one in fields(row) if one.name not in OF_FILES]
+    ).encode()
 
 
 def check_same_run(
