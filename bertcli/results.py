@@ -234,7 +234,10 @@ class NerResult:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An answer at characters `start` to `end` of the context, on line `line` of it (from 1)."""
+    """An answer at characters `start` to `end` of the context, on line `line` of it (from 1).
+
+    `score` is the probability that it, or what overlaps it or says the same, is the answer.
+    """
 
     text: str
     start: int
@@ -424,7 +427,7 @@ class SearchResult:
 class FoundAnswer:
     """An answer in a passage of an index, on line `line` and page `page` of its document.
 
-    `score` is the probability of the answer in its passage, `passage_score` the passage's cosine
+    `score` is its probability in its passage, as of `Span`, `passage_score` the passage's cosine
     with the question.
     """
 

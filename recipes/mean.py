@@ -1,4 +1,8 @@
-"""The mean of two LoRA adapters, in a copy of the second one's folder: ONE OTHER TARGET."""
+"""The mean of two LoRA adapters, in a copy of the second one's folder: ONE OTHER TARGET [SHARE].
+
+SHARE is how much the second counts, a half unless said. Changes that only the second has, as of
+word embeddings, are taken at that share: the first has none there.
+"""
 
 import shutil
 import sys
@@ -8,11 +12,16 @@ from safetensors.numpy import load_file, save_file
 
 WEIGHTS = "adapter_model.safetensors"
 
-one, other, target = map(Path, sys.argv[1:])
+one, other, target = map(Path, sys.argv[1:4])
+share = float(sys.argv[4]) if len(sys.argv) > 4 else 0.5
 shutil.copytree(other, target)
 first, second = load_file(one / WEIGHTS), load_file(other / WEIGHTS)
-mean = {
-    name: ((tensor.astype("f4") + second[name].astype("f4")) / 2).astype("f2")
-    for name, tensor in first.items()
-}
+mean = {}
+for name, tensor in second.items():
+    taken = tensor.astype("f4")
+    if name in first:
+        taken = (1 - share) * first[name].astype("f4") + share * taken
+    elif "_A" in name.rpartition("lora")[2]:  # the other factor stays as it is
+        taken = share * taken
+    mean[name] = taken.astype("f2")
 save_file(mean, target / WEIGHTS, {"format": "pt"})

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The built-in sentiment checkpoint: one LoRA adapter on all-MiniLM-L6-v2 that learnt what five say.
+# The built-in sentiment checkpoint: one LoRA adapter on all-MiniLM-L6-v2 that learnt what others say,
+# first what five say, then what that one says with two of which all weights were trained.
 #
 #   recipes/sentiment.sh DATA OUTPUT [WORK]
 #
@@ -57,5 +58,41 @@ timeout --signal TERM 135m bertcli train classify "$work/labelled.jsonl" \
     --teacher "$work/five" -o "$work/pupil" \
     --epochs 2.5 --minutes 105 --learning-rate 3e-4 --evaluations 3 --seed 7 || true
 python "$recipes/unsaved.py" "$work/pupil/.training/state.pt" "$work/three" "$work/best" "$work/last"
-python "$recipes/mean.py" "$work/best" "$work/last" "$output"
+python "$recipes/mean.py" "$work/best" "$work/last" "$work/first"
+
+# Two of which all weights were trained: one of all texts, from the encoder of fill-mask, one of films.
+python - "$work/encoder" <<'PYTHON'
+import sys
+from pathlib import Path
+
+from peft import PeftModel
+from transformers import AutoModelForMaskedLM
+
+from bertcli.checkpoints.resolve import ModelChoice, resolve
+from bertcli.train.save import TOKENIZER_FILES
+
+found = resolve(ModelChoice("fill-mask"))
+plain = AutoModelForMaskedLM.from_pretrained(found.folder)
+PeftModel.from_pretrained(plain, found.adapter.folder).merge_and_unload().save_pretrained(sys.argv[1])
+for name in TOKENIZER_FILES:
+    if (file := found.tokenizer.with_name(name)).is_file():
+        (Path(sys.argv[1]) / name).write_bytes(file.read_bytes())
+PYTHON
+whole=(--valid "$dev" --method full --dropout 0.1 --smoothing 0.05)
+bertcli train classify "${texts[@]}" -m "$work/encoder" -o "$work/all" "${whole[@]}" \
+    --epochs 3 --learning-rate 1e-4 --seed 11
+bertcli train classify "${texts[@]:0:2}" -o "$work/films" "${whole[@]}" \
+    --epochs 4 --learning-rate 8e-5 --evaluations 4 --seed 12
+
+# What the three say, of twice as many texts that nobody wrote; word embeddings change a little too. What
+# ships is the best model of this run, and 15 % of what it began with, which is better for products.
+zcat "$data"/sst2_train.jsonl.gz "$data"/mr_minus_sst.jsonl.gz | python "$recipes/vary.py" mask 2 \
+    > "$work/masked-again.jsonl"
+bertcli fill-mask -i "$work/masked-again.jsonl" -k 15 --alone --precision int8 -f jsonl --batch-tokens 1024 |
+    python "$recipes/vary.py" fill 2 > "$work/varied-again.jsonl"
+bertcli train classify "$work/labelled.jsonl" --unlabelled "$work/varied.jsonl" \
+    --unlabelled "$work/varied-again.jsonl" --valid "$dev" -m "$work/first" --embedding-rank 12 \
+    --teacher "$work/all" --teacher "$work/films" --teacher "$work/first" -o "$work/second" \
+    --epochs 20 --minutes 62 --learning-rate 3e-4 --evaluations 2 --seed 41
+python "$recipes/mean.py" "$work/first" "$work/second" "$output" 0.85
 bertcli eval classify "$dev" -m "$output"

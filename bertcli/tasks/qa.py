@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,8 +18,14 @@ from bertcli.errors import RecordError
 from bertcli.records import Record
 from bertcli.results import QaResult, Span
 from bertcli.tasks.run import Plan, count_read
-from bertcli.tasks.spans import MAX_ANSWER_TOKENS, TokenSpan, best_spans, span_table
+from bertcli.tasks.spans import MAX_ANSWER_TOKENS, Said, TokenSpan, best_spans, span_table
 
+ARTICLES = re.compile(r"\b(a|an|the)\b")
+NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+SENTENCE_END = re.compile(
+    r"""(?<!\b[A-Z])(?<!\b[A-Z][a-z])[.!?]["')\]]*\s+(?=["'(\[]*[A-Z0-9])|[。！？]"""
+)
+"""Not after an initial or a title of two letters: J. R. R. Tolkien, Dr. Watson, the U.S. Senate."""
 WINDOW = 384
 """Tokens in a window of question and context, the length that answer heads are trained with."""
 
@@ -55,8 +63,7 @@ class Qa:
         no_answer = table.no_answer
         spans: list[TokenSpan] = []
         if no_answer <= self.threshold:
-            saying = _saying(plan.tokens, record.text)
-            spans = best_spans(table, self.top_k, plan.tokens.words, saying)
+            spans = best_spans(table, self.top_k, _said(plan.tokens, record.text))
         answers = tuple(_in_characters(span, plan.tokens, record.text) for span in spans)
         return QaResult(record.question or "", answers, no_answer, plan.reading)
 
@@ -76,6 +83,27 @@ class Qa:
         second = self.tokenizer.second_type
         windows = tuple(frame_pair(question, context.ids, span, frame, second) for span in spans)
         return Plan(windows, context, count_read(len(context), windows))
+
+
+def _said(tokens: Tokens, text: str) -> Said:
+    """Return what the answers in a text are compared by."""
+
+    def alike(start: int, end: int) -> str:
+        return normalized(text[int(tokens.offsets[start, 0]) : int(tokens.offsets[end - 1, 1])])
+
+    ends = [found.end() for found in SENTENCE_END.finditer(text)]
+    sentences = np.searchsorted(ends, tokens.offsets[:, 0], side="right")
+    return Said(tokens.words, sentences, _saying(tokens, text), alike)
+
+
+def normalized(answer: str) -> str:
+    """Return an answer in lower case, without punctuation, articles and spare spaces, as SQuAD's
+    measures compare it (Rajpurkar et al. 2016, section 4).
+
+    >>> normalized("The  Eiffel-Tower!")
+    'eiffeltower'
+    """
+    return " ".join(ARTICLES.sub(" ", answer.lower().translate(NO_PUNCTUATION)).split())
 
 
 def _saying(tokens: Tokens, text: str) -> NDArray[np.bool_]:

@@ -103,7 +103,7 @@ def _add_embeddings(config: LoraConfig, model: nn.Module, rank: int) -> None:
     else:
         config.target_modules = {*targets, EMBEDDINGS}
     config.rank_pattern = {**config.rank_pattern, EMBEDDINGS: rank}
-    config.alpha_pattern = {**config.alpha_pattern, EMBEDDINGS: rank * EMBEDDING_SCALE}
+    config.alpha_pattern = {**config.alpha_pattern, EMBEDDINGS: round(rank * EMBEDDING_SCALE, 6)}
 
 
 def _wrapped(model: nn.Module, config: LoraConfig, heads: Sequence[str]) -> PeftModel:
