@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FIRST_NUMBERS = 3
 SNIPPET_LINES = 3
+SHOWN_LETTERS, LEAD_LETTERS = 100, 20
+"""So much of a long sentence is surely seen; so much of it stands before a word that matches."""
 CLUSTER_ROWS = 3
 """How many members of a cluster a table shows; all are in the other formats."""
 ENTITY_COLOURS = {"PER": "blue", "LOC": "green", "ORG": "magenta", "MISC": "cyan"}
@@ -213,7 +215,29 @@ def _passage_cell(hit: Hit) -> str:
         text += f" (also {', '.join(hit.copies)})"
     strong = tuple((start + shift, end + shift) for start, end in hit.matches)
     lit = hit.sentence and (hit.sentence[0] + shift, hit.sentence[1] + shift)
-    return marked(text, strong, lit, lit[0] if lit and not hit.before else 0)
+    return marked(text, strong, lit, _focus(text, strong, lit) if lit and not hit.before else 0)
+
+
+def _focus(text: str, strong: tuple[tuple[int, int], ...], sentence: tuple[int, int]) -> int:
+    """Return where to begin: at the best sentence, in a long one before most words that match."""
+    start, end = sentence
+    inside = [(a, b) for a, b in strong if start <= a < end]
+
+    def different(at: int) -> tuple[int, int]:
+        """Tell how many words match from there on, and how close they are: more is better."""
+        seen, reach = set[str](), 0
+        for a, b in inside:
+            if at <= a and b <= at + SHOWN_LETTERS and (word := text[a:b].casefold()) not in seen:
+                seen.add(word)
+                reach = b - at
+        return len(seen), -reach
+
+    within = different(start)[0] == len({text[a:b].casefold() for a, b in inside})
+    first = start if within else max((a for a, _ in inside), key=different)
+    if first - start <= LEAD_LETTERS:
+        return start
+    blank = text.find(" ", first - LEAD_LETTERS, first)
+    return first if blank < 0 else blank + 1
 
 
 def _place(document: str, line: int | None) -> str:

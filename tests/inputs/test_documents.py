@@ -106,6 +106,98 @@ def saved_docx(path: Path) -> None:
     document.save(path)
 
 
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def word_of(path: Path, body: str) -> Document:
+    """Return what is read of a Word document with this body of XML."""
+    import docx
+    from docx.oxml import parse_xml
+
+    document = docx.Document()
+    for element in parse_xml(f"<w:body {WORD}>{body}</w:body>"):
+        document.element.body.insert(-1, element)
+    document.save(path)
+    (found,) = read_documents(path, path.name, "text")
+    assert isinstance(found, Document)
+    return found
+
+
+def run_of(text: str) -> str:
+    return f'<w:r><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def test_word_is_read_whole(tmp_path: Path) -> None:
+    """Tracked insertions, content controls, links, text boxes; not what was deleted."""
+    box = f"<w:txbxContent><w:p>{run_of('boxed')}</w:p></w:txbxContent>"
+    body = (
+        f"<w:p>{run_of('one ')}<w:ins>{run_of('two ')}</w:ins>"
+        "<w:del><w:r><w:delText>gone </w:delText></w:r></w:del>"
+        f"<w:sdt><w:sdtContent>{run_of('three')}</w:sdtContent></w:sdt>"
+        f"<w:r><w:tab/><w:t>four</w:t><w:br/><w:pict>{box}</w:pict></w:r></w:p>"
+        "<w:sdt><w:sdtPr/><w:sdtContent>"
+        f"<w:p><!-- no -->{run_of('five')}</w:p></w:sdtContent></w:sdt>"
+    )
+    found = word_of(tmp_path / "a.docx", body)
+    assert found.text == "one two three\tfour\n\nboxed\n\nfive"
+
+
+def test_cells_of_word_are_read_once(tmp_path: Path) -> None:
+    """A merged one too, and the tables within cells."""
+
+    def cell(said: str, width: int = 1) -> str:
+        return f'<w:tc><w:tcPr><w:gridSpan w:val="{width}"/></w:tcPr>{said}</w:tc>'
+
+    def row(*cells: str) -> str:
+        return f"<w:tr>{''.join(cells)}</w:tr>"
+
+    def said(text: str) -> str:
+        return f"<w:p>{run_of(text)}</w:p>"
+
+    inner = f"<w:tbl>{row(cell(said('in')), cell(said('ner')))}</w:tbl>"
+    rows = row(cell(said("merged"), 2)) + row(cell(said("left") + inner), cell(said("right")))
+    found = word_of(tmp_path / "a.docx", f"<w:tbl>{rows}</w:tbl>")
+    assert found.text == "merged\n\nleft\nin \t ner \t right"
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<p><ruby>学<rp>(</rp><rt>がっ</rt>校<rt>こう</rt></ruby>へ</p>", "学校へ"),
+        ("<x-foo>cus</x-foo>tom <button>But</button>ton", "custom Button"),
+        ("a <math><mi>x</mi><mo>+</mo><mn>1</mn></math> b", "a x+1 b"),
+        ("Donau&shy;dampf&#8203;schiff", "Donaudampfschiff"),
+        ("<p>one<dialog>two</dialog>three", "one\n\ntwo\n\nthree"),
+    ],
+)
+def test_words_of_a_page_stay_whole(page: str, text: str) -> None:
+    """Only what stands on lines of its own divides them."""
+    assert html(page).text == text
+
+
+def test_a_heading_may_hold_blocks() -> None:
+    """It is one all the same."""
+    found = html("<h1><div>Big</div><p>title</p></h1><p>text</p><h2><p>Small</p></h2>")
+    assert titles(found) == [(1, "Big title"), (2, "Small")]
+    assert found.text == "Big title\n\ntext\n\nSmall"
+
+
+def test_a_comment_has_no_heading() -> None:
+    """Nor has any other block of HTML in Markdown."""
+    found = markdown("# A\n\ntext\n\n<!--\n# Hidden\n-->\n\n<pre>\n# code\n</pre>\n\n## B\n")
+    assert titles(found) == [(1, "A"), (2, "B")]
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.rst", "a.py", "a"])
+def test_files_in_utf_16_are_documents(name: str, tmp_path: Path) -> None:
+    """So that they are read, or that it is told why they are not."""
+    path = tmp_path / name
+    path.write_text("<p>ça va</p>", encoding="utf-16")
+    assert is_document(path)
+    path.write_bytes(b"\x7fELF\0\0")
+    assert is_document(path) is False
+
+
 def saved_epub(path: Path) -> None:
     container = '<container><rootfiles><rootfile full-path="o/p.opf"/></rootfiles></container>'
     package = (

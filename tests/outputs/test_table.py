@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from bertcli.outputs.layouts import Column
+from bertcli.outputs.layouts import LAYOUTS, Column, Marked
 from bertcli.outputs.table import fitted, render_table
 from bertcli.outputs.visible import shorten, visible
 from bertcli.results import (
     Answer,
     ClassifyResult,
     Entity,
+    Hit,
     LabelScore,
     NerResult,
     QaResult,
@@ -157,3 +159,21 @@ def test_flexible_columns_share_what_is_left() -> None:
     assert fitted(columns, [10, 500, 6], 80) == (10, 60, 6)
     assert fitted(columns, [500, 500, 6], 80) == (35, 35, 6)
     assert fitted(columns, [10, 10, 6], 80) == (10, 10, 6)
+
+
+def test_a_long_sentence_is_shown_where_it_matches() -> None:
+    """From shortly before most of the words that match; a short one from its beginning."""
+    text = " ".join(f"line number {n}" for n in range(1, 300))
+    spans = [found.span() for found in re.finditer(r"line|number|\b200\b", text)]
+    cell = passage_of(text, spans, (0, len(text)))
+    assert "line number 200" in cell[cell.focus : cell.focus + 60]
+    short = "Cats sleep. Dogs bark."
+    assert passage_of(short, [(17, 21)], (12, 22)).focus == 12
+
+
+def passage_of(text: str, spans: list[tuple[int, int]], sentence: tuple[int, int]) -> Marked:
+    """Return the cell of a passage with its words that match and its best sentence."""
+    hit = Hit(0.5, text, "a.txt", 1, matches=tuple(spans), sentence=sentence)
+    (row,) = LAYOUTS[SearchResult].rows(SearchResult("", (hit,), Reading(1)))
+    assert isinstance(row[-1], Marked)
+    return row[-1]

@@ -13,14 +13,21 @@ from bertcli.records import Document
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
-_UNSEEN = "head script style template noscript svg math iframe object canvas"
-UNSEEN = frozenset(_UNSEEN.split())
-HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_INLINE = """
-a abbr b bdi bdo big cite code data del dfn em font i img ins kbd label mark q s samp small span
-strike strong sub sup time tt u var wbr
+_UNSEEN = """
+head script style template noscript svg iframe object canvas annotation annotation-xml rt rp
 """
-INLINE = frozenset(_INLINE.split())
+UNSEEN = frozenset(_UNSEEN.split())
+"""What a page does not show, or only as an aid, as rt and rp, the reading of a word."""
+HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_BLOCKS = """
+address article aside blockquote body caption center dd details dialog dir div dl dt fieldset
+figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li listing main menu
+nav ol optgroup option p plaintext pre search section select summary table tbody textarea tfoot
+thead tr ul xmp
+"""
+BLOCKS = frozenset(_BLOCKS.split())
+"""What stands on lines of its own; all other elements, also those of a page's own, do not."""
+CELLS = frozenset({"td", "th"})
 KEPT_SPACE = frozenset({"pre", "textarea"})
 
 
@@ -35,6 +42,8 @@ CHARSET = re.compile(
     re.I,
 )
 HEAD_BYTES = 1024
+INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+"""Where a word may be broken, or may not: it is the same word without."""
 
 
 def decoded(data: bytes) -> str:
@@ -76,6 +85,7 @@ class _Page:
         self._built = DocumentBuilder()
         self._line: list[str] = []
         self._kept_space = 0
+        self._in_heading = 0
 
     def read(self, top: LexborNode) -> None:
         """Read the nodes below one in their order, without recursion: pages nest at any depth."""
@@ -94,8 +104,9 @@ class _Page:
             elif name == "br":
                 self._line.append("\n")
             else:
-                if name not in INLINE and name not in ("td", "th"):
+                if name in BLOCKS:
                     self._flush()
+                self._in_heading += name in HEADINGS
                 self._kept_space += name in KEPT_SPACE
                 waiting.append((node, "close"))
                 children = list(node.iter(include_text=True))
@@ -108,15 +119,16 @@ class _Page:
 
     def _close(self, name: str) -> None:
         if name in HEADINGS:
+            self._in_heading -= 1
             self._built.heading("".join(self._line), HEADINGS[name])
             self._line.clear()
-        elif name in ("td", "th"):
+        elif name in CELLS:
             self._line.append(" \t ")
-        elif name not in INLINE:
+        elif name in BLOCKS:
             self._flush()
 
     def _said(self, node: Any) -> str:
-        text = node.text_content or ""
+        text = INVISIBLE.sub("", node.text_content or "")
         if self._kept_space:
             return str(text)
         # White space between words is one blank, however it was laid out; a break is kept.
@@ -127,6 +139,9 @@ class _Page:
         )
 
     def _flush(self) -> None:
+        if self._in_heading:  # a block within a heading is a part of it
+            self._line.append(" ")
+            return
         lines = "".join(self._line).split("\n")
         self._built.block("\n".join(line.rstrip() for line in map(_unindented, lines)))
         self._line.clear()

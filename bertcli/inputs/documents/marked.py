@@ -22,7 +22,7 @@ def markdown(text: str) -> Document:
 
     front = _FRONT_MATTER.match(text)
     skipped = front.end() if front else 0
-    tokens = MarkdownIt("commonmark").disable(["html_block", "reference"]).parse(text[skipped:])
+    tokens = MarkdownIt("commonmark").disable("reference").parse(text[skipped:])
     starts = _line_starts(text[skipped:])
     headings = [
         Heading(

@@ -6,6 +6,7 @@ import io
 import json
 import posixpath
 import zipfile
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 UNPACKED_BYTES = 500 << 20
 """A packed document that would be larger than this unpacked is refused."""
+WORD_SIGNS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
+WORD_SETTINGS = ("pPr", "rPr", "tblPr", "trPr", "tcPr", "sdtPr", "sectPr")
+WORD_UNSEEN = frozenset({"del", "moveFrom", "Fallback", "rt", "", *WORD_SETTINGS})
+"""What was deleted or moved away, what is for programs that cannot show it, readings, settings."""
 _CONTAINER = "META-INF/container.xml"
 
 
@@ -62,23 +67,30 @@ def _opens(reader: PdfReader) -> bool:
 
 
 def docx(data: bytes) -> Document:
-    """Return the text of a Word document: paragraphs, headings and the rows of its tables."""
+    """Return the text of a Word document: paragraphs, headings and the rows of its tables.
+
+    What was inserted and is tracked, what stands in content controls and in text boxes is there
+    too; what was deleted is not.
+    """
     import docx as word
     from docx.opc.exceptions import OpcError
-    from docx.table import Table
+    from docx.text.paragraph import Paragraph
 
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         raise DataError("is encrypted, or in Word's format before 2007: save it as a plain .docx")
     _refuse_bomb(data)
     built = DocumentBuilder()
     try:
-        for part in word.Document(io.BytesIO(data)).iter_inner_content():
-            if isinstance(part, Table):
-                for row in part.rows:
-                    built.block(" \t ".join(cell.text.strip() for cell in row.cells))
+        document = word.Document(io.BytesIO(data))
+        for block in _word_blocks(document.element.body):
+            if _local(block) == "tbl":
+                for row in _word_parts(block, "tr"):
+                    built.block(_word_row(row))
             else:
-                style = (part.style.name or "") if part.style is not None else ""
-                _paragraph(built, part.text, style)
+                style = Paragraph(block, document._body).style
+                _paragraph(built, _word_text(block), (style.name or "") if style else "")
+                for box in _word_boxes(block):
+                    built.block(box)
     except (
         OpcError,
         KeyError,
@@ -91,6 +103,65 @@ def docx(data: bytes) -> Document:
             f"is a damaged Word document ({first_line(error, SAID_LETTERS)})"
         ) from error
     return built.done()
+
+
+def _word_blocks(element: Any) -> Iterator[Any]:
+    """Yield the paragraphs and tables of a part of a Word document, wrapped ones too."""
+    for child in element:
+        name = _local(child)
+        if name in ("p", "tbl"):
+            yield child
+        elif name not in WORD_UNSEEN:
+            yield from _word_blocks(child)
+
+
+def _word_parts(element: Any, wanted: str) -> Iterator[Any]:
+    """Yield the rows of a table or the cells of a row, also wrapped ones, but of no inner table."""
+    for child in element:
+        name = _local(child)
+        if name == wanted:
+            yield child
+        elif name not in WORD_UNSEEN and name not in ("p", "tbl"):
+            yield from _word_parts(child, wanted)
+
+
+def _word_row(row: Any) -> str:
+    """Return a row's cells, an inner table's rows on lines of their own."""
+    return " \t ".join(_word_cell(cell) for cell in _word_parts(row, "tc"))
+
+
+def _word_cell(cell: Any) -> str:
+    parts = list[str]()
+    for block in _word_blocks(cell):
+        if _local(block) == "tbl":
+            parts += map(_word_row, _word_parts(block, "tr"))
+        else:
+            parts += [_word_text(block), *_word_boxes(block)]
+    return "\n".join(part.strip() for part in parts if part.strip())
+
+
+def _word_text(paragraph: Any) -> str:
+    """Return the text of a paragraph, without that of text boxes in it."""
+    said = list[str]()
+    for child in paragraph:
+        name = _local(child)
+        if name == "t":
+            said.append(child.text or "")
+        elif name in WORD_SIGNS:
+            said.append(WORD_SIGNS[name])
+        elif name not in WORD_UNSEEN and name != "txbxContent":
+            said.append(_word_text(child))
+    return "".join(said)
+
+
+def _word_boxes(paragraph: Any) -> Iterator[str]:
+    """Yield the texts of the text boxes in a paragraph."""
+    for child in paragraph:
+        name = _local(child)
+        if name == "txbxContent":
+            yield _word_cell(child)
+        elif name not in WORD_UNSEEN:
+            yield from _word_boxes(child)
 
 
 def _paragraph(built: DocumentBuilder, text: str, style: str) -> None:
@@ -181,5 +252,6 @@ def _refuse_bomb(data: bytes) -> None:
         raise DataError("is encrypted: save it without a password")
 
 
-def _local(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]
+def _local(element: Any) -> str:
+    """Return the name of an element without its namespace, nothing for a comment."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,15 +28,17 @@ NEEDED = {"pypdf": "PDF", "docx": "Word", "selectolax": "HTML and EPUB"}
 def is_document(path: Path) -> bool:
     """Return whether a file is of a known kind or looks like text, so that it can be indexed.
 
-    Text has no zero byte among its first 8,192; an empty file counts as text.
+    Text has no zero byte among its first 8,192, or begins with the mark of UTF-16; an empty file
+    counts as text.
     """
     if path.suffix.lower() in PACKED or format_of(str(path)):
         return True
     try:
         with path.open("rb") as file:
-            return b"\0" not in file.read(HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
     except OSError:
         return True  # what is wrong is told when it is read
+    return b"\0" not in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def read_documents(path: Path, name: str, field: str) -> Iterator[Document | BadRow]:
