@@ -77,7 +77,8 @@ def fit(
         if label in made.labels
     }
     if unseen := [label for label in made.labels if label not in found]:
-        warn(f"no text has the label {named(unseen)}: no threshold for it")
+        warn(f"no text has the label {named(unseen)}, which stays as it was")
+    found = dict(made.checkpoint.thresholds) | found
     store_thresholds(folder, found)
     rows: list[tuple[object, ...]] = list(found.items())
     report = {"model": made.checkpoint.name, "records": len(texts), "thresholds": found}

@@ -5,6 +5,8 @@ Rajpurkar et al. 2016, section 4, and 2018 for questions without an answer.
 
 from __future__ import annotations
 
+import re
+import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +17,20 @@ from numpy.typing import NDArray
 from bertcli.evaluate.intervals import Interval, mean_interval
 from bertcli.records import AnsweredQuestion, Record
 from bertcli.results import QaResult
-from bertcli.tasks.qa import Qa, normalized
+from bertcli.tasks.qa import Qa
 from bertcli.tasks.run import answers as answered
+
+ARTICLES = re.compile(r"\b(a|an|the)\b")
+NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalized(answer: str) -> str:
+    """Return an answer in lower case, without punctuation, articles and spare spaces.
+
+    >>> normalized("The  Eiffel-Tower!")
+    'eiffeltower'
+    """
+    return " ".join(ARTICLES.sub(" ", answer.lower().translate(NO_PUNCTUATION)).split())
 
 
 def overlap_f1(answer: str, gold: str) -> float:

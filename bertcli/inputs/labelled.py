@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 from bertcli.errors import DataError, RecordError
-from bertcli.inputs.formats import InputFormat
+from bertcli.inputs.formats import InputFormat, format_of
 from bertcli.inputs.records import read_rows, text_of
 from bertcli.inputs.rows import BadRow, Row, missing_column, named
 from bertcli.inputs.source import InputOptions, stdin_among
@@ -57,10 +58,10 @@ class Columns:
     score: str | None = SCORE
     input_format: InputFormat | None = None
 
-    @property
-    def by_name(self) -> Columns:
-        """The same columns in files whose names tell their format."""
-        return replace(self, input_format=None)
+    def of_valid(self, files: Sequence[str]) -> Columns:
+        """Return the same columns for other files, in their own format where all names tell it."""
+        told = all(format_of(one) or Path(one).is_dir() for one in files)
+        return replace(self, input_format=None) if told else self
 
 
 def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterator[LabelledText]:
@@ -222,7 +223,8 @@ def _known_layout(row: Row, columns: Columns) -> Columns:
 def _without_label(row: Row, names: Columns) -> bool:
     """Tell a row of SNLI or QQP that everyone leaves out."""
     if names.label == "is_duplicate":
-        return not all(row.columns[one] for one in (names.text, names.pair or "", names.label))
+        cells = (row.columns[one] for one in (names.text, names.pair or "", names.label))
+        return any(cell is None or cell == "" for cell in cells)
     return names.label == "gold_label" and row.columns[names.label] == UNDECIDED
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,12 +19,11 @@ from bertcli.results import QaResult, Span
 from bertcli.tasks.run import Plan, count_read
 from bertcli.tasks.spans import MAX_ANSWER_TOKENS, Said, TokenSpan, best_spans, span_table
 
-ARTICLES = re.compile(r"\b(a|an|the)\b")
-NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+SIGNS_AROUND = " .,;:!?\"'()[]“”‘’«»"
 SENTENCE_END = re.compile(
-    r"""(?<!\b[A-Z])(?<!\b[A-Z][a-z])[.!?]["')\]]*\s+(?=["'(\[]*[A-Z0-9])|[。！？]"""
+    r"""(?<!\b[A-Z])(?<!\b[A-Z][a-z])(?<!\b[A-Z][a-z][a-z])[.!?]["')\]]*\s+(?=["'(\[]*[A-Z0-9])|[。！？]"""
 )
-"""Not after an initial or a title of two letters: J. R. R. Tolkien, Dr. Watson, the U.S. Senate."""
+"""Not after an initial or a short word like a title: J. R. R. Tolkien, Mrs. Hudson, Jan. 5."""
 WINDOW = 384
 """Tokens in a window of question and context, the length that answer heads are trained with."""
 
@@ -89,21 +87,21 @@ def _said(tokens: Tokens, text: str) -> Said:
     """Return what the answers in a text are compared by."""
 
     def alike(start: int, end: int) -> str:
-        return normalized(text[int(tokens.offsets[start, 0]) : int(tokens.offsets[end - 1, 1])])
+        return said_alike(text[int(tokens.offsets[start, 0]) : int(tokens.offsets[end - 1, 1])])
 
     ends = [found.end() for found in SENTENCE_END.finditer(text)]
     sentences = np.searchsorted(ends, tokens.offsets[:, 0], side="right")
     return Said(tokens.words, sentences, _saying(tokens, text), alike)
 
 
-def normalized(answer: str) -> str:
-    """Return an answer in lower case, without punctuation, articles and spare spaces, as SQuAD's
-    measures compare it (Rajpurkar et al. 2016, section 4).
+def said_alike(answer: str) -> str:
+    """Return what answers have in common that say the same: case, article and signs around aside.
 
-    >>> normalized("The  Eiffel-Tower!")
-    'eiffeltower'
+    >>> said_alike("The  Eiffel Tower,"), said_alike("C++")
+    ('eiffel tower', 'c++')
     """
-    return " ".join(ARTICLES.sub(" ", answer.lower().translate(NO_PUNCTUATION)).split())
+    bare = " ".join(answer.casefold().split()).strip(SIGNS_AROUND)
+    return bare.removeprefix("the ").removeprefix("an ").removeprefix("a ") or answer
 
 
 def _saying(tokens: Tokens, text: str) -> NDArray[np.bool_]:

@@ -96,7 +96,8 @@ def best_spans(table: SpanTable, count: int, said: Said) -> list[TokenSpan]:
     The best is not the most probable span but the one that agrees most with what is probable
     (minimum Bayes risk; Kumar & Byrne 2004): start and end are chosen apart, so that the top span
     may begin in one answer and end in another, and the variants of an answer share its probability.
-    Its score is the probability of all spans that overlap it or say the same.
+    Its score is the probability of all likely spans that overlap it or say the same, of those over
+    the end of a sentence a part.
     """
     log_total, found = table.log_total, list[TokenSpan]()
     scores = np.where(_holding(said.saying, table.scores.shape), table.scores, -np.inf)
@@ -110,9 +111,10 @@ def best_spans(table: SpanTable, count: int, said: Said) -> list[TokenSpan]:
         crossing = said.sentences[spans[:, 0]] != said.sentences[spans[:, 1] - 1]
         weights = np.where(crossing, ACROSS_SENTENCES, 1.0) * probable
         shared, same = _agreement(spans, texts)
-        best = int(((1 - EXACT) * shared @ weights + EXACT * same @ weights).argmax())
+        agreed = int(((1 - EXACT) * shared @ weights + EXACT * same @ weights).argmax())
+        best = int(np.flatnonzero(same[agreed])[0])  # of those that say the same the likeliest
         if texts[best] not in told:
-            score = float(probable[shared[best] > 0].sum())
+            score = float(weights[(shared[agreed] > 0) | (shared[best] > 0)].sum())
             found.append(TokenSpan(int(spans[best, 0]), int(spans[best, 1]), score))
             told.add(texts[best])
         for start, end in spans[same[best]].tolist():
@@ -133,8 +135,12 @@ def _likeliest(
         if len(found) == CANDIDATES or flat[cell] == -np.inf:
             break
         start, width = divmod(cell, scores.shape[1])
-        found.setdefault(widened(start, start + width + 1, words), flat[cell])
-    return np.array(list(found), np.int64).reshape(-1, 2), np.array(list(found.values()))
+        span = widened(start, start + width + 1, words)
+        found[span] = np.logaddexp(found.get(span, -np.inf), flat[cell])
+    spans = np.array(list(found), np.int64).reshape(-1, 2)
+    logits = np.array(list(found.values()))
+    order = np.argsort(-logits, kind="stable")
+    return spans[order], logits[order]
 
 
 def _agreement(

@@ -101,9 +101,13 @@ def test_a_label_that_the_file_lacks_is_told(
     assert main(["threshold", "fit", "bugs.jsonl", "-m", "head"]) == 0
     shown = capsys.readouterr()
     assert set(json.loads(shown.out)["thresholds"]) == {"bug"}
-    assert 'no text has the label "billing": no threshold for it' in shown.err
+    assert 'no text has the label "billing", which stays as it was' in shown.err
     assert main(["classify", "Where is my invoice?", "-m", "head"]) == 0
     assert json.loads(capsys.readouterr().out)["label"] == "billing"
+    assert main(["threshold", "fit", "rows.jsonl", "-m", "head"]) == 0
+    both = json.loads(capsys.readouterr().out)["thresholds"]
+    assert main(["threshold", "fit", "bugs.jsonl", "-m", "head"]) == 0
+    assert json.loads(capsys.readouterr().out)["thresholds"]["billing"] == both["billing"]
 
 
 def test_labels_of_the_file_are_mapped(head: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from bertcli.checkpoints.load import load_encoder, load_tokenizer
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.engine.families import Head
-from bertcli.evaluate.qa import QaScore, measure_qa, overlap_f1, score_answers
+from bertcli.evaluate.qa import QaScore, measure_qa, normalized, overlap_f1, score_answers
 from bertcli.records import AnsweredQuestion, Record
-from bertcli.tasks.qa import Qa, normalized
+from bertcli.tasks.qa import Qa
 from bertcli.tasks.run import answers
 
 # The official evaluation script of SQuAD 2.0, Rajpurkar et al. 2018, shortened.

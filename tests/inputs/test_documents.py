@@ -143,10 +143,10 @@ def test_word_is_read_whole(tmp_path: Path) -> None:
 
 
 def test_cells_of_word_are_read_once(tmp_path: Path) -> None:
-    """A merged one too, and the tables within cells."""
+    """Also what goes over columns, and tables within cells; what goes over rows is in each."""
 
-    def cell(said: str, width: int = 1) -> str:
-        return f'<w:tc><w:tcPr><w:gridSpan w:val="{width}"/></w:tcPr>{said}</w:tc>'
+    def cell(said: str, width: int = 1, more: str = "") -> str:
+        return f'<w:tc><w:tcPr><w:gridSpan w:val="{width}"/>{more}</w:tcPr>{said}</w:tc>'
 
     def row(*cells: str) -> str:
         return f"<w:tr>{''.join(cells)}</w:tr>"
@@ -158,6 +158,11 @@ def test_cells_of_word_are_read_once(tmp_path: Path) -> None:
     rows = row(cell(said("merged"), 2)) + row(cell(said("left") + inner), cell(said("right")))
     found = word_of(tmp_path / "a.docx", f"<w:tbl>{rows}</w:tbl>")
     assert found.text == "merged\n\nleft\nin \t ner \t right"
+    start, on = '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
+    cities = [(said("Germany"), start, "Berlin"), ("<w:p/>", on, "Hamburg")]
+    rows = "".join(row(cell(country, 1, how), cell(said(city))) for country, how, city in cities)
+    found = word_of(tmp_path / "b.docx", f"<w:tbl>{rows}</w:tbl>")
+    assert found.text == "Germany \t Berlin\n\nGermany \t Hamburg"
 
 
 @pytest.mark.parametrize(
@@ -176,10 +181,14 @@ def test_words_of_a_page_stay_whole(page: str, text: str) -> None:
 
 
 def test_a_heading_may_hold_blocks() -> None:
-    """It is one all the same."""
+    """The first is the heading; one that is never closed takes no more of the page."""
     found = html("<h1><div>Big</div><p>title</p></h1><p>text</p><h2><p>Small</p></h2>")
-    assert titles(found) == [(1, "Big title"), (2, "Small")]
-    assert found.text == "Big title\n\ntext\n\nSmall"
+    assert titles(found) == [(1, "Big"), (2, "Small")]
+    assert found.text == "Big\n\ntitle\n\ntext\n\nSmall"
+    found = html("<h1>Title<p>One.</p><p>Two.</p><div>Three</div>")
+    assert (titles(found), found.text) == ([(1, "Title")], "Title\n\nOne.\n\nTwo.\n\nThree")
+    empty = html('<h1 id="x"/><p>One.</p><p>Two.</p>', xhtml=True)
+    assert (titles(empty), empty.text) == ([], "One.\n\nTwo.")
 
 
 def test_a_comment_has_no_heading() -> None:

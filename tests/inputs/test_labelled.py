@@ -524,6 +524,10 @@ def test_rows_of_qqp_that_are_broken_off_are_passed_over(tmp_path: Path) -> None
     rows = ["1\t2\t3\tWhy?\tHow?\t1", "4\t5\t6\tWho is it?", "7\t8\t9\tA?\tB?\t0"]
     path.write_text("\n".join(["\t".join(HEADERS["QQP"]), *rows]) + "\n")
     assert [one.labels for one in read_labelled([str(path)])] == [("1",), ("0",)]
+    numbers = tmp_path / "a.jsonl"
+    rows = [{"question1": "Why?", "question2": "How?", "is_duplicate": n} for n in (0, 1)]
+    numbers.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [one.labels for one in read_labelled([str(numbers)])] == [("0",), ("1",)]
     columns = Columns(text="question1", label="is_duplicate")
     with pytest.raises(DataError, match=r"train\.tsv:3: .*is_duplicate"):
         list(read_labelled([str(path)], columns))

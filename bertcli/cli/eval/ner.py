@@ -90,7 +90,9 @@ def _warn_of_unknown(
     checkpoint: Checkpoint,
 ) -> None:
     """Say which labels of the data a checkpoint never gives."""
-    known = {tag.partition("-")[2] or tag for tag in checkpoint.labels} | {""}
+    from bertcli.tasks.ner import split_label
+
+    known = {split_label(tag)[1] for tag in checkpoint.labels} | {""}
     unknown = {
         label: text.places.get(start, text.place)
         for text in reversed(texts)

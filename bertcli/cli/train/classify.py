@@ -97,7 +97,7 @@ def classify(
     labels, odd = label_set(texts), of_several(texts)
     texts, valid = held_out(
         texts,
-        list(read_labelled(how.valid, labelled.columns.by_name)) if how.valid else None,
+        list(read_labelled(how.valid, labelled.columns.of_valid(how.valid))) if how.valid else None,
         how.valid_split,
         lambda one: one.labels,
         flags.seed,

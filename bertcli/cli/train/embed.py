@@ -75,10 +75,10 @@ def embed(
     columns = paired.columns("" if alike else score_field)
     pairs = some(read_pairs(data, columns), data)
     scored = pairs[0].score is not None
-    columns = replace(columns.by_name, score=(score_field or SCORE) if scored else "")
+    columns = replace(columns, score=(score_field or SCORE) if scored else "")
     pairs, valid = held_out(
         pairs,
-        list(read_pairs(how.valid, columns)) if how.valid else None,
+        list(read_pairs(how.valid, columns.of_valid(how.valid))) if how.valid else None,
         how.valid_split,
         lambda one: (),
         flags.seed,

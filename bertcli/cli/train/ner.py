@@ -76,7 +76,7 @@ def ner(
     check_asked(output, flags)
     columns = tagged.columns
     texts = some(read_tagged(data, columns), data)
-    valid = list(read_tagged(how.valid, columns.by_name)) if how.valid else None
+    valid = list(read_tagged(how.valid, columns.of_valid(how.valid))) if how.valid else None
     names = label_map(map_labels, span_labels([*texts, *(valid or ())]))
     texts, valid = held_out(
         [renamed(one, names) for one in texts],

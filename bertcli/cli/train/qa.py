@@ -66,7 +66,7 @@ def qa(
     several = len({one.group for one in questions}) > 1
     questions, valid = held_out(
         questions,
-        list(read_questions(how.valid, asked.columns.by_name)) if how.valid else None,
+        list(read_questions(how.valid, asked.columns.of_valid(how.valid))) if how.valid else None,
         how.valid_split,
         lambda one: [(several and one.group) or one.context],
         flags.seed,

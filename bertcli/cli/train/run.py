@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 RATES = {"lora": 1e-3, "full": 1e-4}
 RANK = 64
+PEFT_RANK = 8
+"""PEFT's own where an adapter's settings do not say it."""
 FREE_OPTIONS = frozenset(
     {
         "offline",
@@ -211,7 +213,9 @@ def lora_rank(flags: TrainFlags, checkpoint: Checkpoint) -> int | None:
     if flags.method is not Method.LORA:
         return None
     config = checkpoint.adapter.config if checkpoint.adapter else {}
-    own, of_words = config.get("r"), (config.get("rank_pattern") or {}).get(EMBEDDINGS)
+    own = config.get("r", PEFT_RANK) if checkpoint.adapter else None
+    has_words = EMBEDDINGS in str(config.get("target_modules"))
+    of_words = (config.get("rank_pattern") or {}).get(EMBEDDINGS, own if has_words else None)
     for option, asked, has in (
         ("--rank", flags.rank, own),
         ("--embedding-rank", flags.embedding_rank, of_words),

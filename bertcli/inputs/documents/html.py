@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
 _UNSEEN = """
-head script style template noscript svg iframe object canvas annotation annotation-xml rt rp
+head script style template noscript svg iframe object canvas annotation annotation-xml
+rt rp rtc video audio
 """
 UNSEEN = frozenset(_UNSEEN.split())
 """What a page does not show, or only as an aid, as rt and rp, the reading of a word."""
@@ -32,7 +33,8 @@ KEPT_SPACE = frozenset({"pre", "textarea"})
 
 
 EMPTY = re.compile(
-    r"<(title|script|style|textarea|template|noscript|iframe|object|canvas|head|a|p|div|span|i|b|em)"
+    r"<(title|script|style|textarea|template|noscript|iframe|object|canvas|head|a|p|div|span|i|b|em"
+    r"|h[1-6])"
     r"(\s[^<>]*)?/>",
     re.IGNORECASE,
 )
@@ -85,7 +87,7 @@ class _Page:
         self._built = DocumentBuilder()
         self._line: list[str] = []
         self._kept_space = 0
-        self._in_heading = 0
+        self._heading = 0  # the level of one that is open, until its first line is read
 
     def read(self, top: LexborNode) -> None:
         """Read the nodes below one in their order, without recursion: pages nest at any depth."""
@@ -106,7 +108,7 @@ class _Page:
             else:
                 if name in BLOCKS:
                     self._flush()
-                self._in_heading += name in HEADINGS
+                self._heading = HEADINGS.get(name, self._heading)
                 self._kept_space += name in KEPT_SPACE
                 waiting.append((node, "close"))
                 children = list(node.iter(include_text=True))
@@ -119,9 +121,8 @@ class _Page:
 
     def _close(self, name: str) -> None:
         if name in HEADINGS:
-            self._in_heading -= 1
-            self._built.heading("".join(self._line), HEADINGS[name])
-            self._line.clear()
+            self._flush()
+            self._heading = 0
         elif name in CELLS:
             self._line.append(" \t ")
         elif name in BLOCKS:
@@ -139,10 +140,13 @@ class _Page:
         )
 
     def _flush(self) -> None:
-        if self._in_heading:  # a block within a heading is a part of it
-            self._line.append(" ")
+        said = "".join(self._line)
+        if self._heading and said.strip():  # what more blocks it has are text: it may never end
+            self._built.heading(said, self._heading)
+            self._heading = 0
+            self._line.clear()
             return
-        lines = "".join(self._line).split("\n")
+        lines = said.split("\n")
         self._built.block("\n".join(line.rstrip() for line in map(_unindented, lines)))
         self._line.clear()
 

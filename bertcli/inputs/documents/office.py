@@ -84,8 +84,8 @@ def docx(data: bytes) -> Document:
         document = word.Document(io.BytesIO(data))
         for block in _word_blocks(document.element.body):
             if _local(block) == "tbl":
-                for row in _word_parts(block, "tr"):
-                    built.block(_word_row(row))
+                for row in _word_rows(block):
+                    built.block(row)
             else:
                 style = Paragraph(block, document._body).style
                 _paragraph(built, _word_text(block), (style.name or "") if style else "")
@@ -125,16 +125,37 @@ def _word_parts(element: Any, wanted: str) -> Iterator[Any]:
             yield from _word_parts(child, wanted)
 
 
-def _word_row(row: Any) -> str:
-    """Return a row's cells, an inner table's rows on lines of their own."""
-    return " \t ".join(_word_cell(cell) for cell in _word_parts(row, "tc"))
+def _word_rows(table: Any) -> Iterator[str]:
+    """Yield the cells of each row; one that is merged over several rows is in each of them."""
+    above: dict[int, str] = {}
+    for row in _word_parts(table, "tr"):
+        here, at = dict[int, str](), 0
+        for cell in _word_parts(row, "tc"):
+            width, goes_on = _merged(cell)
+            here[at] = above.get(at, "") if goes_on else _word_cell(cell)
+            at += width
+        yield " \t ".join(here.values())
+        above = here
+
+
+def _merged(cell: Any) -> tuple[int, bool]:
+    """Return over how many columns a cell goes, and whether it goes on from the row above."""
+    width, goes_on = 1, False
+    for settings in (one for one in cell if _local(one) == "tcPr"):
+        for one in settings:
+            said = next((value for key, value in one.items() if key.endswith("}val")), "")
+            if _local(one) == "gridSpan" and said.isdecimal():
+                width = max(1, int(said))
+            elif _local(one) == "vMerge":
+                goes_on = said != "restart"
+    return width, goes_on
 
 
 def _word_cell(cell: Any) -> str:
     parts = list[str]()
     for block in _word_blocks(cell):
         if _local(block) == "tbl":
-            parts += map(_word_row, _word_parts(block, "tr"))
+            parts += _word_rows(block)
         else:
             parts += [_word_text(block), *_word_boxes(block)]
     return "\n".join(part.strip() for part in parts if part.strip())
@@ -148,7 +169,8 @@ def _word_text(paragraph: Any) -> str:
         if name == "t":
             said.append(child.text or "")
         elif name in WORD_SIGNS:
-            said.append(WORD_SIGNS[name])
+            ends = {"page", "column"} & set(child.attrib.values())  # of what is laid out
+            said.append("" if ends else WORD_SIGNS[name])
         elif name not in WORD_UNSEEN and name != "txbxContent":
             said.append(_word_text(child))
     return "".join(said)
