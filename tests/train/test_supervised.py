@@ -169,6 +169,13 @@ def test_changed_word_embeddings_are_not_trained_to_fill_masks(
     assert "out: the adapter changes the embeddings" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("task", ["classify", "ner", "qa", "embed", "fill-mask"])
+def test_stdin_is_read_once(task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named for both, the second would be empty."""
+    assert main(["train", task, "-", "--valid", "-", "-o", "out"]) == 2
+    assert "stdin can be read only once" in capsys.readouterr().err
+
+
 def test_an_adapter_keeps_its_ranks(run: Train) -> None:
     """Another is refused: it would be a promise that is not kept; so is one of all weights."""
     ran = run("classify", "--method", "full", "--rank", 4)

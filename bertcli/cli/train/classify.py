@@ -91,7 +91,7 @@ def classify(
     from bertcli.train.examples import Weighing
     from bertcli.train.trainee import Trainee
 
-    check_asked(output, flags, head=True)
+    check_asked(output, flags, data, how.valid, unlabelled, head=True)
     _refuse_contradictions(context, flags, how, balance, teachers, unlabelled)
     texts = some(read_labelled(data, labelled.columns), data)
     labels, odd = label_set(texts), of_several(texts)

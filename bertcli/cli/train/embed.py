@@ -67,7 +67,7 @@ def embed(
     from bertcli.train.loop import Scores
     from bertcli.train.trainee import Trainee
 
-    check_asked(output, flags)
+    check_asked(output, flags, data, how.valid)
     if how.smoothing:
         raise UsageError("--smoothing is for labels: pairs have none")
     if alike and score_field is not None:

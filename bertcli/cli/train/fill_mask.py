@@ -84,7 +84,7 @@ def fill_mask(
     from bertcli.train.loop import Settings
     from bertcli.train.trainee import Trainee
 
-    check_asked(output, flags)
+    check_asked(output, flags, corpus, valid)
     if flags.minutes is None and steps is None:
         raise UsageError("say how long to train: --minutes N or --steps N")
     if flags.embedding_rank:

@@ -73,7 +73,7 @@ def ner(
     from bertcli.train.ner import check_tags, ner_examples, tag_set
     from bertcli.train.trainee import Trainee
 
-    check_asked(output, flags)
+    check_asked(output, flags, data, how.valid)
     columns = tagged.columns
     texts = some(read_tagged(data, columns), data)
     valid = list(read_tagged(how.valid, columns.of_valid(how.valid))) if how.valid else None

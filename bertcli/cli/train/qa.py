@@ -58,7 +58,7 @@ def qa(
     from bertcli.train.trainee import Trainee
     from bertcli.train.unanswerable import unanswerable as make_unanswerable
 
-    check_asked(output, flags)
+    check_asked(output, flags, data, how.valid)
     if how.smoothing:
         raise UsageError("--smoothing: answers are learned without it")
     questions = some(read_questions(data, asked.columns), data)

@@ -161,11 +161,15 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def check_asked(output: Path, flags: TrainFlags, head: bool = False) -> None:
-    """Raise UsageError for what cannot be done or written, before anything is read for it.
+def check_asked(
+    output: Path, flags: TrainFlags, *read: Sequence[str] | None, head: bool = False
+) -> None:
+    """Raise UsageError for what cannot be done or written, before anything is `read` for it.
 
     `head` tells whether the task has `--method head`.
     """
+    if [one for files in read for one in files or ()].count("-") > 1:
+        raise UsageError("- was given twice, but stdin can be read only once")
     if flags.method is Method.HEAD and not head:
         raise UsageError("--method head is for classify only: use lora or full")
     for option, given in (("--rank", flags.rank), ("--embedding-rank", flags.embedding_rank)):
