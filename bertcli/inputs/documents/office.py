@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 UNPACKED_BYTES = 500 << 20
 """A packed document that would be larger than this unpacked is refused."""
 WORD_SIGNS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
+WORD_BLOCKS = ("p", "tbl")
 WORD_SETTINGS = ("pPr", "rPr", "tblPr", "trPr", "tcPr", "sdtPr", "sectPr")
 WORD_UNSEEN = frozenset({"del", "moveFrom", "Fallback", "rt", "", *WORD_SETTINGS})
 """What was deleted or moved away, what is for programs that cannot show it, readings, settings."""
@@ -82,7 +83,7 @@ def docx(data: bytes) -> Document:
     built = DocumentBuilder()
     try:
         document = word.Document(io.BytesIO(data))
-        for block in _word_blocks(document.element.body):
+        for block in _word_parts(document.element.body, *WORD_BLOCKS):
             if _local(block) == "tbl":
                 for row in _word_rows(block):
                     built.block(row)
@@ -105,24 +106,17 @@ def docx(data: bytes) -> Document:
     return built.done()
 
 
-def _word_blocks(element: Any) -> Iterator[Any]:
-    """Yield the paragraphs and tables of a part of a Word document, wrapped ones too."""
+def _word_parts(element: Any, *wanted: str) -> Iterator[Any]:
+    """Yield a Word document's parts of these names, wrapped ones too, but none of an inner part.
+
+    Neither paragraphs nor tables are looked into for others.
+    """
     for child in element:
         name = _local(child)
-        if name in ("p", "tbl"):
+        if name in wanted:
             yield child
-        elif name not in WORD_UNSEEN:
-            yield from _word_blocks(child)
-
-
-def _word_parts(element: Any, wanted: str) -> Iterator[Any]:
-    """Yield the rows of a table or the cells of a row, also wrapped ones, but of no inner table."""
-    for child in element:
-        name = _local(child)
-        if name == wanted:
-            yield child
-        elif name not in WORD_UNSEEN and name not in ("p", "tbl"):
-            yield from _word_parts(child, wanted)
+        elif name not in WORD_UNSEEN and name not in WORD_BLOCKS:
+            yield from _word_parts(child, *wanted)
 
 
 def _word_rows(table: Any) -> Iterator[str]:
@@ -153,7 +147,7 @@ def _merged(cell: Any) -> tuple[int, bool]:
 
 def _word_cell(cell: Any) -> str:
     parts = list[str]()
-    for block in _word_blocks(cell):
+    for block in _word_parts(cell, *WORD_BLOCKS):
         if _local(block) == "tbl":
             parts += _word_rows(block)
         else:
