@@ -31,8 +31,8 @@ class Example:
     """A window and its target.
 
     Of a sequence: the label's number (), or a probability of each label (labels,) float. Of tokens:
-    a number per position (length,), UNJUDGED for none. Of an answer: its first and last position
-    (2,), both 0 where the window does not hold it.
+    a number per position (length,), UNJUDGED for none. Of an answer: the share of annotators who
+    begin and who end it at each position (length, 2) float, all at 0 where the window holds none.
     """
 
     window: Window
@@ -108,10 +108,13 @@ def supervised_loss(
 
 
 def stacked(targets: Sequence[NDArray[Any]], head: Head, length: int) -> Tensor:
-    """Return a batch's targets as one tensor, those of tokens padded to a length."""
-    if head is not Head.TOKEN:
+    """Return a batch's targets as one tensor, those of tokens and of answers padded to a length."""
+    if head is Head.TOKEN:
+        rows = np.full((len(targets), length), UNJUDGED, np.int64)
+    elif head is Head.QA:
+        rows = np.zeros((len(targets), length, 2), np.float32)
+    else:
         return torch.from_numpy(np.stack(targets))
-    rows = np.full((len(targets), length), UNJUDGED, np.int64)
     for row, target in zip(rows, targets, strict=True):
         row[: len(target)] = target
     return torch.from_numpy(rows)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertcli.engine.tokens import TextTokenizer, Tokens
 from bertcli.engine.windows import cuts, frame_pair
 from bertcli.errors import DataError
 from bertcli.records import AnsweredQuestion
 from bertcli.train.examples import Example
-
-NOWHERE = (0, 0)
 
 
 def check_answers(questions: Sequence[AnsweredQuestion]) -> None:
@@ -34,10 +33,11 @@ def check_answers(questions: Sequence[AnsweredQuestion]) -> None:
 def qa_examples(
     questions: Sequence[AnsweredQuestion], tokenizer: TextTokenizer, window: int
 ) -> tuple[list[Example], int]:
-    """Return the windows of every question on its context, each with its first answer's place.
+    """Return the windows of every question on its context, each with the places of its answers.
 
-    A window that does not hold the whole answer learns that there is none. The second is how many
-    questions were left out, as too long for the window or without a token.
+    Of several answers each counts the same: where one begins and where it ends are learnt as shares
+    of what the annotators said. A window that holds none of them whole learns that there is none.
+    The second is how many questions were left out, as too long for the window or without a token.
     """
     contexts = tokenizer.tokenize([one.context for one in questions])
     asked = tokenizer.ids([one.question for one in questions])
@@ -49,21 +49,23 @@ def qa_examples(
         if not len(ids) or not len(context) or room < window // 4:
             left_out += 1
             continue  # as `Qa` refuses to answer it
-        answer = answer_tokens(one, context)
+        answers = answer_tokens(one, context)
         for start, end in cuts(len(context), room):
             shown = frame_pair(ids, context.ids, (start, end), frame, second)
-            place = NOWHERE
-            if answer and start <= answer[0] and answer[1] < end:
-                place = (shown.first + answer[0] - start, shown.first + answer[1] - start)
-            examples.append(Example(shown, np.array(place, np.int64)))
+            held = answers[(answers[:, 0] >= start) & (answers[:, 1] < end)]
+            places = held + shown.first - start if len(held) else np.zeros((1, 2), np.int64)
+            shares = np.zeros((len(shown), 2), np.float32)
+            for first_and_last in places:
+                shares[first_and_last, [0, 1]] += 1 / len(places)
+            examples.append(Example(shown, shares))
     return examples, left_out
 
 
-def answer_tokens(question: AnsweredQuestion, context: Tokens) -> tuple[int, int] | None:
-    """Return the first and the last token of the first answer; None where there is none."""
-    if not question.answers:
-        return None
-    text, start = question.answers[0]
-    inside = (context.offsets[:, 0] < start + len(text)) & (context.offsets[:, 1] > start)
-    at = np.flatnonzero(inside)
-    return (int(at[0]), int(at[-1])) if len(at) else None
+def answer_tokens(question: AnsweredQuestion, context: Tokens) -> NDArray[np.int64]:
+    """Return the first and the last token of each answer (answers, 2)."""
+    places = []
+    for text, start in question.answers:
+        inside = (context.offsets[:, 0] < start + len(text)) & (context.offsets[:, 1] > start)
+        if len(at := np.flatnonzero(inside)):
+            places.append((at[0], at[-1]))
+    return np.array(places, np.int64).reshape(-1, 2)

@@ -300,7 +300,8 @@ def test_positions_are_those_of_the_answer(
     at = [i for i, (a, b) in enumerate(tokens.offsets) if a < place + len(answer) and b > place]
     found = 0
     for one in examples:
-        first, last = one.target
+        first, last = one.target.argmax(axis=0)
+        np.testing.assert_array_equal(one.target.sum(axis=0), 1)
         holds = bool(at) and one.window.start <= at[0] and at[-1] < one.window.end
         assert holds == (first > 0)
         if holds:
@@ -309,6 +310,22 @@ def test_positions_are_those_of_the_answer(
             assert first >= one.window.first
     assert bool(found) == bool(answer)
     assert (len(examples) > 1) == (window == 12)
+
+
+def test_each_of_several_answers_counts_the_same(tokenizer: TextTokenizer) -> None:
+    """A window learns those that it holds whole."""
+    several = (("the cat", 0), ("cat", 4), ("cat", 4), ("small red house", CONTEXT.index("small")))
+    question = AnsweredQuestion("who", CONTEXT, several, "", AT)
+    ((whole,), _) = qa.qa_examples([question], tokenizer, 64)
+    (context,) = tokenizer.tokenize([CONTEXT])
+    starts, ends = whole.target[whole.window.first :][: len(context)].T
+    begins = {int(context.offsets[i, 0]): float(starts[i]) for i in np.flatnonzero(starts)}
+    stops = {int(context.offsets[i, 1]): float(ends[i]) for i in np.flatnonzero(ends)}
+    assert begins == {0: 0.25, 4: 0.5, CONTEXT.index("small"): 0.25}
+    assert stops == {7: 0.75, len(CONTEXT): 0.25}
+    first, *others = qa.qa_examples([question], tokenizer, 12)[0]
+    np.testing.assert_allclose(first.target.max(axis=0), [2 / 3, 1], rtol=1e-6)
+    assert all(one.target.sum() == pytest.approx(2) for one in others)
 
 
 @pytest.mark.parametrize(

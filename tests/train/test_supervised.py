@@ -781,7 +781,7 @@ def stepped(scores: list[float], tmp_path: Path, **settings: Any) -> tuple[list[
 
     run = train(model, loss, lambda: {"score": next(coming)}, how, tmp_path / "state.pt")
     seen = [float(model.weight.detach()) for _ in run]
-    return seen, float(model.weight)
+    return seen, float(model.weight.detach())
 
 
 def test_the_best_measured_model_is_the_result(tmp_path: Path) -> None:
