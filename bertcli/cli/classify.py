@@ -56,7 +56,10 @@ def classify(
     top_k: Annotated[
         int | None,
         typer.Option(
-            "-k", "--top-k", min=1, help="Labels per text; default 1, all with --threshold."
+            "-k",
+            "--top-k",
+            min=1,
+            help="Labels per text; 1, or all that are likely where a text may have several.",
         ),
     ] = None,
     threshold: Annotated[
@@ -208,8 +211,8 @@ def _fine_tuned(
     encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model, brief)
     labels = checkpoint.labels
     multi = multi_label or problem == "multi_label_classification" or len(labels) == 1
-    if multi and choice.usual and not multi_label and problem is not None:
-        choice = replace(choice, top_k=None)
+    if multi and not multi_label and problem is not None:
+        choice = choice.of_several(labels)
     return Classify(encoder, tokenizer, window, labels, multi, choice, model.long)
 
 
@@ -226,8 +229,8 @@ def _by_linear_head(
     embed = build_embed(checkpoint, model, pooling, settings["normalize"], brief=brief)
     weight, bias = load_linear_head(checkpoint, head)
     multi = bool(settings["multi_label"])
-    if multi and choice.usual:
-        choice = replace(choice, top_k=None)
+    if multi:
+        choice = choice.of_several(checkpoint.labels)
     return ClassifyByVector(embed, checkpoint.labels, weight, multi, choice, bias)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -30,15 +31,21 @@ def label_map(pairs: list[str] | None, labels: Iterable[str]) -> dict[str, str]:
 
     Old names that are none of the file's `labels` are told: most probably they are misspelt.
     """
-    found = {}
+    found, known = {}, set(labels)
     for pair in pairs or ():
-        old, equals, new = pair.partition("=")
-        if not equals or not old.strip():
+        ways = [(pair[:at].strip(), pair[at + 1 :].strip()) for at in _equals_signs(pair)]
+        if not ways or not ways[0][0]:
             raise UsageError(f"--map {pair}: expected OLD=NEW, as in --map POS=positive")
-        found[old.strip()] = new.strip()
-    if idle := found.keys() - (known := set(labels)):
+        old, new = next((way for way in ways if way[0] in known), ways[0])
+        found[old] = new
+    if idle := found.keys() - known:
         warn(f"--map {min(idle)}=…: no such label in the data, which has {named(sorted(known))}")
     return found
+
+
+def _equals_signs(pair: str) -> list[int]:
+    """Return where a text has an equals sign; a label may have some of its own."""
+    return [at for at, sign in enumerate(pair) if sign == "="]
 
 
 def warn_of_unknown(model: str, names: Mapping[str, str], unknown: Mapping[str, Place]) -> None:
@@ -47,7 +54,7 @@ def warn_of_unknown(model: str, names: Mapping[str, str], unknown: Mapping[str, 
         called = names.get(label, label)
         warn(
             f"{place}: {model} has no label {called!r}; say what it is called there with "
-            f"--map {label}=NAME"
+            f"--map {shlex.quote(f'{label}=NAME')}"
         )
 
 

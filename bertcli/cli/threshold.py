@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,7 +96,8 @@ def check_labels(
             if called not in labels:
                 raise DataError(
                     f"{text.place}: the checkpoint has no label {called!r}, its labels are "
-                    f"{named(sorted(labels))}; say what it is called there with --map {label}=NAME"
+                    f"{named(sorted(labels))}; say what it is called there with "
+                    f"--map {shlex.quote(f'{label}=NAME')}"
                 )
 
 

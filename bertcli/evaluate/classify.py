@@ -12,11 +12,10 @@ from bertcli.errors import RecordError
 from bertcli.evaluate.intervals import Interval, mean_interval
 from bertcli.records import LabelledText, Record
 from bertcli.results import ClassifyResult
+from bertcli.tasks.classify import LIKELY
 from bertcli.tasks.run import Task, answers
 
 BINS = 10
-LIKELY = 0.5
-"""The probability from which a label counts as given, where a text may have several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -104,7 +106,7 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
             yield _sentence(words)  # another file, or lines that are passed over as empty
             words = []
         last = row.place
-        if columns.tokens not in row.columns and ENTITIES in row.columns:
+        if ENTITIES in row.columns and columns.tags not in row.columns:
             yield _with_entities(row, columns)
             continue
         if row.text is None:
@@ -260,7 +262,7 @@ def _filled(row: Row, name: str) -> str:
 
 
 def _labels(row: Row, columns: Columns) -> tuple[str, ...]:
-    cell = row.columns[columns.label]
+    cell = _as_list(row.columns[columns.label])
     if isinstance(cell, list | tuple):
         listed = tuple(dict.fromkeys(_label(row, one) for one in cell))
         if "" in listed:
@@ -273,6 +275,14 @@ def _labels(row: Row, columns: Columns) -> tuple[str, ...]:
     if not label:
         raise _no_label(row, columns)
     return (label,)
+
+
+def _as_list(cell: object) -> object:
+    """Return the list that a cell of CSV is written as, `["a", "b"]`; everything else as it is."""
+    if isinstance(cell, str) and cell.startswith("[") and cell.endswith("]"):
+        with suppress(ValueError):
+            return json.loads(cell)
+    return cell
 
 
 def _label(row: Row, cell: object) -> str:
@@ -317,13 +327,15 @@ def _with_entities(row: Row, columns: Columns) -> TaggedText:
                 f'{row.place}: "{label}" is the tag of a token, not the label of an entity: '
                 "ner gives entities without --aggregate none"
             )
-        if (
-            not 0 <= start < end <= len(text)
-            or found.get("text", text[start:end]) != text[start:end]
-        ):
+        if not 0 <= start < end <= len(text):
             raise DataError(
                 f"{row.place}: the entity {start}-{end} ({label}) is not in the text of "
                 f"{len(text)} characters"
+            )
+        if (said := found.get("text", text[start:end])) != text[start:end]:
+            raise DataError(
+                f'{row.place}: the entity {start}-{end} ({label}) is "{said}", but there the text '
+                f'has "{text[start:end]}"'
             )
         spans.append((start, end, str(label).strip()))
     spans.sort()

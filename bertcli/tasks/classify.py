@@ -23,14 +23,16 @@ from bertcli.tasks.run import Plan, count_read
 
 TEMPERATURE = 0.05
 """Cosines are divided by this before the softmax of zero-shot labels; they differ by little."""
+LIKELY = 0.5
+"""From this probability on a text has a label, where it may have several."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which labels come out: at most `top_k` (None for all), each at `threshold` or above.
 
-    `usual` where nobody asked for a number: then a classifier of several labels a text gives all.
-    Without a `threshold` each label has its own in `thresholds`, if it has one.
+    `usual` where nobody asked for a number. Without a `threshold` each label has its own in
+    `thresholds`, if it has one.
     """
 
     top_k: int | None = 1
@@ -43,6 +45,16 @@ class Choice:
         order = np.argsort(-scores, kind="stable")[: self.top_k]
         ranked = [LabelScore(labels[i], float(scores[i])) for i in order]
         return tuple(one for one in ranked if one.score >= self._lowest(one.label))
+
+    def of_several(self, labels: Sequence[str]) -> Choice:
+        """Return the choice of a classifier of several labels a text: all those that are likely.
+
+        From its own threshold on, or from 0.5; of a number that was asked for the best.
+        """
+        if not self.usual:
+            return self
+        thresholds = {**dict.fromkeys(labels, LIKELY), **self.thresholds}
+        return replace(self, top_k=None, thresholds=thresholds)
 
     def _lowest(self, label: str) -> float:
         if self.threshold is not None:

@@ -1,4 +1,4 @@
-"""Corpora as blocks of token ids of one length, and the masks drawn over them."""
+"""Corpora as blocks of token ids, and the masks drawn over them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bertcli.engine.tokens import TextTokenizer
 
 PARAGRAPHS_AT_ONCE = 2_000
+NO_TOKEN = 0xFFFFFFFF
+"""Fills up the block of a text that is shorter, where each text has blocks of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +37,27 @@ class MaskRates:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The ids that framing and masking need: the frame's, the mask's, and those never masked."""
+    """The ids that framing and masking need: the frame's, the mask's, and those never masked.
+
+    `padding` is one of the latter.
+    """
 
     before: tuple[int, ...]
     after: tuple[int, ...]
     mask: int
     size: int
     special: frozenset[int]
+    padding: int = 0
 
 
-def write_tokens(paragraphs: Iterable[str], tokenizer: TextTokenizer, path: Path) -> int:
+def write_tokens(
+    paragraphs: Iterable[str], tokenizer: TextTokenizer, path: Path, apart: int | None = None
+) -> int:
     """Write the token ids of all paragraphs to one flat file and return how many there are.
 
     Ids are little-endian uint32, without special tokens, in the order of the paragraphs: a corpus
-    may be larger than the memory. The file appears only when it is complete. Raises OutputError
-    when it cannot be written.
+    may be larger than the memory. With `apart` each paragraph is filled up to blocks of so many.
+    The file appears only when it is complete. Raises OutputError when it cannot be written.
     """
     written = 0
     partial = path.with_suffix(".partial")
@@ -60,6 +68,8 @@ def write_tokens(paragraphs: Iterable[str], tokenizer: TextTokenizer, path: Path
                 for ids in tokenizer.ids(batch):
                     file.write(ids.astype("<u4").tobytes())
                     written += len(ids)
+                    if apart:
+                        file.write(np.full(-len(ids) % apart, NO_TOKEN, "<u4").tobytes())
         partial.replace(path)
     except OSError as error:
         raise OutputError(
@@ -84,11 +94,21 @@ def open_blocks(path: Path, content: int) -> NDArray[np.uint32]:
     return flat.reshape(blocks, content)
 
 
-def framed(rows: NDArray[np.uint32], vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """Return ids (n, length): each row between the model's own special tokens."""
-    before = np.tile(np.array(vocabulary.before, np.int64), (len(rows), 1))
-    after = np.tile(np.array(vocabulary.after, np.int64), (len(rows), 1))
-    return np.concatenate([before, rows.astype(np.int64), after], axis=1)
+def framed(
+    rows: NDArray[np.uint32], vocabulary: Vocabulary
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return ids (n, length), each row between the model's own special tokens, and lengths (n,).
+
+    What is shorter than the longest is padded behind.
+    """
+    counts = (rows != NO_TOKEN).sum(axis=1)
+    before, after = np.array(vocabulary.before), np.array(vocabulary.after)
+    lengths = len(before) + counts + len(after)
+    ids = np.full((len(rows), int(lengths.max())), vocabulary.padding, np.int64)
+    for row, whole, count in zip(ids, rows, counts, strict=True):
+        found = np.concatenate([before, whole[:count], after])
+        row[: len(found)] = found
+    return ids, lengths
 
 
 def draw_masks(

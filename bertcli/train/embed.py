@@ -74,6 +74,20 @@ def embedding_loss(
     return step_loss
 
 
+def without_repeats(step: NDArray[np.int64], windows: Sequence[Pair]) -> NDArray[np.int64]:
+    """Return the pairs of a step without those of which a text is an earlier one's too.
+
+    Where a text is to be far from those of the other pairs, it must not be from its own.
+    """
+    kept, seen = list[int](), set[tuple[int, bytes]]()
+    for number in step.tolist():
+        texts = {(side, window.ids.tobytes()) for side, window in enumerate(windows[number])}
+        if seen.isdisjoint(texts):
+            kept.append(number)
+            seen |= texts
+    return np.array(kept, np.int64)
+
+
 def pooled(hidden: Tensor, batch: Batch, pooling: Pooling) -> Tensor:
     """Return hidden states (n, length, d) as one vector each, (n, d), padding left out."""
     if pooling is Pooling.CLS:

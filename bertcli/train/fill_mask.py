@@ -41,9 +41,9 @@ def masked_loss(
 
     def loss(step: int) -> tuple[Tensor, int]:
         picked = np.arange(step * batch_blocks, (step + 1) * batch_blocks) % len(blocks)
-        ids = framed(blocks[np.sort(order[picked])], vocabulary)
-        batch, right = _masked(ids, vocabulary, rates, np.random.default_rng([seed, step]))
-        return functional.cross_entropy(model(batch), right), ids.size
+        rng = np.random.default_rng([seed, step])
+        batch, right = _masked(blocks[np.sort(order[picked])], vocabulary, rates, rng)
+        return functional.cross_entropy(model(batch), right), sum(batch.lengths)
 
     return loss
 
@@ -57,8 +57,7 @@ def measure(model: Trainee, blocks: NDArray[np.uint32], vocabulary: Vocabulary) 
     first = within = total = 0
     loss = 0.0
     for at in range(0, len(blocks), EVALUATION_BATCH):
-        ids = framed(blocks[at : at + EVALUATION_BATCH], vocabulary)
-        batch, right = _masked(ids, vocabulary, ALL_MASKED, rng)
+        batch, right = _masked(blocks[at : at + EVALUATION_BATCH], vocabulary, ALL_MASKED, rng)
         with torch.inference_mode():
             logits = model(batch)
         best = logits.topk(5).indices == right[:, None]
@@ -71,11 +70,11 @@ def measure(model: Trainee, blocks: NDArray[np.uint32], vocabulary: Vocabulary) 
 
 
 def _masked(
-    ids: NDArray[np.int64], vocabulary: Vocabulary, rates: MaskRates, rng: np.random.Generator
+    rows: NDArray[np.uint32], vocabulary: Vocabulary, rates: MaskRates, rng: np.random.Generator
 ) -> tuple[Batch, Tensor]:
-    """Return a batch of masked ids (n, length), and the ids (k,) that stood at the masks."""
+    """Return a batch of blocks (n, content) with masks, and the ids (k,) that stood there."""
+    ids, lengths = framed(rows, vocabulary)
     seen, selected = draw_masks(ids, rates, vocabulary, rng)
-    nothing, all_seen = np.zeros_like(seen), np.ones(seen.shape, np.int32)
-    lengths = (ids.shape[1],) * len(ids)
-    batch = Batch(seen, nothing, all_seen, np.argwhere(selected), lengths)
+    shown = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int32)
+    batch = Batch(seen, np.zeros_like(seen), shown, np.argwhere(selected), tuple(lengths.tolist()))
     return batch, torch.from_numpy(ids[selected])

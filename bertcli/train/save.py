@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bertcli.checkpoints.catalog import BASE_NAME, builtin
 from bertcli.checkpoints.layout import HEAD_CONFIG, THRESHOLDS, Checkpoint
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, TOKEN_TYPES, Head
+from bertcli.engine.torch_encoder import AUTO_CLASSES
 from bertcli.errors import OutputError
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def save(model: Trainee, base: Checkpoint, folder: Path, card: Card, merge: bool
     """
 
     def write(into: Path) -> None:
-        if model.peft is not None and not merge:
+        adapter = model.peft is not None and not merge
+        if adapter:
             _write_adapter(model.peft, base, into)
         else:
             whole = model.plain if model.peft is None else model.peft.merge_and_unload()
@@ -96,9 +98,26 @@ def save(model: Trainee, base: Checkpoint, folder: Path, card: Card, merge: bool
         config = json.dumps(_config(model, base), indent=2)
         (into / "config.json").write_text(config + "\n", encoding="utf-8")
         _copy_tokenizer(base, into)
-        (into / "README.md").write_text(card.text(), encoding="utf-8")
+        usage = _usage(model.head, name_of_base(base) if adapter else None)
+        (into / "README.md").write_text(card.text() + usage, encoding="utf-8")
 
     write_whole(folder, write)
+
+
+def _usage(head: Head, base: str | None) -> str:
+    """Return how to load a checkpoint in Python; an adapter on a `base`."""
+    auto = AUTO_CLASSES[head]
+    lines = [f"from transformers import {auto}", "", f'model = {auto}.from_pretrained(".")']
+    if base is not None:
+        lines = [
+            "from peft import PeftModel",
+            f"from transformers import AutoConfig, {auto}",
+            "",
+            'config = AutoConfig.from_pretrained(".")  # the head\'s labels are here',
+            f"base = {auto}.from_pretrained({base!r}, config=config)",
+            'model = PeftModel.from_pretrained(base, ".")',
+        ]
+    return "\n".join(["## In Python", "", "From this folder:", "", "```python", *lines, "```", ""])
 
 
 def write_whole(folder: Path, write: Callable[[Path], None]) -> None:

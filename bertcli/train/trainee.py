@@ -97,7 +97,8 @@ class Trainee(nn.Module):
         bfloat16. A head that the checkpoint does not have begins at random by `seed`, the dense
         layer of a masked-LM head as the identity. An adapter is trained on, at its rank; one with
         another head gives its changes of the encoder. `config` are further settings for
-        config.json; token types that are to tell capitals begin as all the same.
+        config.json; token types that are to tell capitals begin as all the same. `exact` computes
+        in float32 also where bfloat16 is quicker, as the engines do.
         """
         super().__init__()
         self.kind = str(checkpoint.config["model_type"])
@@ -135,6 +136,7 @@ class Trainee(nn.Module):
         self.embedding_rank = rank_of_embeddings(self.peft) if self.peft else 0
         self.plain = plain
         self.settings = config
+        self.exact = False
         self._token_types = getattr(plain.config, "type_vocab_size", 0) > 1
         self._padding = int(plain.config.pad_token_id or 0)
 
@@ -149,7 +151,7 @@ class Trainee(nn.Module):
             feed["attention_mask"] = torch.from_numpy(batch.mask).long()
         if self._token_types:
             feed["token_type_ids"] = torch.from_numpy(batch.types)
-        with autocast():
+        with nullcontext() if self.exact else autocast():
             if self.head is Head.MASKED_LM:
                 rows, columns = torch.from_numpy(batch.positions).T
                 hidden = self.plain.base_model(**feed).last_hidden_state[rows, columns]

@@ -202,6 +202,8 @@ def test_a_tag_that_the_checkpoint_lacks_is_told(
     first = next(n for n, one in enumerate(tagged.splitlines(), 1) if one.endswith("PER"))
     assert ran.said(f"a.conll:{first}: ", "no label 'person'", "--map person=NAME")
     assert run(*line, "--map", "person=PER").err == run(*line, "--ignore", "person").err == ""
+    idle = run(*line, "--ignore", "Person", "--map", "person=PER")
+    assert idle.said("--ignore Person: neither the data nor", '"PER"')
 
 
 def test_data_come_through_a_pipe(run: Run, models: dict[str, Path], here: Path) -> None:
@@ -566,6 +568,19 @@ def test_a_map_of_a_label_that_is_not_there(
         '--map postive=…: no such label in the data, which has "positive"'
         in capsys.readouterr().err
     )
+
+
+def test_a_label_may_have_an_equals_sign_or_a_blank(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stands before the sign is a label of the data; the hint can be pasted."""
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nA lovely film.,a=b\nA bad film.,very bad\n")
+    line = ["eval", "classify", str(path)]
+    assert main([*line, "--map", "a=b=positive"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["accuracy"] == 0.5
+    assert "with --map 'very bad=NAME'" in told.err and "a=b" not in told.err
 
 
 def test_wrong_records_that_cannot_be_written(

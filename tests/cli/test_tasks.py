@@ -187,11 +187,15 @@ def test_an_equals_sign_in_a_file_of_labels(run: Run, here: Path) -> None:
 
 
 def test_a_number_of_labels_that_is_asked_for_is_given(run: Run, tiny_checkpoint: Any) -> None:
-    """Also by a checkpoint of several labels a text, which gives all unless told otherwise."""
+    """Also by a checkpoint of several labels a text, which gives all that are likely by itself."""
     settings = {"problem_type": "multi_label_classification"}
     model = tiny_checkpoint("bert", Head.SEQUENCE, **settings)
-    (several,) = run("classify", "the cat", "-m", model).records
+    (several,) = run("classify", "the cat", "-m", model, "-k", 9).records
     assert len(several["labels"]) > 1
+    likely = [one["label"] for one in several["labels"] if one["score"] >= 0.5]
+    (usual,) = run("classify", "the cat", "-m", model).records
+    assert [one["label"] for one in usual.get("labels", [usual])] == likely
+    assert 0 < len(likely) < len(several["labels"])
     (one,) = run("classify", "the cat", "-m", model, "-k", 1).records
     assert one["label"] == several["labels"][0]["label"] and len(one.get("labels", [1])) == 1
 

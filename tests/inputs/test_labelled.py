@@ -64,6 +64,9 @@ def test_a_row_is_a_text_with_its_label_and_place(write: Write) -> None:
         ("", ()),
         (" ; ", ()),
         (["b", "a", "b"], ("b", "a")),
+        ('["b", "a; c"]', ("b", "a; c")),
+        ("[]", ()),
+        ("[b]", ("[b]",)),
         (True, ("true",)),
         (2.0, ("2",)),
         (0.5, ("0.5",)),
@@ -107,8 +110,8 @@ def test_texts_may_come_with_their_entities(write: Write) -> None:
         {"label": "PER", "start": 0, "end": 3},
     ]
     rows = [
-        {"text": "Ada lives in London", "entities": []},
-        {"text": "Ada went to London", "entities": entities},
+        {"text": "Ada lives in London", "entities": [], "tokens": 4, "windows": 1},
+        {"text": "Ada went to London", "entities": entities, "tokens": 4, "windows": 1},
     ]
     found = list(read_tagged([write("a.jsonl", rows)]))
     assert [one.spans for one in found] == [(), ((0, 3, "PER"), (12, 18, "LOC"))]
@@ -121,7 +124,10 @@ def test_texts_may_come_with_their_entities(write: Write) -> None:
         ([{"start": 0, "end": 30, "label": "A"}], "0-30 (A) is not in the text of 7 characters"),
         ([{"start": -1, "end": 3, "label": "A"}], "is not in the text"),
         ([{"start": 2, "end": 2, "label": "A"}], "is not in the text"),
-        ([{"start": 0, "end": 3, "label": "A", "text": "cat"}], "is not in the text"),
+        (
+            [{"start": 0, "end": 3, "label": "A", "text": "cat"}],
+            'is "cat", but there the text has "Ada"',
+        ),
         ([{"start": 0, "end": 3, "label": " "}], "an entity needs start, end and label"),
         ([{"start": "0", "end": 3, "label": "A"}], "an entity needs start, end and label"),
         ([{"start": 0, "end": 4, "label": "A"}, {"start": 3, "end": 7, "label": "B"}], "overlaps"),

@@ -51,7 +51,25 @@ def test_a_corpus_smaller_than_a_block_is_refused(tmp_path: Path) -> None:
 def test_blocks_stand_between_special_tokens() -> None:
     """The model sees each block framed as its tokenizer frames a text."""
     rows = np.array([[7, 8], [9, 10]], np.uint32)
-    assert framed(rows, VOCABULARY).tolist() == [[1, 7, 8, 2], [1, 9, 10, 2]]
+    ids, lengths = framed(rows, VOCABULARY)
+    assert ids.tolist() == [[1, 7, 8, 2], [1, 9, 10, 2]]
+    assert lengths.tolist() == [4, 4]
+
+
+def test_texts_apart_have_blocks_of_their_own(tmp_path: Path, tiny_checkpoint: Any) -> None:
+    """A long one several; the rest of a block is padding, as much as a step needs."""
+    tokenizer = TextTokenizer(tiny_checkpoint() / "tokenizer.json")
+    texts = ["the cat sat on the mat", "and", "the dog slept"]
+    write_tokens(texts, tokenizer, tmp_path / "corpus.u32", apart=5)
+    blocks = open_blocks(tmp_path / "corpus.u32", 5)
+    long, short, other = (ids.tolist() for ids in tokenizer.ids(texts))
+    ids, lengths = framed(blocks, VOCABULARY)
+    assert ids.tolist()[0] == [1, *long[:5], 2]
+    assert [row[:n] for row, n in zip(ids.tolist(), lengths, strict=True)] == [
+        [1, *one, 2] for one in (long[:5], long[5:], short, other)
+    ]
+    assert (ids[np.arange(ids.shape[1]) >= lengths[:, None]] == VOCABULARY.padding).all()
+    assert framed(blocks[1:], VOCABULARY)[0].shape == (3, 2 + max(len(long) - 5, len(other)))
 
 
 def test_masks_follow_their_rates() -> None:

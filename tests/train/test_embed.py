@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
+from bertcli.checkpoints.layout import read_checkpoint
+from bertcli.checkpoints.load import load_tokenizer
 from bertcli.cli.app import main
 from bertcli.engine.batching import pad
 from bertcli.engine.choices import Pooling
 from bertcli.engine.families import Head
 from bertcli.engine.pooling import pool
 from bertcli.engine.windows import Window
-from bertcli.records import ScoredPair
-from bertcli.train.embed import pooled, unit_scores
+from bertcli.evaluate.embed import recall_at_1
+from bertcli.records import Place, ScoredPair
+from bertcli.train.embed import pair_windows, pooled, unit_scores, without_repeats
 from tiny import change_json
 
 PAIRS = [
@@ -124,6 +128,32 @@ def test_pairs_without_scores_find_each_other(
     said = capsys.readouterr().err.splitlines()
     assert "4 pairs, all alike" in said[0]
     assert "recall@1 1" in said[-1]
+
+
+def test_a_text_of_several_pairs_is_right_for_each(tiny_checkpoint: Any) -> None:
+    """Two questions have one answer: neither's is the other's wrong one, in a step or measured."""
+    rows = [("the cat", "one"), ("the dog", "one"), ("the mat", "two"), ("the cat", "three")]
+    pairs = [ScoredPair(*row, None, Place()) for row in rows]
+    checkpoint = read_checkpoint(tiny_checkpoint("bert", Head.BASE))
+    windows, _ = pair_windows(pairs, load_tokenizer(checkpoint), 64)
+    assert without_repeats(np.array([1, 0, 2, 3]), windows).tolist() == [1, 2, 3]
+    assert without_repeats(np.array([3, 0, 1, 2]), windows).tolist() == [3, 1, 2]
+    vectors = {
+        "one": [1, 0],
+        "two": [0, 1],
+        "the cat": [1, 0],
+        "the dog": [1, 0],
+        "the mat": [0, 1],
+    }
+
+    @dataclass(frozen=True)
+    class Known:
+        normalize: bool = False
+
+        def vectors(self, texts: list[str]) -> np.ndarray:
+            return np.array([vectors[one] for one in texts], float)
+
+    assert recall_at_1(cast(Any, Known()), pairs[:3]) == 1
 
 
 def test_a_column_of_scores_is_not_passed_over(

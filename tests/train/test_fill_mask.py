@@ -17,6 +17,7 @@ from bertcli.checkpoints.layout import Checkpoint
 from bertcli.checkpoints.load import LoadOptions, load_encoder, load_tokenizer
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.cli.app import main
+from bertcli.engine.batching import Batch
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
 from bertcli.errors import DataError
@@ -172,6 +173,23 @@ def _in_transformers(output: Path, base: Path, method: str) -> Any:
     if method == "full":
         return AutoModelForMaskedLM.from_pretrained(output).eval()
     return PeftModel.from_pretrained(AutoModelForMaskedLM.from_pretrained(base), output).eval()
+
+
+def test_texts_that_are_used_one_by_one_are_learnt_so(
+    tmp_path: Path, tiny_checkpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--apart gives each line a block of its own, of which none is longer than what it holds."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("".join(f"the cat sat {'on the mat ' * (i % 3)}\n" for i in range(40)))
+    shapes = []
+    monkeypatch.setattr(
+        "bertcli.train.fill_mask.Batch",
+        lambda *fields: shapes.append((fields[0].shape, fields[-1])) or Batch(*fields),
+    )
+    assert main(command(corpus, tmp_path / "out", tiny_checkpoint("bert"), "--apart")) == 0
+    assert {length for _, lengths in shapes for length in lengths} == {5, 8, 11}
+    assert all(shape == (len(lengths), max(lengths)) for shape, lengths in shapes)
+    assert "4 steps of up to 64 tokens, each text apart" in (tmp_path / "out/README.md").read_text()
 
 
 def test_a_checkpoint_is_not_trained_over(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from bertcli.checkpoints.layout import read_checkpoint, with_adapter
 from bertcli.checkpoints.load import LoadOptions, load_encoder
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.cli.app import main
-from bertcli.cli.train.run import held_out
+from bertcli.cli.train.run import held_out, usual_epochs
 from bertcli.engine.choices import Engine
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
@@ -29,7 +30,7 @@ from bertcli.records import AnsweredQuestion, LabelledText
 from bertcli.train.loop import Settings, train
 from bertcli.train.lora import add_lora
 from bertcli.train.trainee import Trainee
-from tiny import AUTO, change_config
+from tiny import change_config
 
 HEADS = {"classify": Head.SEQUENCE, "ner": Head.TOKEN, "qa": Head.QA}
 WINDOW = Window(np.array([2, 10, 11, 12, 3]), np.zeros(5, np.int64), 0, 3, 1)
@@ -128,7 +129,7 @@ def test_the_result_answers_alike_everywhere(task: str, how: str, run: Train, ba
     head, checkpoint = HEADS[task], resolve(ModelChoice("out"))
     (onnx,) = load_encoder(checkpoint, head).encode([WINDOW])
     (ours,) = load_encoder(checkpoint, head, LoadOptions(engine=Engine.TORCH)).encode([WINDOW])
-    logits = in_transformers(head, base, how)
+    logits = in_transformers(head, as_the_card_says())
     assert np.ptp(logits) > 0.01
     np.testing.assert_allclose(onnx, logits, atol=2e-4)
     np.testing.assert_allclose(ours, logits, atol=2e-4)
@@ -146,7 +147,7 @@ def test_the_word_embeddings_are_trained_too(kind: str, run: Train, tiny_checkpo
     factors = {name: one for name, one in weights().items() if "lora_embedding_A" in name}
     assert [len(one) for one in factors.values()] == [3]
     assert all(one.any() for one in factors.values())
-    logits = in_transformers(Head.SEQUENCE, base, "lora")
+    logits = in_transformers(Head.SEQUENCE, as_the_card_says())
     for options in (LoadOptions(), LoadOptions(brief=True), LoadOptions(engine=Engine.TORCH)):
         encoder = load_encoder(resolve(ModelChoice("out")), Head.SEQUENCE, options)
         np.testing.assert_allclose(next(encoder.encode([WINDOW])), logits, atol=2e-4)
@@ -231,7 +232,7 @@ def test_lora_is_for_other_architectures_too(
     assert all(one.any() for one in layers)
     head, checkpoint = HEADS[task], resolve(ModelChoice("out"))
     (ours,) = load_encoder(checkpoint, head).encode([WINDOW])
-    np.testing.assert_allclose(ours, in_transformers(head, other, "lora"), atol=2e-4)
+    np.testing.assert_allclose(ours, in_transformers(head, as_the_card_says()), atol=2e-4)
 
 
 def test_lora_says_where_it_knows_no_layer() -> None:
@@ -240,18 +241,17 @@ def test_lora_says_where_it_knows_no_layer() -> None:
         add_lora(nn.Sequential(nn.Linear(2, 2)), 1, ())
 
 
-def in_transformers(head: Head, base: Path, how: str) -> np.ndarray:
-    """Return the logits of plain transformers, and of PEFT where there is an adapter."""
-    import transformers
-    from peft import PeftModel
+def as_the_card_says(folder: str = "out") -> Any:
+    """Return the model that the code in a checkpoint's card makes."""
+    code = Path(folder, "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    found: dict[str, Any] = {}
+    with contextlib.chdir(folder):
+        exec(code, found)
+    return found["model"].eval()
 
-    auto = getattr(transformers, AUTO[head])
-    if how == "lora":
-        labels = json.loads(Path("out/config.json").read_text()).get("id2label", "01")
-        plain = auto.from_pretrained(base, num_labels=len(labels))
-        model = PeftModel.from_pretrained(plain, "out").eval()
-    else:
-        model = auto.from_pretrained("out").eval()
+
+def in_transformers(head: Head, model: Any) -> np.ndarray:
+    """Return the logits of plain transformers, and of PEFT where there is an adapter."""
     with torch.inference_mode():
         found = model(input_ids=torch.from_numpy(WINDOW.ids[None]))
     if head is Head.QA:
@@ -909,3 +909,11 @@ def test_a_file_in_the_way_is_told(run: Train) -> None:
     assert ran.code in (1, 2)
     assert ran.err.splitlines()[-1].startswith("bertcli: -o out: ")
     assert Path("out").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs"), [(1, 40), (5, 40), (20, 10), (66, 4), (67, 3), (9999, 3)]
+)
+def test_little_data_are_gone_through_more_often(rows: int, epochs: int) -> None:
+    """Until 200 steps are made, but not more than 40 times; three times at least."""
+    assert usual_epochs([100] * 10 * rows, 1000) == epochs

@@ -21,8 +21,9 @@ from bertcli.cli.eval.report import (
 from bertcli.cli.label_names import LabelMap, label_map, span_labels, warn_of_unknown
 from bertcli.cli.ner import ner_task
 from bertcli.cli.options import ModelFlags, TaggedFlags, grouped
-from bertcli.cli.recipe import some
+from bertcli.cli.recipe import some, warn
 from bertcli.engine.choices import Aggregate
+from bertcli.inputs.rows import named
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
@@ -93,6 +94,9 @@ def _warn_of_unknown(
     from bertcli.tasks.ner import split_label
 
     known = {split_label(tag)[1] for tag in checkpoint.labels} | {""}
+    there = {names.get(label, label) for label in span_labels(texts)} | known - {""}
+    if idle := set(ignored) - there:
+        warn(f"--ignore {min(idle)}: neither the data nor {checkpoint.name} has it: {named(there)}")
     unknown = {
         label: text.places.get(start, text.place)
         for text in reversed(texts)

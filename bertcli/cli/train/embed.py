@@ -62,8 +62,8 @@ def embed(
         pairs_loss,
         scored_loss,
         unit_scores,
+        without_repeats,
     )
-    from bertcli.train.examples import schedule
     from bertcli.train.loop import Scores
     from bertcli.train.trainee import Trainee
 
@@ -110,10 +110,6 @@ def embed(
     windows, cut = pair_windows(pairs, tokenizer, window)
     if cut:
         warn(f"{cut:,} texts are longer than {window} tokens: only their beginning is learnt from")
-    lengths = [2 * max(len(one), len(other)) for one, other in windows]
-    steps = schedule(lengths, how.batch_tokens, how.epochs, flags.seed)
-    loss = scored_loss() if scored else pairs_loss()
-    step_loss = embedding_loss(model, windows, unit_scores(pairs), pooling, steps, loss)
     about = About(
         "sentence-similarity",
         "bertcli train embed",
@@ -122,4 +118,9 @@ def embed(
     )
     seen = (one.ids.tobytes() for pair in windows for one in pair)
     training = Training(model, checkpoint, measure, flags, how, output, about, valid)
+    steps = training.scheduled([2 * max(len(one), len(other)) for one, other in windows])
+    if not scored:
+        steps = [without_repeats(step, windows) for step in steps]
+    loss = scored_loss() if scored else pairs_loss()
+    step_loss = embedding_loss(model, windows, unit_scores(pairs), pooling, steps, loss)
     training.by_schedule(step_loss, len(steps), chain(seen, [unit_scores(pairs).tobytes()]))

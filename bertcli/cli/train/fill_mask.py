@@ -53,6 +53,9 @@ def fill_mask(
     flags: TrainFlags,
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps.")] = None,
     block: Annotated[int, typer.Option(min=16, help="Tokens in a block.")] = 128,
+    apart: Annotated[
+        bool, typer.Option(help="No block has two texts: for lines that are used one by one.")
+    ] = False,
     batch_tokens: Annotated[int, typer.Option(min=16, help="Tokens in a step.")] = 2_048,
     mask_rate: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of tokens to predict.")
@@ -92,7 +95,7 @@ def fill_mask(
     checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
     rank = lora_rank(flags, checkpoint)
     tokenizer = load_tokenizer(checkpoint)
-    vocabulary = _vocabulary(tokenizer)
+    vocabulary = _vocabulary(tokenizer, int(checkpoint.config.get("pad_token_id") or 0))
     rates = _rates(mask_rate, replace)
     settings = Settings(
         steps=steps,
@@ -106,13 +109,13 @@ def fill_mask(
     if block > checkpoint.window:
         raise UsageError(f"--block {block}: the model reads {checkpoint.window} tokens at once")
     with work_folder(output, flags.resume) as work:
-        data, size = (corpus, valid, valid_split, field), (steps, block, batch_tokens)
+        data, size = (corpus, valid, valid_split, field, apart), (steps, block, batch_tokens)
         own = (*data, *size, mask_rate, replace, evaluate_every)
         check_same_run(work, flags, None, [repr(own).encode()])
         _check_same_text([*corpus, *(valid or ())], work)
         content = block - tokenizer.frame.single
         blocks, held_out = _blocks(
-            corpus, valid, valid_split, (field, input_format), tokenizer, content, work
+            corpus, valid, valid_split, (field, input_format), tokenizer, content, apart, work
         )
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
         model = Trainee(checkpoint, Head.MASKED_LM, rank, (), flags.dropout, flags.seed)
@@ -120,10 +123,11 @@ def fill_mask(
         loss = masked_loss(model, blocks, vocabulary, rates, batch_blocks, flags.seed)
         some = held_out[:EVALUATION_BLOCKS]
         last = run(model, loss, lambda: measure(model, some, vocabulary), settings, flags, work)
+        model.exact = True
         scores = measure(model, held_out, vocabulary)
         note_scores(scores)
-        step_tokens = batch_blocks * block
-        card = _card(model, checkpoint, corpus, settings, flags, rates, step_tokens, last, scores)
+        most = batch_blocks * block
+        card = _card(model, checkpoint, corpus, settings, flags, rates, (most, apart), last, scores)
         bad = sum(int(one.read_text()) for one in work.glob("*.bad"))
         finish(model, checkpoint, output, card, flags)
     if bad:
@@ -165,12 +169,13 @@ def _rates(select: float, replace: str) -> MaskRates:
     return MaskRates(select, mask, random)
 
 
-def _vocabulary(tokenizer: TextTokenizer) -> Vocabulary:
+def _vocabulary(tokenizer: TextTokenizer, padding: int) -> Vocabulary:
     from bertcli.train.blocks import Vocabulary
 
     frame, mask = tokenizer.frame, tokenizer.mask_id
-    special = tokenizer.special_ids
-    return Vocabulary(frame.before, frame.after, mask, tokenizer.vocabulary_size, special)
+    special = tokenizer.special_ids | {padding}
+    size = tokenizer.vocabulary_size
+    return Vocabulary(frame.before, frame.after, mask, size, special, padding)
 
 
 def _blocks(
@@ -180,6 +185,7 @@ def _blocks(
     columns: tuple[str, InputFormat | None],
     tokenizer: TextTokenizer,
     content: int,
+    apart: bool,
     work: Path,
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     from bertcli.train.blocks import open_blocks, write_tokens
@@ -192,7 +198,8 @@ def _blocks(
         path, bad = work / f"{name}.u32", work / f"{name}.bad"
         if not (path.is_file() and bad.is_file()):
             records = sound_records(files, field, input_format)
-            write_tokens((one.text for one in records), tokenizer, path)
+            texts = (one.text for one in records)
+            write_tokens(texts, tokenizer, path, content if apart else None)
             bad.write_text(str(records.bad))
         try:
             return open_blocks(path, content)
@@ -215,16 +222,17 @@ def _card(
     settings: Settings,
     flags: TrainFlags,
     rates: MaskRates,
-    step_tokens: int,
+    step: tuple[int, bool],
     last: Progress | None,
     scores: Scores,
 ) -> Card:
     from bertcli.train.save import Card
 
-    steps = last.step if last else 0
+    (tokens, apart), steps = step, last.step if last else 0
+    up_to = "up to " if apart else ""
     recipe = [
         what_trains(model),
-        f"{steps:,} steps of {step_tokens:,} tokens",
+        f"{steps:,} steps of {up_to}{tokens:,} tokens{', each text apart' if apart else ''}",
         *limits(flags),
         settings.optimizer,
         f"learning rate {settings.learning_rate:g} with warm-up and linear decay",
@@ -236,7 +244,7 @@ def _card(
         "fill-mask",
         "bertcli train fill-mask",
         "Fills masked words.",
-        f"{named_files(corpus)}; {steps * step_tokens:,} tokens were gone through.",
+        f"{named_files(corpus)}; {up_to}{steps * tokens:,} tokens were gone through.",
         f"{', '.join(recipe)}; {rates.select:.0%} of the tokens predicted, of which "
         f"{rates.mask:.0%} shown as the mask and {rates.random:.0%} as a random token; measured "
         "with 15 % of the tokens masked, all of them replaced by the mask",
