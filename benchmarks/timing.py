@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import random
 import statistics
 import subprocess
 import sys
+import sysconfig
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -115,18 +117,39 @@ def peer(script: str, *arguments: str) -> list[str]:
 def read_texts(file: Path | None, count: int = TEXTS) -> list[str]:
     """Return the lines of a file or, without one, paragraphs of Python's own manual.
 
-    The manual comes with every interpreter (`pydoc_data`); its paragraphs have 53 tokens on
-    average, one in ten under 18 and one in ten over 100, much like Wikipedia's.
+    The manual comes with every interpreter (`pydoc_data`); its 1,323 paragraphs have 53 tokens on
+    average, one in ten under 18 and one in ten over 100, much like Wikipedia's. Where more are
+    asked for, those of the docstrings of Python's own library follow.
     """
     if file is not None:
         lines = file.read_text(encoding="utf-8").splitlines()
         return [line for line in lines if line.strip()][:count]
     from pydoc_data.topics import topics
 
-    found = (" ".join(part.split()) for topic in topics.values() for part in topic.split("\n\n"))
+    texts = paragraphs(topics.values())
+    if len(texts) < count:
+        known = set(texts)
+        texts += [text for text in paragraphs(docstrings()) if text not in known]
+    return texts[:count]
+
+
+def paragraphs(documents: Iterable[str]) -> list[str]:
+    """Return the paragraphs of prose of these documents, each once, in an order of chance."""
+    found = (" ".join(part.split()) for one in documents for part in one.split("\n\n"))
     texts = sorted({text for text in found if 40 <= len(text) <= LONGEST and is_prose(text)})
     random.Random(SEED).shuffle(texts)
-    return texts[:count]
+    return texts
+
+
+def docstrings() -> Iterator[str]:
+    """Yield what the modules of Python's own library say of themselves, their classes and all."""
+    library = Path(sysconfig.get_paths()["stdlib"])
+    for file in sorted(library.rglob("*.py")):
+        if {"site-packages", "test", "lib2to3"} & set(file.relative_to(library).parts):
+            continue
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                yield ast.get_docstring(node) or ""
 
 
 def is_prose(text: str) -> bool:
