@@ -400,6 +400,14 @@ class SearchResult:
             found.setdefault(hit.document, []).append(hit)
         return found
 
+    def ranked(self) -> list[tuple[int, Hit]]:
+        """Return every passage with its rank, those of a document together if grouped."""
+        found = list(enumerate(self.hits, 1))
+        if self.grouped:
+            order = list(self.groups())
+            found.sort(key=lambda one: (order.index(one[1].document), one[0]))
+        return found
+
     def nested(self) -> dict[str, object]:
         if self.grouped:
             groups = [
@@ -415,12 +423,12 @@ class SearchResult:
         if self.reranked:
             columns.insert(columns.index("score"), "rerank_score")
         empty: dict[str, object] = dict.fromkeys(columns)
-        found = [{"rank": rank} | hit.nested() for rank, hit in enumerate(self.hits, 1)]
+        found = [{"rank": rank} | hit.nested() for rank, hit in self.ranked()]
         kept = [{key: row.get(key) for key in empty} for row in found] or [empty]
         return [{"query": self.query} | row for row in kept]
 
     def plain(self) -> str:
-        return "\n".join(hit.place if self.places_only else hit.text for hit in self.hits)
+        return "\n".join(hit.place if self.places_only else hit.text for _, hit in self.ranked())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bertcli.index.vectors import Vectors
 
 BLOCK = 1024
+ROUNDING = 1e-6
 BINS = 20
 
 
@@ -33,7 +34,7 @@ def pairs_above(vectors: Vectors, least: float) -> Iterator[Pair]:
         block = vectors[begin : begin + BLOCK]
         for other in range(begin, len(vectors), BLOCK):
             scores = block @ vectors[other : other + BLOCK].T
-            rows, columns = np.nonzero(scores >= least)
+            rows, columns = np.nonzero(scores >= least - ROUNDING)  # the same text has 0.9999999
             for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
                 if begin + row < other + column:
                     yield Pair(float(scores[row, column]), begin + row, other + column)

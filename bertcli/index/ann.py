@@ -104,9 +104,13 @@ class Loaded:
             rows.append(mine[order])
             scores.append(exact[order])
         there = committed if live is None else int(live.sum())
-        if any(len(one) < min(k, there) for one in rows):
-            # Few lists, or a filter, must not hide a result that exists.
-            return nearest(queries, read_blocks(file, committed, dimension), k, live)
+        # Few lists, or a filter, must not hide a result that exists. Each query by itself: what is
+        # measured with many at once is what one of them finds alone.
+        if short := [number for number, one in enumerate(rows) if len(one) < min(k, there)]:
+            all_rows = read_blocks(file, committed, dimension)
+            found = nearest(queries[short], all_rows, k, live)
+            for at, number in enumerate(short):
+                rows[number], scores[number] = found.rows[at], found.scores[at]
         least = min(map(len, rows))
         return Nearest(
             np.stack([one[:least] for one in scores]), np.stack([one[:least] for one in rows])

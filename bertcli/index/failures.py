@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ FAILED_WRITES = frozenset(
         sqlite3.SQLITE_IOERR_SHMSIZE,
     }
 )
+
+
+MUCH = 1 << 30
+"""With so many bytes free what SQLite calls a full disk may be a damaged page, or a quota."""
 
 
 @contextmanager
@@ -48,7 +53,9 @@ def _from_sqlite(folder: Path, error: sqlite3.Error) -> BertcliError:
     detailed = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     code = detailed & 0xFF  # the low byte is the kind, the rest says more
     if detailed in FAILED_WRITES:
-        return _disk_full(folder, error)
+        room = detailed == sqlite3.SQLITE_FULL and shutil.disk_usage(folder).free > MUCH
+        told = f"{error}; or, where there is room, its documents are damaged" if room else error
+        return _disk_full(folder, told)
     if code == sqlite3.SQLITE_BUSY:
         return IndexFolderError(
             f"index {shown(folder)} is in use by another program: try again later"

@@ -427,7 +427,7 @@ def _refuse_foreign(path: Path) -> None:
     names = {entry.name for entry in path.iterdir()}
     data = {name for name in names if _DATA_FILE.fullmatch(name)}
     known = data | {LOCK_NAME, f"{MANIFEST_NAME}.tmp"}
-    is_index = MANIFEST_NAME in names and any(name.endswith(".sqlite") for name in data)
+    is_index = MANIFEST_NAME in names and bool(data)
     if not is_index and not names <= known:
         raise IndexFolderError(
             f"{shown(path)} holds other files and is not an index: choose a new or an empty folder"

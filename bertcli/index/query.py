@@ -11,13 +11,16 @@ from bertcli.index.words import UNSPACED, full_text
 
 RANK_CONSTANT = 60
 _LITTLE = """
-a an and are as at be been but by can could did do does for from had has have he her his how i if in
-is it its me my no not of on or our she should so such than that the their them then there these
-they this those to was we were what when where which who whom whose why will with would you your
+a about an and are as at be been but by can could did do does for from had has have he her his how
+i if in is it its me my no not of on or our she should so such than that the their them then there
+these they this those to was we were what when where which who whom whose why will with would you
+your
 """
 FUNCTION_WORDS = frozenset(_LITTLE.split())
 """English words that say nothing of a subject: sought only where a query has no others."""
-_PART = re.compile(r"""(?P<minus>(?<!\S)-(?=["\w]))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))""")
+_PART = re.compile(
+    r"""(?P<minus>(?<!\S)-(?!-)(?=[^\s\w"]*["\w]))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))"""
+)
 _WORD = re.compile(r"[^\W_]+")
 
 

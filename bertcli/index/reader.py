@@ -124,7 +124,7 @@ class IndexReader:
         Without a `vector` (d,) by its words alone, with BM25 as score; else by words and meaning,
         two rankings that are fused by reciprocal rank, with the inner product as score.
         """
-        depth = max(k, FUSED_DEPTH)
+        depth = max(k, FUSED_DEPTH)  # what is asked for beyond comes after, and changes no order
         with storage_failures(self.path), self._documents.reading():
             committed = self._documents.committed_rows()
             live = self._live(committed, where)
@@ -148,9 +148,17 @@ class IndexReader:
                     half = beside.submit(self._nearest, asked, committed, depth, live)
                     worded = self._documents.matching(query.wanted, depth, worded_live)
                 near = half.result()
-            rows = fuse([near.rows[0].tolist(), [row for row, _ in worded]])[:k]
+            rankings = [near.rows[0].tolist(), [row for row, _ in worded]]
+            first = fuse([ranking[:FUSED_DEPTH] for ranking in rankings])
+            rows = list(dict.fromkeys(first + fuse(rankings)))[:k]
             cosines = read_rows(self._vector_file, rows, dimension) @ asked[0]
             return self._hits(rows, cosines.tolist())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no build, add or update is at work, or was stopped before its end."""
+        with storage_failures(self.path):
+            return self._documents.number("SELECT value FROM meta WHERE key = 'complete'") == 1
 
     @property
     def documents(self) -> Documents:

@@ -13,9 +13,11 @@ typed becomes part of the SQL but its known words: names and values are bound.
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bertcli.errors import UsageError
 
@@ -52,19 +54,30 @@ class Filter:
 
 
 def any_path(globs: Sequence[str]) -> Filter:
-    """Return the condition that a path is one of these, or fits one of these globs.
+    """Return the condition that a path is one of these, in one of these folders, or fits a glob.
 
-    `*` crosses folders. What is the path of a document stands for that one alone.
+    `*` crosses folders. What is the path of a document stands for that one alone. Paths may be
+    written in other ways than when the index was built: absolute, or with `./` before them.
     """
     one = (
-        "(documents.name = ? OR (documents.name GLOB ? "
+        "(documents.name = ? OR substr(documents.name, 1, length(?)) = ? OR (documents.name GLOB ? "
         "AND NOT EXISTS (SELECT 1 FROM documents AS other WHERE other.name = ?)))"
     )
+    ways = list(dict.fromkeys(way for glob in globs for way in _written(glob)))
     if longest := next((glob for glob in globs if len(glob.encode()) > PATTERN_LETTERS), None):
         raise UsageError(f"--path {longest[:40]}…: a glob has at most {PATTERN_LETTERS:,} bytes")
     return Filter(
-        f"({' OR '.join([one] * len(globs))})", tuple(glob for glob in globs for _ in range(3))
+        f"({' OR '.join([one] * len(ways))})",
+        tuple(part for way in ways for part in (way, f"{way}/", f"{way}/", way, way)),
     )
+
+
+def _written(path: str) -> Iterator[str]:
+    """Yield a path as it is given, without what says nothing, and as seen from here."""
+    yield path
+    yield (plain := os.path.normpath(path))
+    if Path(plain).is_absolute():
+        yield os.path.relpath(plain)
 
 
 def any_id(numbers: Sequence[int]) -> Filter:

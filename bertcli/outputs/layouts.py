@@ -160,13 +160,9 @@ def _embed_rows(result: EmbedResult) -> list[Row]:
 
 def _search_rows(result: SearchResult) -> list[Row]:
     """Return rank, score, place and text of every hit; those of a document together if grouped."""
-    ranked = [(rank, hit) for rank, hit in enumerate(result.hits, 1)]
-    if result.grouped:
-        order = list(result.groups())
-        ranked.sort(key=lambda one: (order.index(one[1].document), one[0]))
     return [
         (str(rank), score_cell(_shown_score(hit)), _place_cell(hit), _passage_cell(hit))
-        for rank, hit in ranked
+        for rank, hit in result.ranked()
     ] or [("", "", "", "(nothing found)")]
 
 

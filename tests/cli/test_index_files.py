@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import itertools
 import json
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,11 +89,57 @@ def test_a_folder_that_is_gone_deletes_nothing(
     tiny: Callable[..., Ran], run: Run, docs: Path
 ) -> None:
     """A disk that is not mounted must not empty the index."""
-    tiny("index", "build", "./i", "docs", "-q")
+    other = docs.with_name("other")
+    other.mkdir()
+    (other / "note.md").write_text("A note.\n")
+    tiny("index", "build", "./i", "docs", "other", "-q")
     docs.rename(docs.with_name("elsewhere"))
     ran = run("index", "update", "./i")
     assert ran.code == 1 and ran.said("docs", "is not there any more", "nothing was changed")
     assert len(hits(run, "children")) == 1
+    advised = ran.err.split("`")[1].split()
+    assert run(*advised[1:]).said("4 documents removed")
+    assert run("index", "update", "./i").said("files: 1 unchanged")
+
+
+@pytest.mark.parametrize("path", ["./docs/sub", "docs/sub/", "{here}/docs/sub", "docs/./sub/*"])
+def test_documents_are_removed_by_folder(
+    path: str, tiny: Callable[..., Ran], run: Run, here: Path
+) -> None:
+    """However a path is written; what fits nothing is told."""
+    tiny("index", "build", "./i", "docs", "-q")
+    ran = run("index", "remove", "./i", "--path", path.format(here=here))
+    assert ran.said("3 documents removed"), ran.err
+    assert len(hits(run, "nine")) == 1 and hits(run, "children") == []
+    ran = run("index", "remove", "./i", "--path", "docs/su")
+    assert "no document is called docs/su, nor is it a folder" in ran.err
+
+
+def test_an_index_that_is_not_whole_says_so(tiny: Callable[..., Ran], run: Run) -> None:
+    """Nothing found may then mean nothing yet; quiet ones do not say it."""
+    tiny("index", "build", "./i", "docs", "-q")
+    with contextlib.closing(sqlite3.connect(next(Path("i").glob("*.sqlite")))) as connection:
+        connection.execute("UPDATE meta SET value = 0 WHERE key = 'complete'")
+        connection.commit()
+    line = ("search", "nine", "--index", "./i")
+    for mode in ("keyword", "hybrid"):
+        assert run(*line, "--mode", mode).said("./i is not complete", "goes on")
+        assert run(*line, "--mode", mode, "-q").err == ""
+    Path("i", "documents-1.sqlite").unlink()
+    assert tiny("index", "build", "./i", "docs", "--overwrite").code == 3
+
+
+def test_passages_of_a_document_stand_together(tiny: Callable[..., Ran], run: Run) -> None:
+    """In every format."""
+    for name in "ab":
+        Path("docs", f"{name}.md").write_text("# One\n\nfox\n\n# Two\n\nfox fox dog\n" * 2)
+    tiny("index", "build", "./i", "docs", "-q", "--chunk-tokens", 8, "--overlap", 0)
+    line = ("search", "fox dog", "--index", "./i", "--mode", "keyword", "-k", 6)
+    line = (*line, "--group-by", "path")
+    places = [one.partition(":")[0] for one in run(*line, "-q").out.splitlines()]
+    rows = [row["document"] for row in csv.DictReader(run(*line, "-f", "csv").out.splitlines())]
+    for found in (places, rows):
+        assert len(found) == 6 and len(list(itertools.groupby(found))) == len(set(found)) > 1
 
 
 def test_globs_and_what_is_no_document(tiny: Callable[..., Ran], run: Run, docs: Path) -> None:

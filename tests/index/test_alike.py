@@ -46,6 +46,13 @@ def test_pairs_are_those_of_brute_force(least: float) -> None:
     assert [one.score for one in best] == pytest.approx(sorted(expected.values())[::-1][:5])
 
 
+def test_the_same_text_has_a_cosine_of_one() -> None:
+    """Which is a little less in float32."""
+    vectors = unit_vectors(500, dimension=384)
+    found = list(pairs_above(np.concatenate([vectors, vectors]), 1.0))
+    assert [(one.first, one.second) for one in found] == [(at, at + 500) for at in range(500)]
+
+
 @pytest.mark.usefixtures("block")
 def test_nearest_cosines() -> None:
     """A text is not its own neighbour; a single one has none."""

@@ -131,6 +131,17 @@ def test_a_damaged_structure_is_not_used(tmp_path: Path, damage: str) -> None:
         assert index.info().ann is not None and ann.load(path, 1) is not None
 
 
+def test_recall_is_measured_as_queries_come_one_by_one(tmp_path: Path) -> None:
+    """That of many at once, of which one finds too little and is answered exactly, is no higher."""
+    queries = unit_vectors(60, 9, DIMENSION)
+    with made(tmp_path / "i", Kind.IVF, 400) as index:
+        index.tune(0.3)
+        together = [[hit.text for hit in hits] for hits in index.search(queries, 10)]
+        alone = [[hit.text for hit in index.search(one[None], 10)[0]] for one in queries]
+        assert together == alone
+        assert alone != exact(400, queries)
+
+
 def test_tuning(tmp_path: Path) -> None:
     """More recall costs more effort; what is chosen stays."""
     with made(tmp_path / "i", Kind.IVF) as index:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from bertcli.index.folder import IndexFolder
 from bertcli.index.query import fuse, parse, words_of
 
-from .samples import build, entry, unit_vectors
+from .samples import MANIFEST, build, entry, unit_vectors
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,8 @@ from .samples import build, entry, unit_vectors
         ('"东京都"', ("东 京 都",), (), "东京都"),
         ("house house", ("house",), (), "house house"),
         ("-rent", (), ("rent",), "-rent"),
+        ("code -.NET -#tag -@me -(foo) --", ("code",), ("NET", "tag", "me", "foo"), "code --"),
+        ("--flag", ("flag",), (), "--flag"),
         ("!?", (), (), "!?"),
         ('"never closed', ("never", "closed"), (), "never closed"),
         ('"" ""', (), (), '"" ""'),
@@ -141,6 +144,20 @@ def test_words_and_meaning_are_fused(index: IndexFolder) -> None:
             assert hit.score == pytest.approx(cosine, abs=1e-6)
         kept = index.find(parse("dog -runs"), rows[4], 9)
         assert {hit.text for hit in kept} == set(LINES) - {LINES[3], LINES[4]}
+
+
+def test_more_passages_change_nothing_of_the_first(tmp_path: Path) -> None:
+    """Whatever is asked for beyond comes after what was found before."""
+    rows = unit_vectors(500, dimension=8)
+    lines = [f"house {'and garden ' * (i % 7)}{'x ' * (i % 13)}" for i in range(500)]
+    manifest = replace(MANIFEST, model=replace(MANIFEST.model, dimension=8))
+    with IndexFolder.create(tmp_path / "i", manifest) as index:
+        pairs = zip(lines, rows.tolist(), strict=True)
+        index.add(entry(*pair, line=at) for at, pair in enumerate(pairs))
+        for row in rows[:20]:
+            few, many = (index.find(parse("garden x"), row, k) for k in (10, 400))
+            assert [hit.id for hit in few] == [hit.id for hit in many[:10]]
+            assert len({hit.id for hit in many}) == len(many) == 400
 
 
 def test_exclusions_never_empty_what_exists(tmp_path: Path) -> None:

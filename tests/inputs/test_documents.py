@@ -197,6 +197,14 @@ def test_a_comment_has_no_heading() -> None:
     assert titles(found) == [(1, "A"), (2, "B")]
 
 
+@pytest.mark.parametrize("front", ["", "---\ntitle: x\n---\n"])
+def test_a_lone_carriage_return_ends_a_line_of_markdown(front: str) -> None:
+    """As CommonMark has it; what follows keeps its headings, at their places."""
+    found = markdown(f"{front}# A\n\n10 %\r20 %\r{'x' * 9}\r\n\n# B\n\nText.\n")
+    assert titles(found) == [(1, "A"), (1, "B")]
+    assert [found.text[one.start :][:3] for one in found.headings] == ["# A", "# B"]
+
+
 @pytest.mark.parametrize("name", ["a.html", "a.rst", "a.py", "a"])
 def test_files_in_utf_16_are_documents(name: str, tmp_path: Path) -> None:
     """So that they are read, or that it is told why they are not."""

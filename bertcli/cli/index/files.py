@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertcli.errors import DataError
+from bertcli.index.places import shown
 
 if TYPE_CHECKING:
     from bertcli.index.content import NewDocument
@@ -27,10 +30,12 @@ def files_of(
 
     root = Path(source.path)
     if not root.exists():
+        own_name = os.path.normpath(source.name)
+        glob = "*" if own_name == os.curdir else own_name
         raise DataError(
             f"{source.name}: {root} is not there any more: bring it back, or take its documents "
-            f"out with `bertcli index remove NAME --path '{source.name.rstrip('/')}/*'`; nothing "
-            "was changed"
+            f"out with `bertcli index remove {shown(own)} --path {shlex.quote(glob)}`; nothing was "
+            "changed"
         )
     for path in files_under(root, Selection(source.include, source.exclude), unlisted):
         index = (path.parent / LOCK_NAME).exists() and (path.parent / MANIFEST_NAME).exists()

@@ -60,6 +60,15 @@ def open_index(name: str, model: ModelFlags, brief: bool = False) -> tuple[Index
     return IndexFolder.open(place, identity(checkpoint, embed)), embed
 
 
+def note_unfinished(index: IndexFolder, quiet: bool) -> None:
+    """Say on stderr that an index does not hold all that it is to hold."""
+    if not quiet and not index.is_complete:
+        warn(
+            f"{shown(index.path)} is not complete: a build or an update is at work, or was stopped "
+            "before its end; the same command again goes on"
+        )
+
+
 def unknown_columns(index: IndexFolder, where: Filter | None, quiet: bool) -> Callable[[], None]:
     """Return what says on stderr, once, which columns of a condition no document has.
 

@@ -75,6 +75,8 @@ def remove(
         removed = index.remove(condition, files=bool(path))
         if not removed:
             unknown_columns(index, condition, quiet)()
+            if path and not quiet:
+                warn(f"no document is called {', '.join(path)}, nor is it a folder of documents")
         if not quiet:
             warn(f"{removed} documents removed; {held(index)}")
 

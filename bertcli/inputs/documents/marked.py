@@ -10,6 +10,7 @@ from bertcli.records import Document, Heading
 _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE
 )
+_LINE_END = re.compile(r"\r\n?|\n")
 _ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1*[ \t]*\r?$")
 
 
@@ -23,10 +24,11 @@ def markdown(text: str) -> Document:
     front = _FRONT_MATTER.match(text)
     skipped = front.end() if front else 0
     tokens = MarkdownIt("commonmark").disable("reference").parse(text[skipped:])
-    starts = _line_starts(text[skipped:])
+    starts = [found.end() for found in _LINE_END.finditer(text, skipped)]  # as CommonMark has them
+    starts.insert(0, skipped)
     headings = [
         Heading(
-            skipped + starts[token.map[0]],
+            starts[token.map[0]],
             int(token.tag[1:]),
             " ".join(inline.content.split()),
         )
