@@ -82,6 +82,12 @@ def test_restructured_headings() -> None:
     ]
 
 
+def test_a_short_line_under_a_title() -> None:
+    """Four signs are enough, as docutils has it; three of more are text."""
+    found = restructured("Installation\n====\n\nLong words\n---\n\nToo\n---\n")
+    assert titles(found) == [(1, "Installation"), (2, "Too")]
+
+
 def test_html() -> None:
     """What a reader sees, in blocks, with the headings; nothing of the machinery."""
     document = html(HTML)

@@ -11,6 +11,8 @@ _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE
 )
 _LINE_END = re.compile(r"\r\n?|\n")
+SHORTEST_LINE = 4
+"""So many signs make a title even of a longer line, as docutils has it, with a warning."""
 _ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1*[ \t]*\r?$")
 
 
@@ -53,7 +55,8 @@ def restructured(text: str) -> Document:
         if not under or not title or _ADORNMENT.match(title):
             continue
         over = number > 1 and _overlined(lines, number)
-        if len(lines[number].strip()) < len(title) or (above[0].isspace() and not over):
+        short = len(lines[number].strip()) < min(len(title), SHORTEST_LINE)
+        if short or (above[0].isspace() and not over):
             continue
         level = levels.setdefault(under[1] * (2 if over else 1), len(levels) + 1)
         headings.append(Heading(starts[number - 2 if over else number - 1], level, title))
