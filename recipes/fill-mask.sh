@@ -9,7 +9,8 @@
 # The second and the third run go on from the one before in another order, with Muon, which lost
 # 0.025 less than AdamW over 600,000 tokens from there; the third hides fewer tokens, as in use. Two
 # more go on from there in other orders, on the files of Wikipedia; half of the third and a quarter of
-# each of them ships, which is better than any of them.
+# each of them is better than any of them. Two more learn single sentences, in which a mask is less often
+# a word that is there already; three tenths of their mean ship.
 # Each can be stopped, and started again with --resume.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -32,4 +33,19 @@ for run in "fourth 75 61" "fifth 40 67"; do
 done
 python "$here/mean.py" "$output/fifth" "$output/fourth" "$output/both"
 python "$here/mean.py" "$output/third" "$output/both" "$output/mean"
-bertcli eval fill-mask "$held_out" -m "$output/mean"
+
+sentences=$(mktemp)
+trap 'rm "$sentences"' EXIT
+cat "$corpus"/* | sed -E 's/([.!?]["”’)]*) +(["“(]?[A-Z])/\1\n\2/g' |
+    awk '4 <= NF && NF <= 22 && /^[A-Z].*[.!?"”]$/' | shuf > "$sentences"
+from="$output/mean"
+for run in "sixth 30 81" "seventh 19 82"; do
+    read -r name minutes seed <<< "$run"
+    bertcli train fill-mask "$sentences" --input-format text -m "$from" -o "$output/$name" \
+        --minutes "$minutes" --optimizer muon --learning-rate 1e-3 --seed "$seed" --apart \
+        --rank 128 --batch-tokens 2048 --block 32 --mask-rate 0.15 --replace 1,0,0 "$@"
+    from="$output/$name"
+done
+python "$here/mean.py" "$output/sixth" "$output/seventh" "$output/of-sentences"
+python "$here/mean.py" "$output/mean" "$output/of-sentences" "$output/last" 0.3
+bertcli eval fill-mask "$held_out" -m "$output/last"
