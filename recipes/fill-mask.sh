@@ -41,7 +41,7 @@ cat "$corpus"/* | sed -E 's/([.!?]["”’)]*) +(["“(]?[A-Z])/\1\n\2/g' |
 from="$output/mean"
 for run in "sixth 30 81" "seventh 19 82"; do
     read -r name minutes seed <<< "$run"
-    bertcli train fill-mask "$sentences" --input-format text -m "$from" -o "$output/$name" \
+    bertcli train fill-mask "$sentences" --input-format txt -m "$from" -o "$output/$name" \
         --minutes "$minutes" --optimizer muon --learning-rate 1e-3 --seed "$seed" --apart \
         --rank 128 --batch-tokens 2048 --block 32 --mask-rate 0.15 --replace 1,0,0 "$@"
     from="$output/$name"
