@@ -489,12 +489,13 @@ class FoundAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One text of a collection and where it stands."""
+    """One text of a collection, where it stands, and the columns it came with."""
 
     text: str
     document: str
     line: int | None = None
     id: int | None = None
+    columns: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -503,7 +504,8 @@ class Member:
 
     def nested(self) -> dict[str, object]:
         known: dict[str, object] = {} if self.id is None else {"id": self.id}
-        return {"document": self.document, "line": self.line, **known, "text": self.text}
+        more: dict[str, object] = {"columns": dict(self.columns)} if self.columns else {}
+        return {"document": self.document, "line": self.line, **known, "text": self.text} | more
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,6 +525,7 @@ class PairResult:
         sides: dict[str, object] = {}
         for name, one in (("first", self.first), ("second", self.second)):
             sides |= {name: one.text, f"{name}_document": one.document, f"{name}_line": one.line}
+            sides[f"{name}_columns"] = dict(one.columns) or None
         return [{"score": rounded(self.score), **sides}]
 
     def plain(self) -> str:
@@ -559,8 +562,8 @@ class GroupResult:
         head = self._head
         if self.terms is not None:
             head["terms"] = ", ".join(self.terms)
-        names = ("document", "line", "text")
-        return [head | {name: one.nested()[name] for name in names} for one in self.members]
+        names = ("document", "line", "text", "columns")
+        return [head | {name: one.nested().get(name) for name in names} for one in self.members]
 
     def plain(self) -> str:
         return "\n".join(one.place for one in self.members)

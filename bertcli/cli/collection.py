@@ -195,7 +195,7 @@ def _collection(
             raise UsageError("--index and texts both say what to look at: give one")
         these = _of_index(index, model)
     else:
-        these = _of_items(read_items(context, texts, source), model, out)
+        these = _of_items(read_items(context, texts, source), source.field, model, out)
     if len(these.members) < 2:
         raise UsageError(f"{len(these.members)} texts: at least two can be compared")
     return these
@@ -212,11 +212,11 @@ def _of_index(name: str, model: ModelFlags) -> _Collection:
     asked = None if model.model is None else identity(*recorded_model(place, model))
     with IndexFolder.open(place, asked) as folder:
         hits, vectors = folder.everything()
-    members = [Member(hit.text, hit.document, hit.line, hit.id) for hit in hits]
+    members = [Member(hit.text, hit.document, hit.line, hit.id, hit.columns) for hit in hits]
     return _Collection(members, np.asarray(vectors), [])
 
 
-def _of_items(items: Incoming, model: ModelFlags, out: OutputFlags) -> _Collection:
+def _of_items(items: Incoming, field: str, model: ModelFlags, out: OutputFlags) -> _Collection:
     import numpy as np
 
     from bertcli.tasks.run import answers
@@ -228,7 +228,9 @@ def _of_items(items: Incoming, model: ModelFlags, out: OutputFlags) -> _Collecti
         record = answer.record
         if not isinstance(answer.result, EmbedResult) or not isinstance(record, Record):
             continue
-        members.append(Member(record.text, record.place.path or "TEXT", record.place.line))
+        place = record.place
+        others = {name: one for name, one in record.columns.items() if name != field}
+        members.append(Member(record.text, place.path or "TEXT", place.line, None, others))
         vectors.append(answer.result.vector)
         records.append(record)
     rows = np.stack(vectors) if vectors else np.empty((0, 1), np.float32)

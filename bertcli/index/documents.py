@@ -34,7 +34,7 @@ from bertcli.index.failures import damaged
 from bertcli.index.files import REMOVED, Files
 from bertcli.index.keywords import Keywords, Live, Match
 from bertcli.index.query import any_of
-from bertcli.index.schema import REMOVED_TABLE, SCHEMA
+from bertcli.index.schema import HASH_INDEX, REMOVED_TABLE, SCHEMA
 from bertcli.index.where import Filter
 from bertcli.index.words import full_text, storable
 
@@ -53,6 +53,7 @@ class Documents:
         self._keywords = Keywords(connection)
         self.connection = connection
         self._path = path
+        self._expected = 0
 
     @classmethod
     def create(cls, path: Path) -> Documents:
@@ -87,6 +88,7 @@ class Documents:
     def add_missing_tables(self) -> None:
         """Make the tables and columns that an index of an older bertcli lacks."""
         self.connection.execute(REMOVED_TABLE)
+        self.connection.execute(HASH_INDEX)
         if "count" not in (column for _, column, *_ in self.rows("PRAGMA table_info (removed)")):
             self.connection.execute("ALTER TABLE removed ADD COLUMN count INTEGER")
 
@@ -155,31 +157,51 @@ class Documents:
         live[dead[dead < committed]] = False
         return live
 
-    def holds(self, document: NewDocument) -> bool:
-        """Return whether this very text of this name and line is in already."""
-        return (
-            self.connection.execute(
-                "SELECT 1 FROM documents WHERE name = ? AND line IS ? AND hash = ?",
-                (storable(document.name), document.line, text_hash(document.text)),
-            ).fetchone()
-            is not None
-        )
+    def expect(self) -> None:
+        """Begin to tell which of the records of a run are in already, each document once."""
+        self.connection.execute("DROP TABLE IF EXISTS temp.found")
+        self.connection.execute("CREATE TEMP TABLE found (id INTEGER PRIMARY KEY)")
+        self._expected = self.number("SELECT coalesce(max(id), 0) FROM documents")
 
-    def renew(self, document: NewDocument) -> bool:
-        """Give a document that is in already the columns that it has now; tell whether they differ.
+    def renew(self, document: NewDocument) -> bool | None:
+        """Give a document that is in already the line and columns that it has now.
 
-        One of a file is left as it is: an update looks after it.
+        Return whether they differ; None where no document of this name has this very text, of
+        those that were in when `expect` was called and were not found since. One on the same line
+        is taken first. One of a file is left as it is: an update looks after it.
         """
+        there = self._left("documents_by_name", "line = ?4", document)
+        there = there or self._left("documents_by_hash", "?4 IS ?4", document)
+        if there is None:
+            return None
+        number, line, file = there
+        self.connection.execute("INSERT INTO temp.found VALUES (?)", (number,))
         columns = columns_json(document.columns)
-        same = self.rows(
-            "SELECT id FROM documents WHERE name = ? AND line IS ? AND hash = ? AND file IS NULL",
-            *(storable(document.name), document.line, text_hash(document.text)),
+        if file is not None or (line, self.stored(number).columns) == (
+            document.line,
+            json.loads(columns),
+        ):
+            return False
+        self.connection.execute(
+            "UPDATE documents SET line = ?, metadata = ? WHERE id = ?",
+            (document.line, columns, number),
         )
-        others = [one for (one,) in same if self.stored(one).columns != json.loads(columns)]
-        self.connection.executemany(
-            "UPDATE documents SET metadata = ? WHERE id = ?", [(columns, one) for one in others]
-        )
-        return bool(others)
+        return True
+
+    def _left(self, index: str, condition: str, document: NewDocument) -> tuple[int, ...] | None:
+        """Return id, line and file of one of the same text and name that was not found yet."""
+        found: tuple[int, ...] | None = self.connection.execute(
+            f"SELECT id, line, file FROM documents INDEXED BY {index} WHERE hash = ?1 AND "
+            f"name = ?2 AND id <= ?3 AND {condition} AND id NOT IN (SELECT id FROM temp.found) "
+            "LIMIT 1",
+            (
+                text_hash(document.text),
+                storable(document.name),
+                self._expected,
+                document.line,
+            ),
+        ).fetchone()
+        return found
 
     def insert(
         self, document: NewDocument, chunks: Sequence[Chunk], rows: Sequence[Row], file: int | None

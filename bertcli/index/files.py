@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 REMOVED = "removed"
 """What stands as the error of a file whose documents a person took out of the index."""
@@ -64,9 +66,13 @@ class Files:
 
         Files of it that a person had removed, or rows of which, and all where another column has
         the text now, are looked at as if they had changed. Of a source that is known already no
-        file is left out that was taken before.
+        file is left out that was taken before. One whose files would be called as those of another
+        source gets its path as its name.
         """
-        before = next((one for one in self.sources().values() if one.path == source.path), None)
+        known = self.sources().values()
+        if any(_mistakable(source, one) for one in known if one.path != source.path):
+            source = replace(source, name=source.path)
+        before = next((one for one in known if one.path == source.path), None)
         if before is not None:
             every = not before.include or not source.include
             include = () if every else (*before.include, *source.include)
@@ -148,6 +154,18 @@ class Files:
         """Return how many files there are, and how many of them have no documents."""
         found = self._connection.execute("SELECT count(*), count(error) FROM files").fetchone()
         return int(found[0]), int(found[1])
+
+
+def _mistakable(source: Source, other: Source) -> bool:
+    """Return whether files of two places may have the same name: `.`, said in two folders."""
+    one, two = Path(os.path.normpath(source.name)), Path(os.path.normpath(other.name))
+    if one.is_absolute() != two.is_absolute():
+        return False
+    if one.is_relative_to(two):
+        return Path(source.path) != Path(other.path, one.relative_to(two))
+    if two.is_relative_to(one):
+        return Path(other.path) != Path(source.path, two.relative_to(one))
+    return False
 
 
 def _values(state: FileState) -> tuple[object, ...]:

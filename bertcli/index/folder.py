@@ -119,14 +119,26 @@ class IndexFolder(IndexReader):
         self.settle()
         return added
 
-    def renew(self, documents: Iterable[NewDocument]) -> int:
-        """Give documents that are in already the columns that they have now.
-
-        Return of how many these differ; their passages and vectors stay.
-        """
+    def expect(self) -> None:
+        """Begin a run of records, some of which may be in already: see `missing`."""
         self.begin_writing()
+        with storage_failures(self.path):
+            self._documents.expect()
+
+    def missing(self, documents: Iterable[NewDocument]) -> tuple[list[NewDocument], int]:
+        """Return the documents that are not in yet, and how many others were renewed.
+
+        One that was in when `expect` was called, under the same name and with the same text, has
+        the line and the columns now that it is given here; its passages and vectors stay.
+        """
+        new, renewed = list[NewDocument](), 0
         with storage_failures(self.path), self._documents.writing():
-            return sum(map(self._documents.renew, documents))
+            for document in documents:
+                differs = self._documents.renew(document)
+                if differs is None:
+                    new.append(document)
+                renewed += differs is True
+        return new, renewed
 
     def remove(self, where: Filter, files: bool = False) -> int:
         """Remove the documents that a condition holds for, all or none, and return how many.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bertcli.errors import UsageError
 from bertcli.index import ann
-from bertcli.index.content import NewDocument, Passage
+from bertcli.index.content import Passage
 from bertcli.index.documents import Documents
 from bertcli.index.failures import storage_failures
 from bertcli.index.files import FileState, Source
@@ -77,11 +77,6 @@ class IndexReader:
         """Return id, source and state of every file that was indexed, by its path."""
         with storage_failures(self.path), self._documents.reading():
             return self._documents.files.known()
-
-    def holds(self, document: NewDocument) -> bool:
-        """Return whether this very text of this name and line is in, to go on with a killed run."""
-        with storage_failures(self.path):
-            return self._documents.holds(document)
 
     def unknown_columns(self, where: Filter) -> dict[str, str | None]:
         """Return the columns in a condition that no document has, each with one of its letters."""

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS removed (
 
 `count` is of how many that are the same; null, as an older bertcli had no count, of all.
 """
+HASH_INDEX = "CREATE INDEX IF NOT EXISTS documents_by_hash ON documents (hash)"
 
 # Texts have a table of their own, so that conditions on documents never walk through them. A
 # chunk's text is a slice of its document's. The full-text table keeps no copy of the text either;
@@ -58,6 +59,7 @@ CREATE TABLE texts (
 );
 CREATE INDEX documents_by_name ON documents (name, line);
 CREATE INDEX documents_by_file ON documents (file) WHERE file IS NOT NULL;
+{HASH_INDEX};
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY,
     document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,

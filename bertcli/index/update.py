@@ -64,7 +64,7 @@ class Survey:
     """What became of the files of an index since it last saw them.
 
     `renewed` have the same content under the same name and only another time of change; `deleted`
-    are numbers of files.
+    are numbers of files. Of the unchanged `unread` gave no text before, and are not tried again.
     """
 
     added: tuple[Found, ...] = ()
@@ -73,6 +73,7 @@ class Survey:
     renewed: tuple[Found, ...] = ()
     deleted: tuple[int, ...] = ()
     unchanged: int = 0
+    unread: int = 0
 
     @property
     def to_read(self) -> tuple[Found, ...]:
@@ -110,7 +111,7 @@ def survey(
     """
     added, changed, renewed = list[Found](), list[Found](), list[Found]()
     seen: set[str] = set()
-    unchanged = 0
+    unchanged = unread = 0
     for number, source in sources.items():
         for path, name in files_of(source):
             full = str(path.absolute())
@@ -123,11 +124,13 @@ def survey(
                 continue
             file, old_source, old = before
             other = _changed(path, full, name, old)
+            failed_before = old.error not in (None, REMOVED)
             if AGAIN in (old.error or ""):
                 changed.append(Found(number, other or _state(path, full, name), file))
             elif other is None:
                 unchanged += 1
-            elif old.error not in (None, REMOVED) and old.mtime_ns is not None:
+                unread += failed_before
+            elif failed_before and (old.mtime_ns is not None or other.error):
                 changed.append(Found(number, other, file))
             elif other.hash == old.hash and other.name == old.name:
                 renewed.append(Found(old_source, replace(other, error=old.error), file))
@@ -147,7 +150,13 @@ def survey(
     moved, added = _moves(added, gone, known)
     left = set(gone.values()) - {one.number for one in moved}
     return Survey(
-        tuple(added), tuple(changed), tuple(moved), tuple(renewed), tuple(sorted(left)), unchanged
+        tuple(added),
+        tuple(changed),
+        tuple(moved),
+        tuple(renewed),
+        tuple(sorted(left)),
+        unchanged,
+        unread,
     )
 
 
@@ -218,6 +227,8 @@ def _cut_file(
 ) -> Prepared:
     state = found.state
     try:
+        if state.error is not None:
+            raise DataError(f"{state.name}: cannot be read ({state.error})")
         documents = list(read(Path(state.path), state.name, field))
         problem = "" if documents else f"{state.name}: has no text"
     except DataError as error:
@@ -275,7 +286,7 @@ def _state(path: Path, full: str, name: str) -> FileState:
     except FileNotFoundError as error:
         raise IndexFolderError(f"{name}: went away while it was read: try again") from error
     except OSError as error:
-        # It is told, and recorded, when its text is asked for.
+        # It is told, and recorded, when its text is asked for: see `_cut_file`.
         return FileState(full, name, 0, None, b"", error.strerror)
     settled = stat.st_mtime_ns < began - RACY_NS
     return FileState(

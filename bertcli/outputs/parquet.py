@@ -27,6 +27,7 @@ from bertcli.results import (
     FoundAnswers,
     GroupResult,
     Hit,
+    Member,
     NerResult,
     PairResult,
     QaResult,
@@ -67,7 +68,7 @@ HIT = {
     "text": TEXT,
     "columns": TEXT,
 }
-MEMBER = {"document": TEXT, "line": WHOLE, "id": WHOLE, "text": TEXT}
+MEMBER = {"document": TEXT, "line": WHOLE, "id": WHOLE, "text": TEXT, "columns": TEXT}
 FOUND = {
     "answer": TEXT,
     "score": SCORE,
@@ -202,14 +203,19 @@ def _found(result: Result) -> Fields:
     if isinstance(result, EmbedResult):
         return result.reading.nested() | {"embedding": result.vector}
     if isinstance(result, SearchResult):
-        hits = [_hit(hit) for hit in result.hits]
+        hits = [_place(hit) for hit in result.hits]
         return {"query": result.query, "hits": hits} | result.reading.cut()
+    if isinstance(result, PairResult):
+        pair = {"first": _place(result.first), "second": _place(result.second)}
+        return result.nested() | pair
+    if isinstance(result, GroupResult):
+        return result.nested() | {"members": [_place(one) for one in result.members]}
     return result.nested()
 
 
-def _hit(hit: Hit) -> Fields:
-    """Return a hit with its document's columns as one JSON text, as they differ between hits."""
-    return hit.nested() | {"columns": as_json(hit.columns) if hit.columns else None}
+def _place(one: Hit | Member) -> Fields:
+    """Return a hit or member with its columns as one JSON text, as they differ between them."""
+    return one.nested() | {"columns": as_json(one.columns) if one.columns else None}
 
 
 def _own_type(values: list[object]) -> pa.DataType:

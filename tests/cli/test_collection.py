@@ -34,6 +34,7 @@ def test_similar_pairs(run: Run, texts: Path) -> None:
     assert [one["score"] for one in ran.records] == sorted(
         (one["score"] for one in ran.records), reverse=True
     )
+    assert ran.records[0]["first"]["columns"].keys() == {"id"}
     assert len(run("similar", "-i", texts, "--threshold", -1).records) == 10
     assert len(run("similar", "-i", texts, "--threshold", -1, "-k", 3).records) == 3
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import itertools
 import json
+import lzma
 import os
 import sqlite3
 from collections.abc import Callable
@@ -67,6 +69,39 @@ def test_a_folder_of_mixed_files(tiny: Callable[..., Ran], run: Run) -> None:
     assert hits(run, "noise") == []
     (info,) = run("index", "info", "./i").records
     assert (info["files"], info["skipped_files"], info["sources"]) == (4, 1, ["docs"])
+
+
+def test_files_of_the_same_name_in_two_places(
+    tiny: Callable[..., Ran], run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source that would hide another's files goes by its path."""
+    for place, text in (("one", "first words"), ("two", "second words")):
+        (here / place / "docs").mkdir(parents=True)
+        (here / place / "docs" / "a.md").write_text(text)
+    for place, command in (("one", "build"), ("two", "add")):
+        with monkeypatch.context() as patch:
+            patch.chdir(here / place)
+            assert tiny("index", command, "../i", "docs").code == 0
+    places = {hit["document"] for hit in hits(run, "words")}
+    assert places == {"docs/a.md", f"{here}/two/docs/a.md"}
+    assert tiny("index", "add", "./i", "one/docs").code == 0  # the first once more, from elsewhere
+    assert {hit["document"] for hit in hits(run, "words")} == {
+        "one/docs/a.md",
+        f"{here}/two/docs/a.md",
+    }
+
+
+def test_a_compressed_page_keeps_its_headings(
+    tiny: Callable[..., Ran], run: Run, here: Path
+) -> None:
+    """The suffix before .gz or .xz says what it is."""
+    folder = here / "packed"
+    folder.mkdir()
+    (folder / "a.md.gz").write_bytes(gzip.compress(b"# Birds\nA heron.\n"))
+    (folder / "b.html.xz").write_bytes(lzma.compress(b"<h1>Fish</h1><p>A <b>trout</b>.</p>"))
+    assert tiny("index", "build", "./i", "packed").code == 0
+    assert [one["heading"] for one in hits(run, "heron")] == ["Birds"]
+    assert [one["heading"] for one in hits(run, "trout")] == ["Fish"]
 
 
 def test_an_update_follows_the_files(tiny: Callable[..., Ran], run: Run, docs: Path) -> None:
@@ -268,7 +303,9 @@ def test_records_cannot_be_updated(tiny: Callable[..., Ran], run: Run) -> None:
     """An index of records has no files to come back to, and says so."""
     tiny("index", "build", "./i", "-i", "docs/readme.md", "-q")
     ran = run("index", "update", "./i")
-    assert ran.code == 2 and ran.said("was made from records", "bertcli index add ./i -i FILE")
+    assert ran.code == 2 and ran.said(
+        "no folder or file to come back to", "bertcli index add ./i -i FILE"
+    )
 
 
 def test_a_file_that_may_not_be_read(
@@ -286,7 +323,9 @@ def test_a_file_that_may_not_be_read(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", refused)
         ran = tiny("index", "build", "./i", "docs")
+        again = run("index", "update", "./i")
     assert ran.code == 3 and "docs/secret.txt: cannot be read (Permission denied)" in ran.err
+    assert again.code == 3 and "docs/secret.txt: cannot be read (Permission denied)" in again.err
     assert run("index", "update", "./i").said("1 changed")
     assert len(hits(run, "secret")) == 1
 

@@ -320,6 +320,20 @@ def test_records_whose_columns_are_others_now(
     assert run("index", "add", "./files", "-i", "rows.jsonl").said("0 documents added; 3")
 
 
+def test_records_that_moved_in_their_file(run: Run, tiny: Callable[..., Ran], here: Path) -> None:
+    """They are not added again but have the line that they have now, the same text twice too."""
+    given = here / "rows.csv"
+    given.write_text("text,n\nhens lay,1\nthe cat ran,2\nhens lay,3\n")
+    tiny("index", "build", "./idx", "-i", "rows.csv", "-q")
+    given.write_text("text,n\nhens lay,0\nhens lay,1\nhorns,7\nthe cat ran,2\nhens lay,3\n")
+    ran = run("index", "add", "./idx", "-i", "rows.csv")
+    assert ran.said("2 documents added, 3 renewed; 5 documents")
+    assert run("index", "add", "./idx", "-i", "rows.csv").said("0 documents added; 5")
+    asked = run("search", "hens OR cat OR horns", "--index", "./idx", "--mode", "keyword", "-k", 9)
+    found = {hit["line"]: hit["columns"]["n"] for hit in asked.records[0]["hits"]}
+    assert found == {2: "0", 3: "1", 4: "7", 5: "2", 6: "3"}
+
+
 def test_a_model_whose_weights_changed_is_refused(
     run: Run, tiny_checkpoint: Any, here: Path
 ) -> None:

@@ -130,7 +130,7 @@ def add(
 ) -> None:
     """Add files, folders or records to an index; what it holds already is passed over.
 
-    A record whose text is in, and whose columns are others now, gets these.
+    A record whose text is in, and whose line or columns are others now, gets these.
 
     \b
     bertcli index add my-notes more-notes/
@@ -173,8 +173,8 @@ def update(
     with IndexFolder.open(place) as index:
         if not index.sources():
             raise UsageError(
-                f"{name} was made from records, not from files that could have changed: add more "
-                f"with `bertcli index add {name} -i FILE`"
+                f"{name} has no folder or file to come back to, records alone: add more "
+                f"with `bertcli index add {name} -i FILE`, or a folder with `index add {name} DIR`"
             )
         _refuse_other_weights(index, model)
         _sync(index, index.sources(), load, quiet)
@@ -251,6 +251,7 @@ def _fill(
     failed: list[str] = []
     if items is not None:
         renewed: list[int] = []
+        index.expect()
         entries = _entries(index, items, embed, field, failed, renewed)
         added = index.add(entries, last=not sources)
         if not quiet:
@@ -343,8 +344,9 @@ def _told(changes: Survey, failed: set[str]) -> str:
         "changed": sum(one.state.path not in failed for one in changes.changed),
         "moved": len(changes.moved),
         "deleted": len(changes.deleted),
-        "unchanged": changes.unchanged + len(changes.renewed),
+        "unchanged": changes.unchanged - changes.unread + len(changes.renewed),
         "failed": sum(one.state.path in failed for one in changes.to_read),
+        "still without text": changes.unread,
     }
     told = [f"{count} {what}" for what, count in counts.items() if count]
     return f"files: {', '.join(told) or 'none'}"
@@ -369,19 +371,15 @@ def _entries(
 ) -> Iterator[Entry]:
     """Yield each new record as a document with its passages and their vectors.
 
-    One whose columns alone are new is renewed; `renewed` gets how many of each group are.
+    One whose line or columns alone are new is renewed; `renewed` gets how many of each group are.
     """
-    from bertcli.index.content import NewDocument
     from bertcli.tasks.run import look_ahead
 
     for group in look_ahead(items):
         failed += [f"{item.place}: {item.error}" for item in group if isinstance(item, BadRecord)]
         records = [item for item in group if not isinstance(item, BadRecord)]
-        known, new = list[NewDocument](), list[NewDocument]()
-        for document in _documents(records, field):
-            (known if index.holds(document) else new).append(document)
-        if known:
-            renewed.append(index.renew(known))
+        new, others = index.missing(_documents(records, field))
+        renewed.append(others)
         yield from _embedded(index, new, embed)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import resource
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     from bertcli.index.manifest import Chunking
     from bertcli.tasks.embed import Embed
 
-PROBE_TEXTS = 64
-PROBE_BATCH = 8
+PROBE_TOKENS = 8192
+BATCH_TOKENS = 1024
 NOWHERE = Path("/nonexistent")
+LARGE_BYTES = 4 << 20
 EMPTY_BYTES = 100_000
 """What an index of nothing takes."""
 TEXT_FACTOR = 2.0
@@ -77,19 +80,37 @@ def forecast(sources: Sequence[Source], embed: Embed, chunking: Chunking) -> Non
         for path, name in files_of(source, NOWHERE, lambda folder, reason: None)
     ]
     total = sum(path.stat().st_size for path, _, _ in files)
+    dimension = embed_dimension(embed)  # and the engine is warm
     probe = _probe(files, embed, chunking)
-    scale = total / probe.file_bytes if probe.file_bytes else 0.0
-    passages = round(probe.passages * scale)
-    vectors = passages * embed_dimension(embed) * 4
+    read = sum(one.file_bytes for one in probe.kinds)
+    of_kind = {one.kind: one for one in probe.kinds}
+
+    def scaled(count: Callable[[_Kind], float]) -> float:
+        """Return what files of each kind hold by their size, as those that were read do."""
+        mean = sum(map(count, probe.kinds)) / read if read else 0.0
+        found = 0.0
+        for kind, size in sizes.items():
+            one = of_kind.get(kind)
+            found += size * (count(one) / one.file_bytes if one and one.file_bytes else mean)
+        return found
+
+    sizes = Counter[str]()
+    for path, _, _ in files:
+        sizes[path.suffix.lower()] += path.stat().st_size
+    passages = round(scaled(lambda one: one.passages))
+    tokens = scaled(lambda one: one.tokens)
+    vectors = passages * dimension * 4
+    seconds = scaled(lambda one: one.reading) + tokens * probe.seconds_per_token
+    text_bytes = scaled(lambda one: one.text_bytes)
     facts: dict[str, object] = {
         "files": len(files),
         "bytes": total,
         "passages": passages,
-        "tokens": round(probe.tokens * scale),
-        "seconds": round(probe.seconds * scale, 3),
-        "disk_bytes": round(vectors + probe.text_bytes * scale * TEXT_FACTOR + EMPTY_BYTES),
+        "tokens": round(tokens),
+        "seconds": round(seconds, 3),
+        "disk_bytes": round(vectors + text_bytes * TEXT_FACTOR + EMPTY_BYTES),
         "memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "probed_files": probe.files,
+        "probed_files": sum(one.files for one in probe.kinds),
         "failed_files": len(probe.failed),
     }
     show_facts(facts)
@@ -102,51 +123,99 @@ def embed_dimension(embed: Embed) -> int:
     return int(embed.vectors(["a"]).shape[1])
 
 
+@dataclass(slots=True)
+class _Kind:
+    """What files of one suffix were found to hold, and the seconds that reading them took."""
+
+    kind: str
+    files: int = 0
+    file_bytes: int = 0
+    text_bytes: int = 0
+    passages: int = 0
+    tokens: int = 0
+    reading: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    files: int
-    file_bytes: int
-    text_bytes: int
-    passages: int
-    tokens: int
-    seconds: float
+    kinds: list[_Kind]
+    seconds_per_token: float
     failed: list[str]
 
 
 def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunking) -> _Probe:
-    """Read, cut and embed files from all over the list until two seconds are over.
+    """Read, cut and embed files of every kind until two seconds are over.
 
     Reading and embedding are timed apart: of the passages of one long file only some are embedded.
     """
+    from bertcli.index.update import chunk_texts
+
     failed: list[str] = []
     read = reader(failed.append)
-    count = file_bytes = text_bytes = passages = tokens = embedded = 0
+    kinds: dict[str, _Kind] = {}
+    embedded = 0
     reading = embedding = 0.0
-    for path, name, field in spread(files):
+    for path, name, field in _in_turn(files):
         if reading + embedding > PROBE_SECONDS:
             break
+        one = kinds.setdefault(path.suffix.lower(), _Kind(path.suffix.lower()))
         began = time.perf_counter()
         try:
-            cut = _cut(read(path, name, field), embed, chunking)
-            texts = [d.text[c.start : c.end] for d, its in cut for c in its]
+            documents = list(read(path, name, field))
+            both = zip(documents, cutter(embed, chunking)(documents), strict=True)
+            texts = [text for one_document in both for text in chunk_texts(*one_document)]
         except DataError as error:
             failed.append(str(error))
             texts = []
-        count, file_bytes = count + 1, file_bytes + path.stat().st_size
-        passages += len(texts)
-        text_bytes += sum(len(text.encode("utf-8", "replace")) for text in texts)
-        tokens += sum(map(len, embed.tokenizer.ids(texts))) if texts else 0
+        lengths = list(map(len, embed.tokenizer.ids(texts))) if texts else []
         between = time.perf_counter()
+        one.files, one.file_bytes = one.files + 1, one.file_bytes + path.stat().st_size
+        one.passages += len(texts)
+        one.text_bytes += sum(len(text.encode("utf-8", "replace")) for text in texts)
+        one.tokens += sum(lengths)
+        one.reading += between - began
         reading += between - began
-        some = texts[:: max(1, len(texts) // PROBE_TEXTS)]
-        for at in range(0, len(some), PROBE_BATCH):
-            embedder(embed)(some[at : at + PROBE_BATCH])
-            embedded += len(some[at : at + PROBE_BATCH])
+        step = max(1, sum(lengths) // PROBE_TOKENS)
+        for batch, its_tokens in _batches(texts[::step], lengths[::step]):
+            embedder(embed)(batch)
+            embedded += its_tokens
             if reading + embedding + time.perf_counter() - between > PROBE_SECONDS:
                 break
         embedding += time.perf_counter() - between
-    seconds = reading + (embedding / embedded * passages if embedded else 0.0)
-    return _Probe(count, file_bytes, text_bytes, passages, tokens, seconds, failed)
+    return _Probe(list(kinds.values()), embedding / embedded if embedded else 0.0, failed)
+
+
+def _batches(texts: Sequence[str], lengths: Sequence[int]) -> Iterator[tuple[list[str], int]]:
+    """Yield texts in batches as large as those of a build, each with its tokens."""
+    batch, tokens = list[str](), 0
+    for text, length in zip(texts, lengths, strict=True):
+        batch.append(text)
+        tokens += length
+        if tokens >= BATCH_TOKENS:
+            yield batch, tokens
+            batch, tokens = [], 0
+    if batch:
+        yield batch, tokens
+
+
+def _in_turn(files: Sequence[tuple[Path, str, str]]) -> Iterator[tuple[Path, str, str]]:
+    """Yield files of every suffix in turn, the largest of each first, then from all over the list.
+
+    One that would take longer than the probe itself waits for its turn.
+    """
+    kinds: dict[str, list[tuple[Path, str, str]]] = {}
+    for one in spread(files):
+        kinds.setdefault(one[0].suffix.lower(), []).append(one)
+    for its in kinds.values():
+        sizes = [one[0].stat().st_size for one in its]
+        small = [size if size <= LARGE_BYTES else -1 for size in sizes]
+        its.insert(0, its.pop(small.index(max(small))))
+    rows = zip_longest(*sorted(kinds.values(), key=_total, reverse=True))
+    yield from (one for row in rows for one in row if one is not None)
+
+
+def _total(files: Sequence[tuple[Path, str, str]]) -> int:
+    return sum(path.stat().st_size for path, _, _ in files)
 
 
 def _cut(

@@ -31,7 +31,8 @@ def is_document(path: Path) -> bool:
     Text has no zero byte among its first 8,192, or begins with the mark of UTF-16; an empty file
     counts as text.
     """
-    if path.suffix.lower() in PACKED or format_of(str(path)):
+    kind, packed = _kind(path), compression_of(str(path)) is not None
+    if kind in PACKED or format_of(str(path)) or (packed and (kind in PAGES or kind in TEXTS)):
         return True
     try:
         with path.open("rb") as file:
@@ -55,6 +56,11 @@ def read_documents(path: Path, name: str, field: str) -> Iterator[Document | Bad
     if not document.text.strip():
         raise DataError(f"{name}: has no text")
     yield document
+
+
+def _kind(path: Path) -> str:
+    """Return the suffix of a file, in lower case, without that of its compression."""
+    return Path(path.stem if compression_of(str(path)) else path).suffix.lower()
 
 
 def _rows(path: Path, name: str, kind: InputFormat, field: str) -> Iterator[Document | BadRow]:
@@ -99,7 +105,7 @@ def _depth(value: object) -> int:
 
 
 def _whole(path: Path, name: str) -> Document:
-    kind = path.suffix.lower()
+    kind = _kind(path)
     try:
         if kind in PACKED:
             return PACKED[kind](_bytes(path, name))
@@ -122,10 +128,13 @@ def _whole(path: Path, name: str) -> Document:
 
 
 def _bytes(path: Path, name: str) -> bytes:
+    """Return the bytes of a file, unpacked where it is a .gz or .xz."""
+    source = Source(str(path), InputFormat.TXT, compression_of(str(path)))
     try:
-        if path.stat().st_size > FILE_BYTES:
+        with open_source(source) as stream:
+            data = stream.read(FILE_BYTES + 1)
+        if len(data) > FILE_BYTES:
             raise DataError(f"{name}: is over {FILE_BYTES >> 30} GB: split it")
-        data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from error
     if not data:
@@ -134,12 +143,7 @@ def _bytes(path: Path, name: str) -> bytes:
 
 
 def _text(path: Path, name: str) -> str:
-    compression = compression_of(str(path))
-    if compression is not None:
-        with open_source(Source(str(path), InputFormat.TXT, compression)) as stream:
-            data = stream.read(FILE_BYTES)
-    else:
-        data = _bytes(path, name)
+    data = _bytes(path, name)
     (row,) = read_whole_text(io.BufferedReader(io.BytesIO(data)), name)
     if isinstance(row, BadRow):
         raise DataError(f"{row.place}: {row.error}")
