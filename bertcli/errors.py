@@ -3,6 +3,7 @@
     BertcliError            exit code 1: the run failed
     ├── UsageError          exit code 2: the command line asks for something that cannot be
     ├── DataError           a file or a stream that cannot be read as what it claims to be
+    │   └── EmptyError      one in which there is nothing
     ├── CheckpointError     a model that is missing, damaged, unsafe or of the wrong kind
     ├── IndexFolderError    an index: missing, damaged, newer, locked or of another model
     ├── OutputError         the result cannot be written where it should go
@@ -41,6 +42,10 @@ class UsageError(BertcliError):
 
 class DataError(BertcliError):
     """An input is missing, unreadable or not in the format it claims."""
+
+
+class EmptyError(DataError):
+    """An input has nothing in it: among others it is passed over as a bad record."""
 
 
 class CheckpointError(BertcliError):

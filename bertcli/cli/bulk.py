@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ from bertcli.errors import UsageError
 from bertcli.records import BadRecord, Item, Pause, Record
 
 if TYPE_CHECKING:
+    import random
+
     from bertcli.checkpoints.layout import Checkpoint
     from bertcli.cli.options import BulkFlags, OutputFlags
     from bertcli.cli.replay import Recorder
@@ -244,27 +247,45 @@ def _sampled(items: Iterator[Item], count: int, seed: int) -> Iterator[Item]:
     """
     import random
 
-    rng = random.Random(seed)
-    kept: list[Record | BadRecord] = []
     records = (item for item in items if not isinstance(item, Pause))
-    for number, item in enumerate(records):
-        if number < count:
-            kept.append(item)
-        elif (place := rng.randrange(number + 1)) < count:
-            kept[place] = item
+    kept, _ = _drawn(records, count, random.Random(seed))
     yield from sorted(kept, key=lambda one: one.id)
 
 
+def _drawn(
+    records: Iterable[Record | BadRecord],
+    count: int,
+    rng: random.Random,
+    seconds: float = math.inf,
+) -> tuple[list[Record | BadRecord], int]:
+    """Return some of the records, and how many were read, which goes on for so many seconds."""
+    kept: list[Record | BadRecord] = []
+    read, began = 0, time.perf_counter()
+    for item in records:
+        read += 1
+        if read <= count:
+            kept.append(item)
+        elif (place := rng.randrange(read)) < count:
+            kept[place] = item
+        if _since(began) > seconds:
+            break
+    return kept, read
+
+
 def _forecast(compute: Compute, items: Incoming, bulk: BulkFlags) -> dict[str, object]:
-    """Return what a run would take, by answering records from all over its first part."""
+    """Return what a run would take, by answering records from all over what is soon read of it."""
+    import random
+
     from bertcli.inputs.size import expected_records
 
     records = (item for item in items if not isinstance(item, Pause))
-    head = list(islice(records, PROBE_READ))
-    whole = len(head) < PROBE_READ or bulk.limit or bulk.sample
-    total = None if whole or items.options is None else expected_records(items.options)
+    head, read = _drawn(records, PROBE_READ, random.Random(0), PROBE_SECONDS)
+    following = next(records, None)
+    total = read if following is None else None
+    if total is None and not (bulk.limit or bulk.sample) and items.options is not None:
+        total = expected_records(items.options)
     if total is None:
-        total = len(head) + sum(1 for _ in records)
+        total = read + 1 + sum(1 for _ in records)
     list(compute(_shortened(head[:1])))  # what is done once only
     probes = spread(head)
     count = errors = 0
@@ -273,9 +294,9 @@ def _forecast(compute: Compute, items: Incoming, bulk: BulkFlags) -> dict[str, o
     while _since(began) < PROBE_SECONDS and (group := _probe(probes)):
         short, started = _shortened(group), time.perf_counter()
         found = list(compute(short))
-        longer = _characters(group) / max(_characters(short), 1)
-        seconds += _since(started) * longer
-        tokens += sum(one.result.reading.tokens for one in found if one.result) * longer
+        rest = _characters(group) / max(_characters(short), 1)
+        seconds += _since(started) * rest
+        tokens += sum(one.result.reading.tokens for one in found if one.result) * rest
         errors += sum(one.error is not None for one in found)
         count += len(found)
     scale = total / count if count else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -183,14 +184,17 @@ def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:
     if file is not None:
         try:
             pairs += [line.partition("\t") for line in file.read_text("utf-8-sig").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--labels-file {file}: cannot be read ({error})") from error
+        except OSError as error:
+            raise UsageError(f"--labels-file {file}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"--labels-file {file}: is not UTF-8, convert it first") from error
     pairs = [pair for pair in pairs if "".join(pair).strip()]
     if any(not label.strip() for label, _, _ in pairs):
         raise UsageError("a description without a label was given: write label=description")
     named = {label.strip(): (about or label).strip() for label, _, about in pairs}
     if len(named) < len(pairs):
-        raise UsageError("the same label was given twice")
+        counts = Counter(label.strip() for label, _, _ in pairs)
+        raise UsageError(f"the label {counts.most_common(1)[0][0]} was given twice")
     if empty := next((label for label, about in named.items() if not about.strip(" |")), None):
         raise UsageError(f"the label {empty} has an empty description")
     if not named and (listed is not None or file is not None):

@@ -72,6 +72,8 @@ def similar(
     found = best_pairs(these.vectors, threshold, top_k)
     members = these.members
     pairs = [PairResult(one.score, members[one.first], members[one.second]) for one in found]
+    if not pairs and not out.quiet:
+        warn(f"no two of the {len(members)} texts have a cosine of {threshold:g} or more")
     _write(these, pairs, out)
 
 

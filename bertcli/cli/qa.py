@@ -110,10 +110,14 @@ def qa(
         raise UsageError(
             "--where and --passages say what to read of an index: name it with --index"
         )
+    if per_line and source.whole_file:
+        raise UsageError("--per-line and --whole-file say two things: give one")
     source = replace(source, whole_file=not per_line)
     if questions:
-        if not all(question.strip() for question in questions):
+        if not any(question.strip() for question in questions):
             raise UsageError(NO_QUESTION)
+        if not all(question.strip() for question in questions):
+            raise UsageError("one of the questions is empty: leave it out")
         contexts = _contexts(command, context or [], source)
         items = replace(contexts, items=_ask(questions, contexts))
     elif context:

@@ -204,11 +204,12 @@ def load_model(
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a run wrote: counts, format, seconds, and the SHA-256 of what went to stdout."""
+    """What a run wrote: counts, format, seconds, a table's width, SHA-256 of what no file has."""
 
     tally: Tally
     format: OutputFormat
     seconds: float
+    width: int
     sha256: str | None = None
 
     def leave(self) -> None:
@@ -228,7 +229,7 @@ def write(
     """Write the answers, report on stderr, and return what there was.
 
     Answers to a live `source` are handed on one by one. `digest`, of hashlib, is told of the bytes
-    that go to stdout.
+    that go to stdout, or to a pipe.
     """
     from bertcli.inputs.size import expected_records
     from bertcli.outputs.progress import progress
@@ -242,8 +243,9 @@ def write(
         live=source.live,
         terminal=terminal,
         width=max(shutil.get_terminal_size().columns, NARROWEST),
-        color=on_screen and not os.environ.get("NO_COLOR"),
+        color=on_screen and digest is None and not os.environ.get("NO_COLOR"),
         digest=digest,
+        types=_types_of(source) if fmt is OutputFormat.PARQUET else None,
     )
     shows_progress = sys.stderr.isatty() and not (flags.quiet or flags.no_progress)
     began = time.perf_counter()
@@ -258,7 +260,19 @@ def write(
     tally = replace(tally, records=tally.records + watch.left_out, errors=watch.errors)
     seconds = time.perf_counter() - began
     _report(tally, flags, seconds)
-    return Written(tally, fmt, seconds, digest.hexdigest() if digest else None)
+    sha256 = digest.hexdigest() if digest else None
+    return Written(tally, fmt, seconds, destination.width, sha256)
+
+
+def _types_of(source: Incoming) -> Mapping[str, Any] | None:
+    """Return the types that a Parquet input says its columns have."""
+    from bertcli.inputs.parquet_rows import column_types
+    from bertcli.inputs.source import find_sources
+
+    options = source.options
+    if options is None or options.texts or not options.inputs:
+        return None
+    return column_types(find_sources(options.inputs, options.input_format))
 
 
 def check_output(flags: OutputFlags) -> None:
@@ -375,7 +389,9 @@ def show_facts(facts: Mapping[str, object]) -> None:
 
 
 def _hint_at_file(text: str) -> None:
-    """Say that a text is also a file's name: most probably the file was meant."""
+    """Say that a text is also a file's name, or stdin's: most probably that was meant."""
+    if text == "-":
+        warn("- is taken as text; to read stdin use -i -")
     try:
         is_file = len(text) < 256 and Path(text).is_file()
     except (OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,7 +53,6 @@ class Recorder:
         self._given = inputs
         self._made_with = made_with
         self._records = hashlib.sha256()
-        self._output: Any = None
 
     def watch(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the records, and remember what they are."""
@@ -64,13 +64,14 @@ class Recorder:
             yield item
 
     def digest(self, out: OutputFlags) -> Any:
-        """Return what is to be told of the bytes that go to stdout; None for a file."""
+        """Return what is to be told of the bytes that go to stdout or a pipe; None for a file."""
         import hashlib
 
         from bertcli.outputs.formats import is_stdout
+        from bertcli.outputs.sink import is_device
 
-        self._output = hashlib.sha256() if is_stdout(out.output) else None
-        return self._output
+        passes = is_stdout(out.output) or is_device(str(out.output))
+        return hashlib.sha256() if passes else None
 
     def record(self, written: Written, out: OutputFlags) -> None:
         """Write the manifest of a run that has ended."""
@@ -95,6 +96,7 @@ class Recorder:
             "output": {
                 "path": out.output,
                 "format": written.format.value,
+                "width": written.width,
                 "sha256": fresh_sha256(target) if target else written.sha256,
             },
         }
@@ -224,7 +226,10 @@ def _run_again(then: Mapping[str, Any]) -> dict[str, Any]:
         output, again = Path(folder, f"output{suffix}"), Path(folder, "run.json")
         places = ["-o", str(output), "-f", then["output"]["format"], "--manifest", str(again)]
         line = with_options(then["command"], places)
-        done = subprocess.run([sys.executable, "-m", "bertcli", *line], capture_output=True)
+        width = str(then["output"].get("width") or 80)  # a table's
+        environment = os.environ | {"COLUMNS": width}
+        program = [sys.executable, "-m", "bertcli", *line]
+        done = subprocess.run(program, capture_output=True, env=environment)
         if not again.is_file():
             said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
             why = said or "it wrote no manifest of its own"

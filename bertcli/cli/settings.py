@@ -75,6 +75,10 @@ def _defaults(
         raise UsageError(f"{file}: {unknown[0]} is not an option of {whose}")
     chosen = {**given, **environment}
     own = {options[name]: value for name, value in chosen.items() if name in options}
+    several = {one.name for one in command.params if getattr(one, "multiple", False)}
+    for name, value in chosen.items():
+        if isinstance(value, list) and name in options and options[name] not in several:
+            raise UsageError(f"{file}: {name} is a list, expected one value as on the command line")
     return own | {
         name: _defaults(one, tables.get(name, {}), given, environment, file)
         for name, one in below.items()

@@ -81,7 +81,10 @@ def _from_system(folder: Path, error: OSError) -> BertcliError:
         return IndexFolderError(
             f"{shown(folder)} is a file, an index is a folder: choose another name"
         )
-    return IndexFolderError(f"index {shown(folder)} cannot be read or written ({reason})")
+    return IndexFolderError(
+        f"index {shown(folder)} cannot be read or written in {folder} ({reason}): choose another "
+        "place, such as ./my-index"
+    )
 
 
 def _disk_full(folder: Path, reason: object) -> OutputError:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from bertcli.errors import DataError
+from bertcli.errors import DataError, EmptyError
 from bertcli.inputs.lines import LINE_BYTES, not_utf8, read_lines, start_text
 from bertcli.inputs.rows import BadRow, Row
 from bertcli.records import Place
@@ -157,7 +157,7 @@ def _not_json(error: json.JSONDecodeError, text: str, name: str) -> DataError:
         hint = "if each line is an object of its own, say --input-format jsonl"
         return DataError(f"{place}: more JSON after the first object; {hint}")
     if not text.strip():
-        return DataError(f"{name}: is empty, expected a JSON array or object")
+        return EmptyError(f"{name}: is empty, expected a JSON array or object")
     return DataError(f"{place}: {_said(error)}")
 
 

@@ -6,7 +6,7 @@ import codecs
 import io
 from collections.abc import Iterator
 
-from bertcli.errors import DataError
+from bertcli.errors import DataError, EmptyError
 from bertcli.inputs.rows import BadRow, Row
 from bertcli.inputs.source import STDIN_NAME
 from bertcli.records import Place
@@ -83,7 +83,7 @@ def unmarked(head: bytes) -> str | None:
 
 def empty(name: str) -> DataError:
     """Return the error for an input in which there is nothing."""
-    return DataError(f"{name}: is empty, expected at least one text")
+    return EmptyError(f"{name}: is empty, expected at least one text")
 
 
 def not_utf8(error: UnicodeError) -> str:

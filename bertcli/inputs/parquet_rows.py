@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bertcli.errors import DataError, first_line
+from bertcli.inputs.formats import InputFormat
 from bertcli.inputs.lines import check_not_empty
 from bertcli.inputs.rows import BadRow, Row, check_columns, distinct_names
 from bertcli.records import Place
 
 if TYPE_CHECKING:
-    from pyarrow import RecordBatch
+    from pyarrow import DataType, RecordBatch
+
+    from bertcli.inputs.source import Source
 
 BATCH_ROWS = 256
 
@@ -47,6 +50,35 @@ def read_parquet(
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = first_line(error).rstrip(". ")
         raise DataError(f"{name}: is not a whole Parquet file ({reason})") from error
+
+
+def column_types(sources: Sequence[Source]) -> dict[str, DataType]:
+    """Return the types of the columns of Parquet files, as rows are read; none where they differ.
+
+    There are none either where another format is among them, or what cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found: list[dict[str, DataType]] = []
+    for source in sources:
+        if source.path is None or source.compression or source.format is not InputFormat.PARQUET:
+            return {}
+        try:
+            schema = pq.read_schema(source.path)
+        except (pa.ArrowException, OSError, ValueError):
+            return {}
+        types = [_readable_type(kind) for kind in schema.types]
+        found.append(dict(zip(distinct_names(schema.names), types, strict=True)))
+    return found[0] if found and all(one == found[0] for one in found) else {}
+
+
+def _readable_type(kind: DataType) -> DataType:
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _readable(batch: RecordBatch) -> RecordBatch:

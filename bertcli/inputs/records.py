@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from bertcli.errors import DataError, RecordError
+from bertcli.errors import DataError, EmptyError, RecordError
 from bertcli.inputs.formats import read_stream
 from bertcli.inputs.rows import BadRow, Row, missing_column, named
 from bertcli.inputs.source import STDIN, InputOptions, Source, find_sources, open_source
@@ -25,7 +25,8 @@ def read_records(
 
     Inputs are looked for at once, so that a missing file is told before a model is loaded; they
     are read as the records are asked for. Raises `DataError` for an input that cannot be read and
-    where the very first row has no text column; a later row without one is a `BadRecord`.
+    where the very first row has no text column; a later row without one is a `BadRecord`, and so
+    is an empty file among others.
     """
     return _text_records(_rows(options, stdin, (options.field,)), options.field)
 
@@ -40,9 +41,7 @@ def question_records(
 ) -> Iterator[Record | BadRecord]:
     """Yield a record per row with its question, the context being the text."""
     options = {question_field: QUESTION_OPTION, context_field: CONTEXT_OPTION}
-    for number, row in enumerate(rows):
-        if number == 0:
-            _check_first(row, options)
+    for number, row in enumerate(_checked(rows, options)):
         found = _two_texts(number, row, (context_field, "context"), (question_field, "question"))
         yield found if isinstance(found, BadRecord) else replace(found[0], question=found[1])
 
@@ -52,9 +51,7 @@ def paired_records(
 ) -> Iterator[Record | BadRecord]:
     """Yield a record per row with its text and its second text."""
     options = {field: "--field", pair_field: PAIR_OPTION}
-    for number, row in enumerate(rows):
-        if number == 0:
-            _check_first(row, options)
+    for number, row in enumerate(_checked(rows, options)):
         found = _two_texts(number, row, (field, "text"), (pair_field, "second text"))
         yield found if isinstance(found, BadRecord) else replace(found[0], second=found[1])
 
@@ -73,10 +70,15 @@ def _all_rows(
 ) -> Iterator[Row | BadRow]:
     yield from map(_argument_row, options.texts)
     for source in sources:
-        with open_source(source, stdin) as stream:
-            yield from read_stream(
-                stream, source.name, source.format, need=need, whole_file=options.whole_file
-            )
+        try:
+            with open_source(source, stdin) as stream:
+                yield from read_stream(
+                    stream, source.name, source.format, need=need, whole_file=options.whole_file
+                )
+        except EmptyError:
+            if len(sources) == 1:
+                raise
+            yield BadRow("the file is empty", Place(source.name))
 
 
 def _argument_row(text: str) -> Row | BadRow:
@@ -88,9 +90,7 @@ def _argument_row(text: str) -> Row | BadRow:
 
 
 def _text_records(rows: Iterable[Row | BadRow], field: str) -> Iterator[Record | BadRecord]:
-    for number, row in enumerate(rows):
-        if number == 0:
-            _check_first(row, {field: "--field"}, bare_text=True)
+    for number, row in enumerate(_checked(rows, {field: "--field"}, bare_text=True)):
         yield _text_record(number, row, field)
 
 
@@ -117,10 +117,21 @@ def _two_texts(
         return BadRecord(number, str(error), row.columns, row.place)
 
 
-def _check_first(row: Row | BadRow, options: dict[str, str], bare_text: bool = False) -> None:
-    """Raise `DataError` if the first row of all lacks a column; `options` choose each column."""
-    if isinstance(row, BadRow) or (bare_text and row.text is not None):
-        return
+def _checked(
+    rows: Iterable[Row | BadRow], options: dict[str, str], bare_text: bool = False
+) -> Iterator[Row | BadRow]:
+    """Yield rows; raise `DataError` if the first that can be read lacks a column of `options`."""
+    unseen = True
+    for row in rows:
+        if unseen and isinstance(row, Row):
+            unseen = False
+            if not (bare_text and row.text is not None):
+                _check_columns(row, options)
+        yield row
+
+
+def _check_columns(row: Row, options: dict[str, str]) -> None:
+    """Raise `DataError` if a row lacks a column; `options` choose each column."""
     if row.text is not None:
         wanted = f"expected rows with the columns {named(options)}"
         raise DataError(f"{row.place}: plain text has no columns, {wanted}; use jsonl or csv")

@@ -1,13 +1,14 @@
 """Parquet: one row per record, nested like JSON lines, written in row groups.
 
-What a task found has fixed types, so that two runs give files of one schema. The types of a
-record's own columns are those of the first row group.
+What a task found has fixed types, so that two runs give files of one schema. A record's own columns
+have the types that the input has, if that is Parquet too, else those of the first row group. No
+value is written that would not be read back as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, cast
@@ -37,6 +38,8 @@ from bertcli.results import (
 )
 
 GROUP = 1000
+DIGITS = 38
+"""The most that a decimal of 128 bits has."""
 UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
 
 TEXT, WHOLE, SCORE = pa.string(), pa.int64(), pa.float64()
@@ -128,15 +131,19 @@ class Layout:
     error: str
 
 
-def write_parquet(answers: Iterable[Answer], sink: Sink) -> None:
+def write_parquet(
+    answers: Iterable[Answer], sink: Sink, known: Mapping[str, pa.DataType] | None = None
+) -> None:
     """Write the answers in row groups of about a thousand.
+
+    `known` are the types of own columns, as far as the input says them.
 
     Raises:
         OutputError: a later record does not fit the columns of the first group.
     """
     groups = _groups(answers)
     first = list(islice(groups, 1))
-    layout = _layout(first[0] if first else [])
+    layout = _layout(first[0] if first else [], known or {})
     with closing(pq.ParquetWriter(cast(IO[bytes], sink), layout.schema)) as writer:
         for group in chain(first, groups):
             writer.write_table(_table(group, layout))
@@ -156,12 +163,15 @@ def _groups(answers: Iterable[Answer]) -> Iterator[list[Answer]]:
         yield group
 
 
-def _layout(group: list[Answer]) -> Layout:
+def _layout(group: list[Answer], known: Mapping[str, pa.DataType]) -> Layout:
     """Return the layout that the first group asks for: own columns, result, error."""
     good = [answer for answer in group if answer.result is not None]
     owns = [own_fields(answer) for answer in good or group]
     names = dict.fromkeys(name for own in owns for name in own)
-    own = [pa.field(name, _own_type([row.get(name) for row in owns])) for name in names]
+    own = [
+        pa.field(name, _own_type([row.get(name) for row in owns], known.get(name)))
+        for name in names
+    ]
     types = RESULT_TYPES[type(good[0].result)] if good else {}
     found = _result_names(good[0], list(names), list(types)) if good else {}
     error = free_name("error", [*names, *found.values()])
@@ -179,7 +189,10 @@ def _result_names(answer: Answer, taken: list[str], keys: list[str]) -> dict[str
 def _table(group: list[Answer], layout: Layout) -> pa.Table:
     """Return a group as one Arrow table."""
     rows = [_row(answer, layout) for answer in group]
-    columns = [_column([row.get(f.name) for row in rows], f, group[0]) for f in layout.schema]
+    columns = [
+        _column([row.get(field.name) for row in rows], field, group[0], field.name in layout.own)
+        for field in layout.schema
+    ]
     return pa.Table.from_arrays(columns, schema=layout.schema)
 
 
@@ -218,18 +231,50 @@ def _place(one: Hit | Member) -> Fields:
     return one.nested() | {"columns": as_json(one.columns) if one.columns else None}
 
 
-def _own_type(values: list[object]) -> pa.DataType:
+def _own_type(values: list[object], known: pa.DataType | None) -> pa.DataType:
     """Return the Arrow type that holds all the values; text where there is no other."""
+    if known is not None and _fitted(values, known) is not None:
+        return known
     for wanted in (None, pa.uint64()):  # which pyarrow does not think of by itself
-        with suppress(*UNFIT, UnicodeEncodeError):
-            return _storable(pa.array(values, type=wanted).type) or TEXT
+        found = _fitted(values, wanted)
+        if found is not None and (kind := _storable(found.type)) is not None:
+            return kind
     return TEXT
 
 
+def _fitted(values: list[object], kind: pa.DataType | None) -> pa.Array | None:
+    """Return the values as an array of a type, pyarrow's choice if None; None if it loses any."""
+    try:
+        array = pa.array(values, type=kind)
+    except (*UNFIT, UnicodeEncodeError):
+        return None
+    if pa.types.is_string(array.type):
+        return array if all(value is None or isinstance(value, str) for value in values) else None
+    return array if all(map(_is_kept, values, array.to_pylist())) else None
+
+
+def _is_kept(value: object, back: object) -> bool:
+    """Return whether a value came back from Arrow: no digit, key or truth value lost."""
+    if isinstance(value, Mapping):
+        there = back if isinstance(back, Mapping) else {}
+        return all(_is_kept(one, there.get(key)) for key, one in value.items())
+    if isinstance(value, list | tuple):
+        same = isinstance(back, list | tuple) and len(value) == len(back)
+        return same and all(map(_is_kept, value, cast(list[object], back)))
+    if isinstance(value, bool) or isinstance(back, bool):
+        return value is back
+    return value == back or (value != value and (back is None or back != back))
+
+
 def _storable(kind: pa.DataType) -> pa.DataType | None:
-    """Return the type with text where only nulls were seen; None for what Parquet cannot store."""
+    """Return the type with room for what may come later; None for what Parquet cannot store.
+
+    Where only nulls were seen that is text; decimals get all the digits there are.
+    """
     if pa.types.is_null(kind):
         return TEXT
+    if pa.types.is_decimal128(kind):
+        return pa.decimal128(DIGITS, kind.scale)
     if pa.types.is_list(kind):
         inner = _storable(kind.value_type)
         return pa.list_(inner) if inner else None
@@ -239,19 +284,26 @@ def _storable(kind: pa.DataType) -> pa.DataType | None:
     return pa.struct(inners) if inners and all(inners.values()) else None
 
 
-def _column(values: list[object], field: pa.Field, first: Answer) -> pa.Array:
+def _column(values: list[object], field: pa.Field, first: Answer, own: bool) -> pa.Array:
     """Return the values as one Arrow array of the field's type."""
-    try:
-        return pa.array(values, type=field.type)
-    except UnicodeEncodeError:
-        return pa.array([_encodable(value) for value in values], type=field.type)
-    except UNFIT as error:
-        if field.type == TEXT:
-            return pa.array([_encodable(_as_text(value)) for value in values], type=TEXT)
+    if not own:
+        try:
+            return pa.array(values, type=field.type)
+        except UnicodeEncodeError:
+            return pa.array([_encodable(value) for value in values], type=field.type)
+    fitted = _fitted(values, field.type)
+    if fitted is not None:
+        return fitted
+    if field.type == TEXT:
+        return pa.array([_encodable(_as_text(value)) for value in values], type=TEXT)
+    values = [_encodable(value) for value in values]
+    fitted = _fitted(values, field.type)
+    if fitted is None:
         raise OutputError(
-            f"the column {field.name} holds {field.type} in the first {GROUP} records, but not in "
-            f"those from {first.record.place} on; write -f jsonl instead"
-        ) from error
+            f"the column {field.name} holds {field.type} in the first {GROUP} records, which what "
+            f"it has from {first.record.place} on does not all fit; write -f jsonl instead"
+        )
+    return fitted
 
 
 def _as_text(value: object) -> str | None:

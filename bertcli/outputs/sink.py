@@ -8,11 +8,11 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Any, Protocol, cast
 
 from bertcli.errors import OutputError
 from bertcli.outputs.formats import compression_of, is_stdout
@@ -28,7 +28,8 @@ class Destination:
 
     `live` flushes after every record and shows a table record by record. `terminal`, `width` and
     `color` describe stdout; a table uses the latter two wherever it goes. `digest` is told of all
-    bytes that go to stdout.
+    bytes that go to stdout, or to a device or pipe. `types` are Arrow's of the records' own
+    columns, where they are known.
     """
 
     path: str | None = None
@@ -37,6 +38,7 @@ class Destination:
     width: int = 80
     color: bool = False
     digest: Digest | None = None
+    types: Mapping[str, Any] | None = None
 
     @property
     def on_screen(self) -> bool:
@@ -132,7 +134,8 @@ def open_sink(destination: Destination) -> Iterator[Sink]:
         with _open_stdout(destination.digest) as guarded:
             yield guarded
         return
-    with _open_file(destination.path) as guarded, _compressed(guarded, destination.path) as sink:
+    opened = _open_file(destination.path, destination.digest)
+    with opened as guarded, _compressed(guarded, destination.path) as sink:
         yield sink
 
 
@@ -145,10 +148,10 @@ def _open_stdout(digest: Digest | None) -> Iterator[GuardedStream]:
     guarded.flush()
 
 
-def _open_file(path: str) -> AbstractContextManager[GuardedStream]:
+def _open_file(path: str, digest: Digest | None) -> AbstractContextManager[GuardedStream]:
     """Open a file atomically; a device or a named pipe directly."""
     if is_device(path):
-        return _open_device(path)
+        return _open_device(path, digest)
     check_writable(path)
     return _open_atomically(Path(os.path.realpath(path)), path)
 
@@ -166,7 +169,10 @@ def check_writable(path: str) -> None:
 
 def _refuse_unwritable(target: Path) -> None:
     """Raise the error that opening would, for what a rename would get past."""
-    target.parent.stat()
+    folder = target.parent
+    folder.stat()
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if target.exists() and not os.access(target, os.W_OK):
@@ -174,12 +180,12 @@ def _refuse_unwritable(target: Path) -> None:
 
 
 @contextmanager
-def _open_device(path: str) -> Iterator[GuardedStream]:
+def _open_device(path: str, digest: Digest | None) -> Iterator[GuardedStream]:
     """Open something like /dev/null; where a file is behind it, what the file has stays."""
     with explained(path):
         mode = "ab" if Path(path).is_file() else "wb"
         stream = cast(IO[bytes], Path(path).open(mode))  # noqa: SIM115
-    guarded = GuardedStream(stream, path)
+    guarded = GuardedStream(stream, path, digest=digest)
     try:
         yield guarded
         guarded.flush()

@@ -109,7 +109,7 @@ def _write_parquet(answers: Iterable[Answer], sink: Sink, destination: Destinati
     """Write Parquet; pyarrow is imported only now."""
     from bertcli.outputs.parquet import write_parquet
 
-    write_parquet(answers, sink)
+    write_parquet(answers, sink, destination.types)
 
 
 def _write_npy(answers: Iterable[Answer], sink: Sink, destination: Destination) -> None:

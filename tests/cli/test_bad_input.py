@@ -268,7 +268,8 @@ def test_a_wrong_option_is_a_usage_error(
     ("arguments", "part"),
     [
         (["classify", "text", "--labels", "one"], "at least two"),
-        (["classify", "text", "--labels", "one,one"], "given twice"),
+        (["classify", "text", "--labels", "two,one,one"], "the label one was given twice"),
+        (["classify", "text", "--labels-file", "wide.txt"], "wide.txt: is not UTF-8"),
         (["classify", "text", "--labels", " , "], "no label was given"),
         (["classify", "text", "--labels", "a,b", "--template", "about"], "expected {}"),
         (["classify", "text", "--labels-file", "none.txt"], "none.txt: cannot be read"),
@@ -276,6 +277,8 @@ def test_a_wrong_option_is_a_usage_error(
         (["fill-mask", "a [MASK]", "-m", "MASKED_LM", "--targets", ","], "names no word"),
         (["qa", "--context", "text", "-m", "QA"], "no question was asked"),
         (["qa", " ", "--context", "text", "-m", "QA"], "no question was asked"),
+        (["qa", "Who?", " ", "--context", "text", "-m", "QA"], "one of the questions is empty"),
+        (["qa", "Who?", "-i", "a.txt", "--per-line", "--whole-file", "-m", "QA"], "two things"),
         (["embed", "text", "--prompt", "word " * 300], "--prompt takes more than half"),
         (["index", "build", "x", "-i", "a.txt", "--chunk-tokens", "9999"], "--chunk-tokens 9999"),
         (["index", "build", "x", "-i", "a.txt", "--overlap", "300"], "--overlap 300"),
@@ -291,6 +294,7 @@ def test_a_senseless_command_line_is_a_usage_error(
     """What cannot be meant is refused before anything is read, with what to say instead."""
     heads = {"MASKED_LM": Head.MASKED_LM, "QA": Head.QA}
     (here / "a.txt").write_text("text\n")
+    (here / "wide.txt").write_text("one\ntwo\n", encoding="utf-16")
     line = [tiny_checkpoint("bert", heads[one]) if one in heads else one for one in arguments]
     ran = run(*line)
     assert (ran.code, ran.out) == (2, "")

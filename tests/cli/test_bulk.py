@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from bertcli.cli import bulk
 from bertcli.cli.bulk import spread
 from bertcli.engine.families import Head
 from bertcli.outputs.journal import journal_of
@@ -160,6 +167,19 @@ def test_a_dry_run_predicts_and_writes_nothing(classify: Run, rows: Path) -> Non
     assert classify("-i", rows, "--dry-run", "--limit", 10).records[0]["records"] == 10
     assert sorted(path.name for path in rows.parent.iterdir()) == ["rows.jsonl"]
     assert classify("a cat", "--dry-run").records[0]["tokens"] > 0  # what warms up counts too
+
+
+def test_a_dry_run_looks_beyond_the_first_records(
+    classify: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is tried comes from all that is soon read, not from its beginning."""
+    monkeypatch.setattr(bulk, "PROBE_READ", 64)
+    lines = [f"cat {i}" for i in range(200)] + [f"cat {i} " * 20 for i in range(200)]
+    (here / "late.txt").write_text("\n".join(lines))
+    (told,) = classify("-i", "late.txt", "--dry-run").records
+    true = sum(one["tokens"] for one in classify("-i", "late.txt").records)
+    assert told["records"] == 400
+    assert true / 1.4 < told["tokens"] < true * 1.4
 
 
 def test_a_dry_run_tries_the_beginning_of_long_records(
@@ -352,6 +372,46 @@ def test_replay_of_what_went_to_stdout(classify: Run, run: Run, here: Path) -> N
     for arguments in (["a cat", "--manifest", "m.json"], ["--manifest", "m.json", "--", "-cat"]):
         assert classify(*arguments).code == 0
         assert run("replay", "m.json").out.startswith("reproduced: 1 records")
+
+
+def test_replay_of_a_table_has_its_width(
+    classify: Run, run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table is as wide as the terminal was, wherever it is replayed."""
+    with monkeypatch.context() as patch:
+        patch.setenv("COLUMNS", "140")
+        long = "a cat and a dog and a fish and a bird and a cat and a dog and a fish and so on"
+        assert classify(long, long, "-f", "table", "-o", "t.txt", "--manifest", "m.json").code == 0
+    assert run("replay", "m.json").out.startswith("reproduced: 2 records")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "null"])
+def test_replay_of_what_no_file_has(classify: Run, run: Run, here: Path, kind: str) -> None:
+    """What went to a pipe or a device is hashed as it goes: nobody can read it again."""
+    place = Path("pipe") if kind == "pipe" else Path("/dev/null")
+    if kind == "pipe":
+        os.mkfifo(place)
+        reader = Thread(target=place.read_bytes, daemon=True)
+        reader.start()
+    assert classify("a cat", "-f", "csv", "-o", place, "--manifest", "m.json").code == 0
+    assert run("replay", "m.json").out.startswith("reproduced: 1 records")
+
+
+def test_parquet_keeps_the_types_of_parquet(classify: Run, here: Path) -> None:
+    """Types that the first rows do not show: of the input's schema, in a column that stays."""
+    rows = pa.table(
+        {
+            "text": ["a cat"] * 1001,
+            "price": pa.array([Decimal("9.99")] * 1000 + [Decimal("149.00")], pa.decimal128(12, 2)),
+            "sizes": pa.array([[]] * 1000 + [[1]], pa.list_(pa.int8())),
+            "when": pa.array([None] * 1000 + [datetime(2024, 2, 29)], pa.timestamp("ns")),
+        }
+    )
+    pq.write_table(rows, "in.parquet")
+    assert classify("-i", "in.parquet", "-o", "out.parquet").code == 0
+    found = pq.read_table("out.parquet")
+    assert found.select(["text", "price", "sizes"]).equals(rows.select(["text", "price", "sizes"]))
+    assert found["when"].to_pylist() == [None] * 1000 + [datetime(2024, 2, 29)]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_similar_pairs(run: Run, texts: Path) -> None:
         (one["score"] for one in ran.records), reverse=True
     )
     assert ran.records[0]["first"]["columns"].keys() == {"id"}
+    assert run("similar", "-i", texts, "--threshold", 0.99).said("no two of the 5 texts", "0.99")
     assert len(run("similar", "-i", texts, "--threshold", -1).records) == 10
     assert len(run("similar", "-i", texts, "--threshold", -1, "-k", 3).records) == 3
 

@@ -52,6 +52,7 @@ def test_a_commands_own_table_wins(config: Path, capsys: pytest.CaptureFixture[s
         ("[classify]\nmodle = 'x'\n", "modle is not an option of classify"),
         ("[index.build]\nfoo = 3\n", "foo is not an option of build"),
         ("top-k = \n", "not TOML"),
+        ("[classify]\nlabels = ['a', 'b']\n", "labels is a list"),
     ],
 )
 def test_a_broken_file_is_said(

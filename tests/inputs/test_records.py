@@ -37,6 +37,27 @@ def test_ids_count_over_texts_and_files(tmp_path: Path, monkeypatch: pytest.Monk
     assert [type(item) for item in items] == [Record, BadRecord, Record, BadRecord, Record]
 
 
+def test_an_empty_file_among_others_is_a_bad_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is read; the first row that can be read tells whether the columns are there."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text("one\n")
+    for name in ("b.txt", "c.csv", "d.json", "e.parquet"):
+        Path(name).touch()
+    empty = ("b.txt", "c.csv", "d.json", "e.parquet")
+    bad, *rest = read_records(InputOptions((), (*empty[:1], "a.txt", *empty[1:])))
+    assert isinstance(bad, BadRecord)
+    assert (bad.error, str(bad.place)) == ("the file is empty", "b.txt")
+    assert [type(item) for item in rest] == [Record, BadRecord, BadRecord, BadRecord]
+    Path("f.csv").write_text("title\nx\n")
+    with pytest.raises(DataError, match=r"f.csv.*text"):
+        list(read_records(InputOptions((), ("b.txt", "f.csv"))))
+    for name in empty:
+        with pytest.raises(DataError, match=f"{name}: is empty"):
+            list(read_records(InputOptions((), (name,))))
+
+
 def test_texts_alone_leave_stdin_alone() -> None:
     """With a text on the command line stdin is not touched; an empty text is a bad record."""
     stdin = io.BytesIO(b"more\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,37 @@ def test_parquet_columns_keep_their_types(tmp_path: Path) -> None:
     assert large["n"] == 2**63 + 5
     assert (first["none"], first["empty"], first["mixed"]) == (None, "{}", "1")
     assert (first["half"], first["deep"]) == ("\\ud800", [None])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "back"),
+    [
+        (2**53 + 1, 19.99, [str(2**53 + 1), "19.99"]),
+        (1, 2.5, [1.0, 2.5]),
+        (True, 1.5, ["true", "1.5"]),
+        ([1], [0.5], [[1.0], [0.5]]),
+        ({"a": 1}, {"b": 2}, [{"a": 1, "b": None}, {"a": None, "b": 2}]),
+        (Decimal("9.99"), Decimal("149.00"), [Decimal("9.99"), Decimal("149.00")]),
+    ],
+)
+def test_parquet_loses_no_digit(
+    first: object, second: object, back: object, tmp_path: Path
+) -> None:
+    """Values of several kinds get a type that gives all of them back, or become text."""
+    rows = parquet([answered(0, "", FINE, n=first), answered(1, "", FINE, n=second)], tmp_path)
+    assert rows["n"].to_pylist() == back
+
+
+@pytest.mark.parametrize(
+    ("usual", "late"), [(20, 19.99), ({"a": 1}, {"b": 2}), ([1], [0.5]), (True, 1), (1, True)]
+)
+def test_parquet_refuses_a_late_value_that_would_be_changed(
+    usual: object, late: object, tmp_path: Path
+) -> None:
+    """A value after the first thousand that the column's type would cut is told."""
+    rows = [answered(i, "", FINE, n=usual) for i in range(1000)]
+    with pytest.raises(OutputError, match=r"column n holds .*jsonl"):
+        parquet([*rows, answered(1000, "", FINE, n=late)], tmp_path)
 
 
 def test_parquet_is_written_in_groups(tmp_path: Path) -> None:
