@@ -40,6 +40,18 @@ OPSETS = {"": 17, MICROSOFT: 1}
 
 
 @dataclass(frozen=True, slots=True)
+class _Codes:
+    """A tensor (…, columns) as whole numbers of eight bits: `codes · step + shift` for each token.
+
+    `step` is (…, 1), `shift` (tokens, 1).
+    """
+
+    codes: str
+    step: str
+    shift: str
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A serialised model, the arrays it refers to by name, and whether it reads token types.
 
@@ -66,6 +78,7 @@ class _Builder:
     nodes: list[bytes] = field(default_factory=list)
     constants: list[bytes] = field(default_factory=list)
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    coded: dict[str, _Codes] = field(default_factory=dict)
 
     def op(
         self, kind: str, *inputs: str, domain: str = "", **attributes: protobuf.Attribute
@@ -129,19 +142,11 @@ class _Builder:
     def encoder_name(self, name: str) -> str:
         return f"{self.prefix}{name}"
 
-    def linear(
-        self,
-        x: str,
-        module: str,
-        rows: int,
-        columns: int,
-        token_ranges: bool = False,
-    ) -> str:
+    def linear(self, x: str, module: str, rows: int, columns: int) -> str:
         """Return `x · weightᵀ + bias` for a torch-style weight (out, in).
 
-        int8 has one range for all of `x`. Where a few tokens reach far beyond the others, as where
-        a layer widens and narrows, `token_ranges` gives each its own: it is divided by its largest
-        value first. That takes away two fifths of the drift for 6 % of the time.
+        In int8 `x` is `codes · step + shift`, see `codes`, so that its product is the whole
+        numbers' times `step`, and `shift` times the total of each column of the weight.
         """
         name = f"{module}.weight"
         matrix = self.raw(name, rows, columns, merged=not self.brief)
@@ -154,25 +159,43 @@ class _Builder:
             inner = self.times(x, f"{module}.lora_A", change.a)
             return self.op("Add", product, self.times(inner, f"{module}.lora_B", change.b))
         quantised, scale = quantise(matrix)
-        right = (self.array(f"{name}.int8", quantised), self.array(f"{name}.scale", scale))
-        if not token_ranges:
-            return self.op("DynamicQuantizeMatMul", x, *right, "", bias, domain=MICROSOFT)
-        reach = self.reach(x)
+        right, scales = self.array(f"{name}.int8", quantised), self.array(f"{name}.scale", scale)
+        totals = quantised.sum(axis=0, dtype=np.float32) * scale
+        one = self.codes(x, columns)
         product = self.op(
-            "DynamicQuantizeMatMul", self.op("Div", x, reach), *right, domain=MICROSOFT
+            "MatMulIntegerToFloat", one.codes, right, self.number(1), scales, domain=MICROSOFT
         )
-        return self.op("Add", self.op("Mul", product, reach), bias)
+        moved = self.op("Gemm", one.shift, self.array(f"{name}.totals", totals[None]), bias)
+        moved = self.op("Reshape", moved, self.op("Shape", product))
+        return self.op("Add", self.op("Mul", product, one.step), moved)
 
-    def reach(self, x: str) -> str:
-        """Return the largest absolute value of each token, (n, length, 1).
+    def codes(self, x: str, columns: int) -> _Codes:
+        """Return `x` (…, columns) as whole numbers of eight bits, made once for all its products.
 
-        Of both signs apart: Abs would write a copy of `x`, and ReduceL2 takes four times as long.
+        Each token has a range of its own, from its smallest value to its largest: then what a token
+        becomes does not depend on what is beside it, nor the precision of the many on the few that
+        reach far. Zero is one of the numbers.
         """
-        above, below = (
-            self.op(f"Reduce{which}", x, axes=[-1], keepdims=1) for which in ("Max", "Min")
-        )
-        least = self.array("least", np.array(1e-9, np.float32))  # a row of zeros stays one
-        return self.op("Max", above, self.op("Neg", below), least)
+        if x not in self.coded:
+            high = self.op("Max", self.op("ReduceMax", x, axes=[-1], keepdims=1), self.number(1e-9))
+            low = self.op("Min", self.op("ReduceMin", x, axes=[-1], keepdims=1), self.number(0))
+            step = self.op("Mul", self.op("Sub", high, low), self.number(1 / 255))
+            zero = self.op("Round", self.op("Div", self.op("Neg", low), step))
+            shift = self.op("Neg", self.op("Mul", step, zero))
+            steps, zeros = (self.op("Reshape", one, self.constant([-1])) for one in (step, zero))
+            # QuantizeLinear goes row by row, which spares a copy of x divided by the steps.
+            flat = self.op("Reshape", x, self.constant([-1, columns]))
+            zeros = self.op("Cast", zeros, to=protobuf.ELEMENT_TYPES["uint8"])
+            codes = self.op("QuantizeLinear", flat, steps, zeros, axis=0)
+            self.coded[x] = _Codes(
+                self.op("Reshape", codes, self.op("Shape", x)),
+                step,
+                self.op("Reshape", shift, self.constant([-1, 1])),
+            )
+        return self.coded[x]
+
+    def number(self, value: float) -> str:
+        return self.array(f"number {value}", np.array(value, np.float32))
 
     def times(self, x: str, name: str, matrix: NDArray[np.float32]) -> str:
         """Return `x · matrixᵀ`."""
@@ -341,7 +364,7 @@ def _layer(b: _Builder, x: str, number: int, needed_by: Head = Head.BASE) -> str
     out, norm = f"{base}.{names.attention_out}", f"{base}.{names.attention_norm}"
     x = _residual(b, attended, asking, (out, norm), width)
     up = f"{base}.{names.inner}"
-    activated = b.activate(b.linear(x, up, inner, width, token_ranges=True))
+    activated = b.activate(b.linear(x, up, inner, width))
     return _residual(b, activated, x, (f"{base}.{names.outer}", f"{base}.{names.norm}"), inner)
 
 
@@ -351,7 +374,7 @@ def _residual(b: _Builder, x: str, skip: str, modules: tuple[str, str], columns:
     On the CPU ONNX Runtime's SkipLayerNormalization takes four times as long as these single steps.
     """
     width, (module, norm) = b.size("hidden_size"), modules
-    product = b.linear(x, module, width, columns, token_ranges=columns > width)
+    product = b.linear(x, module, width, columns)
     return b.norm(b.op("Add", product, skip), norm, width)
 
 

@@ -175,6 +175,17 @@ def test_int8_is_close_to_fp32(model_type: str, tiny_checkpoint: Any) -> None:
         assert float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) > 0.95
 
 
+@pytest.mark.parametrize("model_type", FAMILY_TYPES)
+def test_int8_answers_a_text_alone_as_among_others(model_type: str, tiny_checkpoint: Any) -> None:
+    """No text has a part in the rounding of another: not where several are computed at once."""
+    for head in (Head.BASE, Head.MASKED_LM, Head.SEQUENCE):
+        folder = tiny_checkpoint(model_type, head)
+        encoder = onnx(folder, head, Precision.INT8)
+        windows = ragged_windows(tokenizer_of(folder))
+        alone = [next(iter(encoder.encode([window]))) for window in windows]
+        assert_close(encoder.encode(windows * 2), alone * 2, 1e-6)
+
+
 def test_int8_is_never_brief(tiny_checkpoint: Any) -> None:
     """For a few texts int8 computes what it computes for many."""
     folder = tiny_checkpoint("bert", Head.TOKEN)

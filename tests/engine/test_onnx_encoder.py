@@ -126,7 +126,7 @@ def _encoder(folder: Path, head: Head, count: int, monkeypatch: pytest.MonkeyPat
 def test_a_token_far_beyond_the_others_takes_nothing_of_their_precision(
     tiny_checkpoint: Any, own_copy: Any
 ) -> None:
-    """Where a layer widens and narrows, int8 has a range for each token: one reaches a thousand."""
+    """int8 has a range for each token: one reaches a thousand."""
     folder = own_copy(tiny_checkpoint("bert", Head.BASE, num_hidden_layers=1))
     nothing = ("position", "_type", "attention.output.dense", "embeddings.LayerNorm.bias")
     weights, far = load_file(folder / "model.safetensors"), 6
