@@ -28,6 +28,10 @@ CLASSES = {
     "xdigit": "0-9a-fA-F",
 }
 """The signs of POSIX classes of characters."""
+LONGEST_RULE = 4096
+"""One longer than a path can be is passed over: thousands of brackets take the library seconds."""
+_STAR = r"\[\^/\]\*"
+_STARRED = re.compile(rf"{_STAR}((?:\\.|\[\^/\](?!\*)|\[(?!\^/\])[^]/]+\]|[^\\\[/(])+)(?={_STAR})")
 _POSIX_CLASS = re.compile(r"^((?:.*[^\\])?\[[^\]]*?)\[:([a-z]+):\]")
 
 
@@ -177,6 +181,8 @@ def _read_rules(path: Path) -> Iterator[_Rule]:
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
     for line in text.split("\n"):
+        if len(line) > LONGEST_RULE:
+            continue
         given = line if line.endswith("\\ ") else line.rstrip()
         bare = given.removesuffix("/")
         try:
@@ -184,7 +190,19 @@ def _read_rules(path: Path) -> Iterator[_Rule]:
         except Exception:  # of the library and of re
             continue
         if pattern.regex is not None:
-            yield _Rule(pattern.regex, bool(pattern.include), bare != given, "/" not in bare)
+            regex = re.compile(_straight(pattern.regex.pattern), pattern.regex.flags)
+            yield _Rule(regex, bool(pattern.include), bare != given, "/" not in bare)
+
+
+def _straight(regex: str) -> str:
+    """Return the library's regex of a rule so that `*a*a*a*b` takes no time beyond bounds.
+
+    Of stars in one part of a path all but the last stop at the first place that fits, for good.
+
+    >>> _straight("[^/]*a[^/]*b[^/]*")
+    '(?>[^/]*?a)(?>[^/]*?b)[^/]*'
+    """
+    return _STARRED.sub(r"(?>[^/]*?\1)", regex)
 
 
 def _spelled_out(rule: str) -> str:

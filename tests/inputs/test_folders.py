@@ -109,6 +109,7 @@ def test_the_last_rule_that_fits_a_path_itself_counts(
 
 NAMES = ["a", "d/a", "d/b.md", "d/e/a", "d/e/x1.txt", "e/d/b.md", "e/keep/s.txt", "keep/d/top.md"]
 PARTS = "a d e keep * *.md *.txt b.* ? [a-d] [[:alpha:]] x[[:digit:]].txt ** d* k?ep [[:lower:]e]*"
+PARTS += " k*e*p *.*[dt]* *[a-d]*.m? x*[[:digit:]]*t"
 RULES = st.builds(
     lambda no, start, parts, end: no + start + "/".join(parts) + end,
     st.sampled_from(["", "!"]),
@@ -164,3 +165,12 @@ def test_a_named_file_is_taken_whatever_the_rules(tree: Path) -> None:
     assert list(files_under(tree / "logs" / "a.log")) == [tree / "logs" / "a.log"]
     with pytest.raises(DataError, match="no such file or folder"):
         list(files_under(tree / "none"))
+
+
+def test_a_rule_of_many_stars_takes_no_time(tmp_path: Path) -> None:
+    """What would be tried in more ways than there are seconds is tried in one."""
+    rules = ["*a" * 12 + "*b", "[" * 20_000, "x/" + "?*a" * 12 + "b*"]
+    (tmp_path / ".gitignore").write_text("\n".join([*rules, "*.log", "a*c*e"]))
+    for name in ("a" * 200, "one.log", "abcde", "abcd"):
+        (tmp_path / name).write_text("text")
+    assert [path.name for path in files_under(tmp_path)] == ["a" * 200, "abcd"]
