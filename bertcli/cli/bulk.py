@@ -304,7 +304,7 @@ def _forecast(compute: Compute, items: Incoming, bulk: BulkFlags) -> dict[str, o
         "records": total,
         "tokens": round(tokens * scale),
         "seconds": round(seconds * scale, 3),
-        "records_per_second": round(count / seconds, 1) if count else 0.0,
+        "records_per_second": round(count / seconds, 1) if seconds else 0.0,
         "bad_records": round(errors * scale),
         "probed_records": count,
     }

@@ -29,6 +29,7 @@ from bertcli.results import Answer, EmbedResult, GroupResult, Member, PairResult
 
 if TYPE_CHECKING:
     from bertcli.index.vectors import Vectors
+    from bertcli.inputs.source import InputOptions
     from bertcli.results import Result
 
 BAR = 40
@@ -180,6 +181,7 @@ class _Collection:
     vectors: Vectors
     records: list[Record]
     failed: int = 0
+    options: InputOptions | None = None
 
 
 def _collection(
@@ -236,7 +238,7 @@ def _of_items(items: Incoming, field: str, model: ModelFlags, out: OutputFlags) 
         vectors.append(answer.result.vector)
         records.append(record)
     rows = np.stack(vectors) if vectors else np.empty((0, 1), np.float32)
-    return _Collection(members, rows, records, watch.errors)
+    return _Collection(members, rows, records, watch.errors, items.options)
 
 
 def _group(these: _Collection, number: int, rows: Sequence[int]) -> GroupResult:
@@ -251,7 +253,7 @@ def _write(these: _Collection, results: Sequence[Result], out: OutputFlags) -> N
 
 def _finish(these: _Collection, answers: Iterable[Answer], out: OutputFlags) -> None:
     """Write answers; leaves with exit code 3 where a text could not be read."""
-    finish(answers, out, Incoming(iter(())))
+    finish(answers, out, Incoming(iter(()), options=these.options))
     if these.failed:
         if not out.quiet:
             warn(f"{these.failed} of {these.failed + len(these.members)} texts failed")

@@ -83,7 +83,7 @@ def encode_in_batches(
 
     Without a token for `padding` a batch has windows of one length only. Windows that are the same
     are computed once and share an array. Little work is divided into some `parts` for a `pool` to
-    have at hand; the batches depend on the windows alone, as what int8 computes depends on them.
+    have at hand; the batches depend on the windows alone, so that two runs round in the same way.
     With a pool this returns at once.
     """
     keys = [_key(window) for window in windows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +54,7 @@ class Documents:
         self.connection = connection
         self._path = path
         self._expected = 0
+        self._alike: dict[tuple[bytes, str], deque[int]] = {}
 
     @classmethod
     def create(cls, path: Path) -> Documents:
@@ -162,16 +163,19 @@ class Documents:
         self.connection.execute("DROP TABLE IF EXISTS temp.found")
         self.connection.execute("CREATE TEMP TABLE found (id INTEGER PRIMARY KEY)")
         self._expected = self.number("SELECT coalesce(max(id), 0) FROM documents")
+        self._alike = {}
 
-    def renew(self, document: NewDocument) -> bool | None:
+    def renew(self, document: NewDocument, lasting: bool) -> bool | None:
         """Give a document that is in already the line and columns that it has now.
 
         Return whether they differ; None where no document of this name has this very text, of
-        those that were in when `expect` was called and were not found since. One on the same line
-        is taken first. One of a file is left as it is: an update looks after it.
+        those that were in when `expect` was called and were not found since. It must be on the same
+        line, unless the name is a `lasting` one, of something that may be changed and read again.
+        One of a file is left as it is: an update looks after it.
         """
-        there = self._left("documents_by_name", "line = ?4", document)
-        there = there or self._left("documents_by_hash", "?4 IS ?4", document)
+        there = self._on_its_line(document)
+        if there is None and lasting:
+            there = self._elsewhere(document)
         if there is None:
             return None
         number, line, file = there
@@ -188,20 +192,49 @@ class Documents:
         )
         return True
 
-    def _left(self, index: str, condition: str, document: NewDocument) -> tuple[int, ...] | None:
-        """Return id, line and file of one of the same text and name that was not found yet."""
+    def _on_its_line(self, document: NewDocument) -> tuple[int, ...] | None:
+        """Return id, line and file of one of the same text, name and line, not found yet."""
         found: tuple[int, ...] | None = self.connection.execute(
-            f"SELECT id, line, file FROM documents INDEXED BY {index} WHERE hash = ?1 AND "
-            f"name = ?2 AND id <= ?3 AND {condition} AND id NOT IN (SELECT id FROM temp.found) "
-            "LIMIT 1",
+            "SELECT id, line, file FROM documents INDEXED BY documents_by_name WHERE hash = ? AND "
+            "name = ? AND line IS ? AND id <= ? AND id NOT IN (SELECT id FROM temp.found) LIMIT 1",
             (
                 text_hash(document.text),
                 storable(document.name),
-                self._expected,
                 document.line,
+                self._expected,
             ),
         ).fetchone()
         return found
+
+    def _elsewhere(self, document: NewDocument) -> tuple[int, ...] | None:
+        """Return id, line and file of one of the same text and name, not found yet.
+
+        Where several have them they are looked up once, so that many lines of few texts take no
+        more time than many texts.
+        """
+        key = text_hash(document.text), storable(document.name)
+        if key not in self._alike:
+            same = self.rows(
+                "SELECT id FROM documents INDEXED BY documents_by_hash "
+                "WHERE hash = ? AND name = ? AND id <= ? ORDER BY id",
+                *(*key, self._expected),
+            )
+            ids = deque(number for (number,) in same)
+            if len(ids) > 1:
+                self._alike[key] = ids
+        else:
+            ids = self._alike[key]
+        while ids:
+            query = (
+                "SELECT id, line, file FROM documents WHERE id = ? "
+                "AND id NOT IN (SELECT id FROM temp.found)"
+            )
+            found: tuple[int, ...] | None = self.connection.execute(
+                query, (ids.popleft(),)
+            ).fetchone()
+            if found is not None:
+                return found
+        return None
 
     def insert(
         self, document: NewDocument, chunks: Sequence[Chunk], rows: Sequence[Row], file: int | None

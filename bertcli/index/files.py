@@ -161,10 +161,11 @@ def _mistakable(source: Source, other: Source) -> bool:
     one, two = Path(os.path.normpath(source.name)), Path(os.path.normpath(other.name))
     if one.is_absolute() != two.is_absolute():
         return False
-    if one.is_relative_to(two):
-        return Path(source.path) != Path(other.path, one.relative_to(two))
-    if two.is_relative_to(one):
-        return Path(other.path) != Path(source.path, two.relative_to(one))
+    pairs = ((one, source.path, two, other.path), (two, other.path, one, source.path))
+    for inner, its_path, outer, place in pairs:
+        rest = inner.relative_to(outer) if inner.is_relative_to(outer) else None
+        if rest is not None and os.pardir not in rest.parts:
+            return its_path != os.path.normpath(Path(place, rest))
     return False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -125,16 +125,19 @@ class IndexFolder(IndexReader):
         with storage_failures(self.path):
             self._documents.expect()
 
-    def missing(self, documents: Iterable[NewDocument]) -> tuple[list[NewDocument], int]:
+    def missing(
+        self, documents: Iterable[NewDocument], passing: Container[str] = ()
+    ) -> tuple[list[NewDocument], int]:
         """Return the documents that are not in yet, and how many others were renewed.
 
         One that was in when `expect` was called, under the same name and with the same text, has
-        the line and the columns now that it is given here; its passages and vectors stay.
+        the line and the columns now that it is given here; its passages and vectors stay. What has
+        a `passing` name, such as stdin, must have the same line too.
         """
         new, renewed = list[NewDocument](), 0
         with storage_failures(self.path), self._documents.writing():
             for document in documents:
-                differs = self._documents.renew(document)
+                differs = self._documents.renew(document, document.name not in passing)
                 if differs is None:
                     new.append(document)
                 renewed += differs is True

@@ -125,12 +125,13 @@ def survey(
             file, old_source, old = before
             other = _changed(path, full, name, old)
             failed_before = old.error not in (None, REMOVED)
+            differs = other is not None and other.hash != old.hash
             if AGAIN in (old.error or ""):
                 changed.append(Found(number, other or _state(path, full, name), file))
             elif other is None:
                 unchanged += 1
                 unread += failed_before
-            elif failed_before and (old.mtime_ns is not None or other.error):
+            elif failed_before and (old.mtime_ns is not None or other.error or differs):
                 changed.append(Found(number, other, file))
             elif other.hash == old.hash and other.name == old.name:
                 renewed.append(Found(old_source, replace(other, error=old.error), file))

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bertcli.errors import DataError, first_line
@@ -55,30 +56,32 @@ def read_parquet(
 def column_types(sources: Sequence[Source]) -> dict[str, DataType]:
     """Return the types of the columns of Parquet files, as rows are read; none where they differ.
 
-    There are none either where another format is among them, or what cannot be read.
+    There are none either where another format is among them, a pipe, or what cannot be read. Times
+    of nanoseconds are read in microseconds.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     found: list[dict[str, DataType]] = []
     for source in sources:
-        if source.path is None or source.compression or source.format is not InputFormat.PARQUET:
+        if source.compression or source.format is not InputFormat.PARQUET:
             return {}
+        if source.path is None or not Path(source.path).is_file():
+            return {}  # what is read from a pipe is gone
         try:
             schema = pq.read_schema(source.path)
         except (pa.ArrowException, OSError, ValueError):
             return {}
-        types = [_readable_type(kind) for kind in schema.types]
+        types = [_in_microseconds(kind) for kind in schema.types]
         found.append(dict(zip(distinct_names(schema.names), types, strict=True)))
     return found[0] if found and all(one == found[0] for one in found) else {}
 
 
-def _readable_type(kind: DataType) -> DataType:
+def _in_microseconds(kind: DataType) -> DataType:
     import pyarrow as pa
 
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        return pa.timestamp("us", kind.tz)
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+    nanoseconds = pa.types.is_timestamp(kind) and kind.unit == "ns"
+    return pa.timestamp("us", kind.tz) if nanoseconds else kind
 
 
 def _readable(batch: RecordBatch) -> RecordBatch:

@@ -76,9 +76,9 @@ def _all_rows(
                     stream, source.name, source.format, need=need, whole_file=options.whole_file
                 )
         except EmptyError:
-            if len(sources) == 1:
+            if len(sources) == 1 and not options.texts:
                 raise
-            yield BadRow("the file is empty", Place(source.name))
+            yield BadRow("it is empty, expected at least one text", Place(source.name))
 
 
 def _argument_row(text: str) -> Row | BadRow:

@@ -1,12 +1,13 @@
 """Parquet: one row per record, nested like JSON lines, written in row groups.
 
 What a task found has fixed types, so that two runs give files of one schema. A record's own columns
-have the types that the input has, if that is Parquet too, else those of the first row group. No
-value is written that would not be read back as it is.
+have the types that the input has, if that is Parquet too, else those of the first row group. Of no
+number a digit is cut, no key is left out, and a column with values of several kinds is text.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ from bertcli.results import (
 GROUP = 1000
 DIGITS = 38
 """The most that a decimal of 128 bits has."""
+DEEPEST = 30
+"""So deep may lists and objects stand in each other; deeper ones, which nobody reads, are text."""
 UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
 
 TEXT, WHOLE, SCORE = pa.string(), pa.int64(), pa.float64()
@@ -166,8 +169,9 @@ def _groups(answers: Iterable[Answer]) -> Iterator[list[Answer]]:
 def _layout(group: list[Answer], known: Mapping[str, pa.DataType]) -> Layout:
     """Return the layout that the first group asks for: own columns, result, error."""
     good = [answer for answer in group if answer.result is not None]
-    owns = [own_fields(answer) for answer in good or group]
-    names = dict.fromkeys(name for own in owns for name in own)
+    owns = [own_fields(answer) for answer in group]
+    heads = [own_fields(answer) for answer in good] or owns
+    names = dict.fromkeys(name for own in heads for name in own)
     own = [
         pa.field(name, _own_type([row.get(name) for row in owns], known.get(name)))
         for name in names
@@ -190,7 +194,7 @@ def _table(group: list[Answer], layout: Layout) -> pa.Table:
     """Return a group as one Arrow table."""
     rows = [_row(answer, layout) for answer in group]
     columns = [
-        _column([row.get(field.name) for row in rows], field, group[0], field.name in layout.own)
+        _column([row.get(field.name) for row in rows], field, group, field.name in layout.own)
         for field in layout.schema
     ]
     return pa.Table.from_arrays(columns, schema=layout.schema)
@@ -246,11 +250,13 @@ def _fitted(values: list[object], kind: pa.DataType | None) -> pa.Array | None:
     """Return the values as an array of a type, pyarrow's choice if None; None if it loses any."""
     try:
         array = pa.array(values, type=kind)
-    except (*UNFIT, UnicodeEncodeError):
+        if pa.types.is_string(array.type):
+            kept = all(value is None or isinstance(value, str) for value in values)
+        else:
+            kept = all(map(_is_kept, values, array.to_pylist()))
+    except (*UNFIT, UnicodeEncodeError, RecursionError):
         return None
-    if pa.types.is_string(array.type):
-        return array if all(value is None or isinstance(value, str) for value in values) else None
-    return array if all(map(_is_kept, values, array.to_pylist())) else None
+    return array if kept else None
 
 
 def _is_kept(value: object, back: object) -> bool:
@@ -266,26 +272,31 @@ def _is_kept(value: object, back: object) -> bool:
     return value == back or (value != value and (back is None or back != back))
 
 
-def _storable(kind: pa.DataType) -> pa.DataType | None:
+def _storable(kind: pa.DataType, depth: int = 0) -> pa.DataType | None:
     """Return the type with room for what may come later; None for what Parquet cannot store.
 
     Where only nulls were seen that is text; decimals get all the digits there are.
     """
+    if depth > DEEPEST:
+        return None
     if pa.types.is_null(kind):
         return TEXT
     if pa.types.is_decimal128(kind):
         return pa.decimal128(DIGITS, kind.scale)
     if pa.types.is_list(kind):
-        inner = _storable(kind.value_type)
+        inner = _storable(kind.value_type, depth + 1)
         return pa.list_(inner) if inner else None
     if not pa.types.is_struct(kind):
         return kind
-    inners = {field.name: _storable(field.type) for field in kind}
+    inners = {field.name: _storable(field.type, depth + 1) for field in kind}
     return pa.struct(inners) if inners and all(inners.values()) else None
 
 
-def _column(values: list[object], field: pa.Field, first: Answer, own: bool) -> pa.Array:
-    """Return the values as one Arrow array of the field's type."""
+def _column(values: list[object], field: pa.Field, group: list[Answer], own: bool) -> pa.Array:
+    """Return the values as one Arrow array of the field's type.
+
+    What does not fit it is left out where the record failed, and written as text where that fits.
+    """
     if not own:
         try:
             return pa.array(values, type=field.type)
@@ -296,21 +307,28 @@ def _column(values: list[object], field: pa.Field, first: Answer, own: bool) -> 
         return fitted
     if field.type == TEXT:
         return pa.array([_encodable(_as_text(value)) for value in values], type=TEXT)
-    values = [_encodable(value) for value in values]
+    for at, answer in enumerate(group):
+        values[at] = _encodable(values[at])
+        if answer.result is None and _fitted([values[at]], field.type) is None:
+            values[at] = None
     fitted = _fitted(values, field.type)
     if fitted is None:
         raise OutputError(
-            f"the column {field.name} holds {field.type} in the first {GROUP} records, which what "
-            f"it has from {first.record.place} on does not all fit; write -f jsonl instead"
+            f"the column {field.name} holds {field.type} in the first {GROUP} records, and what it "
+            f"has from {group[0].record.place} on does not all fit that; write -f jsonl instead"
         )
     return fitted
 
 
 def _as_text(value: object) -> str | None:
-    """Return a value as text: itself, or its JSON."""
+    """Return a value as text: itself, or its JSON, without quotes where that is a string."""
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
     said = as_json(value)
+    if said.startswith('"'):
+        return str(json.loads(said))
     return None if said == "null" else said  # a NaN
 
 

@@ -397,6 +397,24 @@ def test_replay_of_what_no_file_has(classify: Run, run: Run, here: Path, kind: s
     assert run("replay", "m.json").out.startswith("reproduced: 1 records")
 
 
+def test_parquet_from_a_pipe_is_read_once(classify: Run, here: Path) -> None:
+    """Nobody else opens the pipe, to look at its types."""
+    pq.write_table(pa.table({"text": ["a cat"], "n": pa.array([1], pa.int8())}), "in.parquet")
+    os.mkfifo("pipe")
+    content = Path("in.parquet").read_bytes()
+    Thread(target=Path("pipe").write_bytes, args=(content,), daemon=True).start()
+    assert classify("-i", "pipe", "--input-format", "parquet", "-o", "out.parquet").code == 0
+    assert pq.read_table("out.parquet")["n"].to_pylist() == [1]
+
+
+def test_a_dry_run_of_nothing(classify: Run, here: Path) -> None:
+    """Empty files alone are bad records, of no length."""
+    for name in ("a.txt", "b.txt"):
+        Path(name).touch()
+    (told,) = classify("-i", "a.txt", "-i", "b.txt", "--dry-run").records
+    assert (told["records"], told["bad_records"]) == (2, 2)
+
+
 def test_parquet_keeps_the_types_of_parquet(classify: Run, here: Path) -> None:
     """Types that the first rows do not show: of the input's schema, in a column that stays."""
     rows = pa.table(

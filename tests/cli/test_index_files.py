@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from inputs.test_documents import pdf_of
 
+from bertcli.index.files import Source, _mistakable
 from bertcli.index.places import named_folder
 
 from .conftest import Ran, Run
@@ -91,6 +92,56 @@ def test_files_of_the_same_name_in_two_places(
     }
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "mistakable"),
+    [
+        (("a", "."), ("b", "."), True),
+        (("a", "docs"), ("b", "docs"), True),
+        (("a", "."), ("b", "docs"), True),
+        (("a", "."), ("a", "docs"), False),
+        (("a", "."), ("a", "../b"), False),
+        (("a", "../b"), ("c", ".."), False),
+        (("a", "docs"), ("b", "notes"), False),
+        (("a", "."), ("", "{here}/b"), False),
+    ],
+)
+def test_which_sources_call_files_the_same(
+    one: tuple[str, str], other: tuple[str, str], mistakable: bool, tmp_path: Path
+) -> None:
+    """Each is said as it was in a folder: some names mean two places."""
+    sources = []
+    for place, name in (one, other):
+        said = name.replace("{here}", str(tmp_path))
+        sources.append(Source(os.path.normpath(tmp_path / place / said), said))
+    assert _mistakable(*sources) == _mistakable(*reversed(sources)) == mistakable
+
+
+def test_a_broken_file_that_is_broken_otherwise(
+    tiny: Callable[..., Ran], run: Run, docs: Path
+) -> None:
+    """It is told once more, as one of which the index has nothing, and then is known."""
+    tiny("index", "build", "./i", "docs", "-q")
+    (docs / "broken.pdf").write_text("%PDF-1.4 nor this")
+    ran = run("index", "update", "./i")
+    assert ran.code == 3 and "broken.pdf: is a damaged PDF" in ran.err
+    assert "stays" not in ran.err
+    assert run("index", "update", "./i").said("1 still without text")
+
+
+def test_a_dry_run_counts_each_kind_of_file(tiny: Callable[..., Ran], run: Run, here: Path) -> None:
+    """Rows of a few words and pages of many are far apart: one's bytes say nothing of another's."""
+    folder = here / "kinds"
+    folder.mkdir()
+    rows = "".join(f"row {i},{'x' * 90}\n" for i in range(300))
+    (folder / "rows.csv").write_text(f"text,more\n{rows}")
+    for i in range(4):
+        (folder / f"{i}.md").write_text("the cat sat on the mat. " * 400)
+    (told,) = tiny("index", "build", "./i", "kinds", "--dry-run").records
+    tiny("index", "build", "./i", "kinds", "-q")
+    (made,) = run("index", "info", "./i").records
+    assert told["passages"] == pytest.approx(made["passages"], rel=0.2)
+
+
 def test_a_compressed_page_keeps_its_headings(
     tiny: Callable[..., Ran], run: Run, here: Path
 ) -> None:
@@ -113,10 +164,10 @@ def test_an_update_follows_the_files(tiny: Callable[..., Ran], run: Run, docs: P
     (docs / "sub" / "prices.csv").unlink()
     ran = run("index", "update", "./i")
     assert ran.code == 0
-    assert ran.said("1 added, 1 changed, 1 moved, 1 deleted, 1 unchanged; 3 documents")
+    assert ran.said("1 added, 1 changed, 1 moved, 1 deleted, 1 still without text; 3 documents")
     assert [one["document"] for one in hits(run, "opening")] == ["docs/moved.py"]
     assert hits(run, "children") == [] and len(hits(run, "farewell")) == 1
-    assert run("index", "update", "./i").said("files: 4 unchanged")
+    assert run("index", "update", "./i").said("files: 3 unchanged, 1 still without text")
     assert run("index", "check", "./i").records[0]["problems"] == []
 
 
@@ -188,7 +239,7 @@ def test_globs_and_what_is_no_document(tiny: Callable[..., Ran], run: Run, docs:
 def test_an_index_within_its_own_folder(tiny: Callable[..., Ran], run: Run) -> None:
     """An index does not index itself."""
     tiny("index", "build", "./docs/i", "docs", "-q")
-    assert run("index", "update", "./docs/i").said("files: 4 unchanged")
+    assert run("index", "update", "./docs/i").said("files: 3 unchanged, 1 still without text")
 
 
 def test_what_was_removed_comes_back_when_it_is_added(

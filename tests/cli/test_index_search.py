@@ -334,6 +334,24 @@ def test_records_that_moved_in_their_file(run: Run, tiny: Callable[..., Ran], he
     assert found == {2: "0", 3: "1", 4: "7", 5: "2", 6: "3"}
 
 
+def test_records_of_two_streams_stay_apart(run: Run, tiny: Callable[..., Ran], here: Path) -> None:
+    """What comes from stdin has no file that could have changed: the same text is another's."""
+    tiny("index", "build", "./idx", "-i", "-", "-q", stdin=b"hens lay\na dog\n")
+    for said in ("3 documents added; 5 documents", "0 documents added; 5 documents"):
+        ran = run("index", "add", "./idx", "-i", "-", stdin=b"water\nbread\nhens lay\n")
+        assert ran.said(said)
+
+
+def test_a_file_given_twice_is_added_once(run: Run, tiny: Callable[..., Ran], here: Path) -> None:
+    """However many lines it has, and by a glob too."""
+    (here / "many.txt").write_text("\n".join(f"hen {i % 700}" for i in range(1500)))
+    given = ("-i", "many.txt", "-i", "many*")
+    assert tiny("index", "build", "./idx", *given).said("1500 documents added")
+    (here / "many.txt").write_text("\n".join(["new", *(f"hen {i % 700}" for i in range(1500))]))
+    ran = run("index", "add", "./idx", *given)
+    assert ran.said("1 documents added, 1500 renewed; 1501")
+
+
 def test_a_model_whose_weights_changed_is_refused(
     run: Run, tiny_checkpoint: Any, here: Path
 ) -> None:

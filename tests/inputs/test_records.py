@@ -48,7 +48,7 @@ def test_an_empty_file_among_others_is_a_bad_record(
     empty = ("b.txt", "c.csv", "d.json", "e.parquet")
     bad, *rest = read_records(InputOptions((), (*empty[:1], "a.txt", *empty[1:])))
     assert isinstance(bad, BadRecord)
-    assert (bad.error, str(bad.place)) == ("the file is empty", "b.txt")
+    assert (bad.error, str(bad.place)) == ("it is empty, expected at least one text", "b.txt")
     assert [type(item) for item in rest] == [Record, BadRecord, BadRecord, BadRecord]
     Path("f.csv").write_text("title\nx\n")
     with pytest.raises(DataError, match=r"f.csv.*text"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -125,6 +125,31 @@ def test_parquet_refuses_a_late_value_that_would_be_changed(
     rows = [answered(i, "", FINE, n=usual) for i in range(1000)]
     with pytest.raises(OutputError, match=r"column n holds .*jsonl"):
         parquet([*rows, answered(1000, "", FINE, n=late)], tmp_path)
+
+
+def test_parquet_leaves_out_what_fits_only_a_failed_record(tmp_path: Path) -> None:
+    """One bad record does not change a type, nor end a run; near the start all of it is kept."""
+    good = [answered(i, "", FINE, n=1) for i in range(1000)]
+    early = parquet([*good[:2], failed(2, "", "the text is empty", n=2.5)], tmp_path)
+    assert early["n"].to_pylist() == [1, 1, 2.5]
+    late = parquet([*good, failed(1000, "", "the text is empty", n=2.5)], tmp_path)
+    assert late["n"].to_pylist()[-1] is None
+
+
+def test_parquet_writes_what_is_deep_as_text(tmp_path: Path) -> None:
+    """Nobody could read a schema of a hundred levels."""
+    deep: list[object] = []
+    for _ in range(600):
+        deep = [deep]
+    (row,) = parquet([answered(0, "", FINE, n=deep)], tmp_path).to_pylist()
+    assert row["n"].startswith("[[[")
+
+
+def test_parquet_writes_mixed_texts_without_quotes(tmp_path: Path) -> None:
+    """Bytes and dates beside texts are text as people write it."""
+    values = [b"abc", "x", date(2024, 2, 29), 1]
+    rows = parquet([answered(i, "", FINE, n=one) for i, one in enumerate(values)], tmp_path)
+    assert rows["n"].to_pylist() == ["abc", "x", "2024-02-29", "1"]
 
 
 def test_parquet_is_written_in_groups(tmp_path: Path) -> None:

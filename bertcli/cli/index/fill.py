@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from bertcli.tasks.embed import Embed
 
 FAILURES_SHOWN = 100
+TEXT_NAME = "TEXT"
+"""What texts of the command line are called, as `Place` calls them."""
 
 Sources = Annotated[
     list[str] | None,
@@ -207,8 +210,19 @@ def held(index: IndexFolder) -> str:
 def _records(context: typer.Context, source: InputFlags, has_sources: bool) -> Incoming | None:
     """Return the records of `-i`, or of stdin where nothing else is given."""
     if source.inputs or not has_sources:
-        return read_items(context, None, source)
+        return read_items(context, None, replace(source, inputs=_each_once(source)))
     return None
+
+
+def _each_once(source: InputFlags) -> list[str] | None:
+    """Return the files of -i, each once however often it was given."""
+    from bertcli.inputs.source import STDIN, find_sources
+
+    if source.inputs is None:
+        return None
+    found = find_sources(source.inputs, source.input_format)
+    files = {os.path.realpath(one.path): one.path for one in found if one.path is not None}
+    return [*files.values(), *(STDIN for one in found if one.path is None)]
 
 
 def _given(
@@ -339,14 +353,19 @@ def _counted(files: Iterable[Found], advance: Callable[[int], None]) -> Iterator
 
 def _told(changes: Survey, failed: set[str]) -> str:
     """Return what a survey found, in words; `failed` are the files that could not be read."""
+    from bertcli.index.files import REMOVED
+
+    failed_before = changes.unread + sum(
+        one.state.error not in (None, REMOVED) for one in changes.renewed
+    )
     counts = {
         "added": sum(one.state.path not in failed for one in changes.added),
         "changed": sum(one.state.path not in failed for one in changes.changed),
         "moved": len(changes.moved),
         "deleted": len(changes.deleted),
-        "unchanged": changes.unchanged - changes.unread + len(changes.renewed),
+        "unchanged": changes.unchanged + len(changes.renewed) - failed_before,
         "failed": sum(one.state.path in failed for one in changes.to_read),
-        "still without text": changes.unread,
+        "still without text": failed_before,
     }
     told = [f"{count} {what}" for what, count in counts.items() if count]
     return f"files: {', '.join(told) or 'none'}"
@@ -373,23 +392,24 @@ def _entries(
 
     One whose line or columns alone are new is renewed; `renewed` gets how many of each group are.
     """
+    from bertcli.inputs.source import STDIN_NAME
     from bertcli.tasks.run import look_ahead
 
     for group in look_ahead(items):
         failed += [f"{item.place}: {item.error}" for item in group if isinstance(item, BadRecord)]
         records = [item for item in group if not isinstance(item, BadRecord)]
-        new, others = index.missing(_documents(records, field))
+        new, others = index.missing(_documents(records, field), (STDIN_NAME, TEXT_NAME))
         renewed.append(others)
         yield from _embedded(index, new, embed)
 
 
 def _documents(records: Iterable[Record], field: str) -> list[NewDocument]:
-    """Return records as documents, what was given twice (`-i a.txt -i a.txt`) once."""
+    """Return records as documents, texts that the command line has twice once."""
     from bertcli.index.content import NewDocument
 
     documents = [
         NewDocument(
-            record.place.path or "TEXT",
+            record.place.path or TEXT_NAME,
             record.text,
             record.place.line,
             {name: value for name, value in record.columns.items() if name != field},

@@ -11,7 +11,7 @@ from bertcli.errors import DataError, RecordError, first_line
 from bertcli.inputs.documents import marked
 from bertcli.inputs.documents.build import SAID_LETTERS
 from bertcli.inputs.formats import InputFormat, compression_of, format_of, read_stream
-from bertcli.inputs.lines import HEAD_BYTES, read_whole_text
+from bertcli.inputs.lines import HEAD_BYTES, LINE_BYTES, read_whole_text
 from bertcli.inputs.records import text_of
 from bertcli.inputs.rows import BadRow, Row, missing_column
 from bertcli.inputs.source import Source, open_source
@@ -129,21 +129,25 @@ def _whole(path: Path, name: str) -> Document:
 
 def _bytes(path: Path, name: str) -> bytes:
     """Return the bytes of a file, unpacked where it is a .gz or .xz."""
-    source = Source(str(path), InputFormat.TXT, compression_of(str(path)))
-    try:
-        with open_source(source) as stream:
-            data = stream.read(FILE_BYTES + 1)
-        if len(data) > FILE_BYTES:
-            raise DataError(f"{name}: is over {FILE_BYTES >> 30} GB: split it")
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+    data = _beginning(path, FILE_BYTES + 1)
+    if len(data) > FILE_BYTES:
+        raise DataError(f"{name}: is over {FILE_BYTES >> 30} GB: split it")
     if not data:
         raise DataError(f"{name}: is empty")
     return data
 
 
+def _beginning(path: Path, count: int) -> bytes:
+    """Return no more than so many bytes; raises DataError, which has the whole path."""
+    source = Source(str(path), InputFormat.TXT, compression_of(str(path)))
+    with open_source(source) as stream:
+        return stream.read(count)
+
+
 def _text(path: Path, name: str) -> str:
-    data = _bytes(path, name)
+    data = _beginning(path, LINE_BYTES + 1)  # as much as shows that it is too much
+    if not data:
+        raise DataError(f"{name}: is empty")
     (row,) = read_whole_text(io.BufferedReader(io.BytesIO(data)), name)
     if isinstance(row, BadRow):
         raise DataError(f"{row.place}: {row.error}")
