@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+TEXT_NAME = "TEXT"
+"""What a text of the command line is called, where others have the name of their file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -24,7 +27,7 @@ class Place:
     part: str | None = None
 
     def __str__(self) -> str:
-        path = self.path or "TEXT"
+        path = self.path or TEXT_NAME
         place = path if self.line is None else f"{path}:{self.line}"
         return place if self.part is None else f"{place}, {self.part}"
 

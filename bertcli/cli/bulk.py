@@ -241,10 +241,7 @@ def _first(items: Iterator[Item], count: int) -> Iterator[Item]:
 
 
 def _sampled(items: Iterator[Item], count: int, seed: int) -> Iterator[Item]:
-    """Yield `count` records in the order of the input, each set of them equally likely.
-
-    Algorithm R (Vitter 1985, "Random sampling with a reservoir"): memory holds the sample alone.
-    """
+    """Yield `count` records in the order of the input, each set of them equally likely."""
     import random
 
     records = (item for item in items if not isinstance(item, Pause))
@@ -258,7 +255,11 @@ def _drawn(
     rng: random.Random,
     seconds: float = math.inf,
 ) -> tuple[list[Record | BadRecord], int]:
-    """Return some of the records, and how many were read, which goes on for so many seconds."""
+    """Return `count` of the records that are read in so many seconds, and how many those are.
+
+    Algorithm R (Vitter 1985, "Random sampling with a reservoir"): each set of them is equally
+    likely, and memory holds the sample alone.
+    """
     kept: list[Record | BadRecord] = []
     read, began = 0, time.perf_counter()
     for item in records:

@@ -24,7 +24,7 @@ from bertcli.cli.recipe import (
 )
 from bertcli.errors import UsageError
 from bertcli.index.places import place_of
-from bertcli.records import Record
+from bertcli.records import TEXT_NAME, Record
 from bertcli.results import Answer, EmbedResult, GroupResult, Member, PairResult, UniqueResult
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def _of_items(items: Incoming, field: str, model: ModelFlags, out: OutputFlags) 
             continue
         place = record.place
         others = {name: one for name, one in record.columns.items() if name != field}
-        members.append(Member(record.text, place.path or "TEXT", place.line, None, others))
+        members.append(Member(record.text, place.path or TEXT_NAME, place.line, None, others))
         vectors.append(answer.result.vector)
         records.append(record)
     rows = np.stack(vectors) if vectors else np.empty((0, 1), np.float32)

@@ -64,7 +64,8 @@ class Survey:
     """What became of the files of an index since it last saw them.
 
     `renewed` have the same content under the same name and only another time of change; `deleted`
-    are numbers of files. Of the unchanged `unread` gave no text before, and are not tried again.
+    are numbers of files. Of the renewed and the unchanged `unread` gave no text before, and are not
+    tried again.
     """
 
     added: tuple[Found, ...] = ()
@@ -134,10 +135,12 @@ def survey(
             elif failed_before and (old.mtime_ns is not None or other.error or differs):
                 changed.append(Found(number, other, file))
             elif other.hash == old.hash and other.name == old.name:
+                unread += failed_before
                 renewed.append(Found(old_source, replace(other, error=old.error), file))
             elif old.error == REMOVED:
                 unchanged += 1
             elif other.hash == old.hash:
+                unread += failed_before
                 renewed.append(Found(number, replace(other, error=old.error), file))
             else:
                 changed.append(Found(number, other, file, indexed=True))

@@ -32,7 +32,7 @@ from bertcli.cli.recipe import begun, choose_checkpoint, read_items, warn
 from bertcli.errors import CheckpointError, DataError, UsageError
 from bertcli.index.choices import Kind
 from bertcli.index.places import place_of
-from bertcli.records import BadRecord
+from bertcli.records import TEXT_NAME, BadRecord
 
 if TYPE_CHECKING:
     from bertcli.cli.recipe import Incoming
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from bertcli.tasks.embed import Embed
 
 FAILURES_SHOWN = 100
-TEXT_NAME = "TEXT"
-"""What texts of the command line are called, as `Place` calls them."""
 
 Sources = Annotated[
     list[str] | None,
@@ -353,19 +351,14 @@ def _counted(files: Iterable[Found], advance: Callable[[int], None]) -> Iterator
 
 def _told(changes: Survey, failed: set[str]) -> str:
     """Return what a survey found, in words; `failed` are the files that could not be read."""
-    from bertcli.index.files import REMOVED
-
-    failed_before = changes.unread + sum(
-        one.state.error not in (None, REMOVED) for one in changes.renewed
-    )
     counts = {
         "added": sum(one.state.path not in failed for one in changes.added),
         "changed": sum(one.state.path not in failed for one in changes.changed),
         "moved": len(changes.moved),
         "deleted": len(changes.deleted),
-        "unchanged": changes.unchanged + len(changes.renewed) - failed_before,
+        "unchanged": changes.unchanged + len(changes.renewed) - changes.unread,
         "failed": sum(one.state.path in failed for one in changes.to_read),
-        "still without text": failed_before,
+        "still without text": changes.unread,
     }
     told = [f"{count} {what}" for what, count in counts.items() if count]
     return f"files: {', '.join(told) or 'none'}"
