@@ -84,6 +84,13 @@ CONTESTS = (
         "--texts 50 --rounds 1",
         peers=True,
     ),
+    Contest(
+        "Search beside other tools, vectors given",
+        "search_given.py",
+        "--sizes 100000 --rounds 3",
+        "--sizes 100 --rounds 1",
+        peers=True,
+    ),
 )
 
 

@@ -139,17 +139,18 @@ def build(path: Path, first: int, last: int) -> None:
             yield entry
 
     began = time.perf_counter()
-    if first:
-        index = IndexFolder.open(path)
-    else:
-        checkpoint = builtin_checkpoint(builtin_for("embed"))
-        embed = build_embed(checkpoint, ModelFlags(), normalize=True)
-        index = IndexFolder.create(path, Manifest(identity(checkpoint, embed), Chunking(254, 32)))
-    with index:
+    with IndexFolder.open(path) if first else new_index(path) as index:
         index.add(timed(corpus.entries(first, last)))
     seconds = time.perf_counter() - began - making
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "megabytes": peak}))
+
+
+def new_index(path: Path) -> IndexFolder:
+    """Make an empty index for the built-in model."""
+    checkpoint = builtin_checkpoint(builtin_for("embed"))
+    embed = build_embed(checkpoint, ModelFlags(), normalize=True)
+    return IndexFolder.create(path, Manifest(identity(checkpoint, embed), Chunking(254, 32)))
 
 
 def built(path: Path, first: int, last: int) -> dict[str, float]:
@@ -229,6 +230,19 @@ def elapsed(action: object) -> float:
 def recall_of(index: IndexFolder, corpus: Corpus, passages: int, year: int | None) -> float:
     """Return recall@10 against brute force, over all passages or those of one year."""
     queries = corpus.vectors(10**6 + 1, QUERIES if year is None else 20)
+    rows = nearest(corpus, queries, passages, year)
+    condition = None if year is None else compile_where(f"year = {year}")
+    shares = []
+    for query, expected in zip(queries, rows, strict=True):
+        found = {(hit.line or 0) - 1 for hit in index.search(query[None], 10, condition)[0]}
+        shares.append(len(found & set(expected.tolist())) / 10)
+    return statistics.fmean(shares)
+
+
+def nearest(
+    corpus: Corpus, queries: np.ndarray, passages: int, year: int | None = None
+) -> np.ndarray:
+    """Return the rows (queries, 10) of the nearest passages, of all or those of one year."""
     best = np.full((len(queries), 10), -2.0, np.float32)
     rows = np.zeros((len(queries), 10), np.int64)
     for block in range(0, (passages + BLOCK - 1) // BLOCK):
@@ -242,12 +256,7 @@ def recall_of(index: IndexFolder, corpus: Corpus, passages: int, year: int | Non
         order = np.argsort(-scores, axis=1)[:, :10]
         best = np.take_along_axis(scores, order, 1)
         rows = np.take_along_axis(numbers, order, 1)
-    condition = None if year is None else compile_where(f"year = {year}")
-    shares = []
-    for query, expected in zip(queries, rows, strict=True):
-        found = {(hit.line or 0) - 1 for hit in index.search(query[None], 10, condition)[0]}
-        shares.append(len(found & set(expected.tolist())) / 10)
-    return statistics.fmean(shares)
+    return rows
 
 
 def report(found: list[Measured]) -> str:
