@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bertcli.engine.tokens import TextTokenizer
 
 PARAGRAPHS_AT_ONCE = 2_000
+ROWS_AT_ONCE = 100_000
 NO_TOKEN = 0xFFFFFFFF
 """Fills up the block of a text that is shorter, where each text has blocks of its own."""
 
@@ -94,6 +95,14 @@ def open_blocks(path: Path, content: int) -> NDArray[np.uint32]:
     return flat.reshape(blocks, content)
 
 
+def lengths_of(rows: NDArray[np.uint32], vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """Return how many tokens each row (n, content) has once it is framed, (n,)."""
+    stretches = range(0, len(rows), ROWS_AT_ONCE)
+    counts = [(rows[at : at + ROWS_AT_ONCE] != NO_TOKEN).sum(axis=1) for at in stretches]
+    frame = len(vocabulary.before) + len(vocabulary.after)
+    return np.concatenate(counts) + frame
+
+
 def framed(
     rows: NDArray[np.uint32], vocabulary: Vocabulary
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -101,9 +110,9 @@ def framed(
 
     What is shorter than the longest is padded behind.
     """
-    counts = (rows != NO_TOKEN).sum(axis=1)
+    lengths = lengths_of(rows, vocabulary)
     before, after = np.array(vocabulary.before), np.array(vocabulary.after)
-    lengths = len(before) + counts + len(after)
+    counts = lengths - len(before) - len(after)
     ids = np.full((len(rows), int(lengths.max())), vocabulary.padding, np.int64)
     for row, whole, count in zip(ids, rows, counts, strict=True):
         found = np.concatenate([before, whole[:count], after])

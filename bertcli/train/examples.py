@@ -64,26 +64,32 @@ def bytes_of(examples: Iterable[Example], targets: bool = True) -> Iterator[byte
 def schedule(
     lengths: Sequence[int], budget: int, epochs: float, seed: int
 ) -> list[NDArray[np.int64]]:
-    """Return the examples of every step: each once an epoch, `n · longest` within the budget.
+    """Return the examples of every step; see `one_epoch`, of which a part is the first batches."""
+    whole, part = divmod(epochs, 1)
+    steps = [step for n in range(int(whole)) for step in one_epoch(lengths, budget, seed, n)]
+    if part:
+        last = one_epoch(lengths, budget, seed, int(whole))
+        steps += last[: max(1, round(len(last) * part))]
+    return steps
+
+
+def one_epoch(
+    lengths: Sequence[int], budget: int, seed: int, number: int
+) -> list[NDArray[np.int64]]:
+    """Return the examples of every step of an epoch: each once, `n · longest` within the budget.
 
     The order is new in each epoch. Examples of similar length stand together: a stretch of the
-    shuffled ones is sorted, cut into batches, and the batches are shuffled. A part of an epoch is
-    its first batches.
+    shuffled ones is sorted, cut into batches, and the batches are shuffled.
     """
-    steps: list[NDArray[np.int64]] = []
     mean = max(1.0, sum(lengths) / max(len(lengths), 1))
     stretch = max(1, int(NEIGHBOURS * budget / mean))
-    whole, part = divmod(epochs, 1)
-    for epoch in range(int(whole) + (part > 0)):
-        rng = np.random.default_rng([seed, epoch])
-        order = rng.permutation(len(lengths))
-        batches = []
-        for at in range(0, len(order), stretch):
-            near = order[at : at + stretch]
-            batches += [near[b] for b in plan([lengths[i] for i in near], budget)]
-        mixed = [batches[i] for i in rng.permutation(len(batches))]
-        steps += mixed if epoch < whole else mixed[: max(1, round(len(mixed) * part))]
-    return steps
+    rng = np.random.default_rng([seed, number])
+    order = rng.permutation(len(lengths))
+    batches = []
+    for at in range(0, len(order), stretch):
+        near = order[at : at + stretch]
+        batches += [near[b] for b in plan([lengths[i] for i in near], budget)]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def supervised_loss(

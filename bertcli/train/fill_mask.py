@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from bertcli.engine.batching import Batch
-from bertcli.train.blocks import MaskRates, Vocabulary, draw_masks, framed
+from bertcli.train.blocks import MaskRates, Vocabulary, draw_masks, framed, lengths_of
+from bertcli.train.examples import one_epoch
 from bertcli.train.loop import Scores
 
 if TYPE_CHECKING:
@@ -30,19 +32,22 @@ def masked_loss(
     blocks: NDArray[np.uint32],
     vocabulary: Vocabulary,
     rates: MaskRates,
-    batch_blocks: int,
+    batch_tokens: int,
     seed: int,
 ) -> Callable[[int], tuple[Tensor, int]]:
-    """Return the loss of a step over `batch_blocks` blocks of a corpus (blocks, content).
+    """Return the loss of a step over blocks of a corpus (blocks, content), of similar length.
 
     Blocks and masks depend on the seed and the number of the step alone.
     """
-    order = np.random.default_rng(seed).permutation(len(blocks))
+    lengths = lengths_of(blocks, vocabulary).tolist()
+    steps: list[NDArray[np.int64]] = []
+    epochs = itertools.count()
 
     def loss(step: int) -> tuple[Tensor, int]:
-        picked = np.arange(step * batch_blocks, (step + 1) * batch_blocks) % len(blocks)
+        while step >= len(steps):
+            steps.extend(one_epoch(lengths, batch_tokens, seed, next(epochs)))
         rng = np.random.default_rng([seed, step])
-        batch, right = _masked(blocks[np.sort(order[picked])], vocabulary, rates, rng)
+        batch, right = _masked(blocks[np.sort(steps[step])], vocabulary, rates, rng)
         return functional.cross_entropy(model(batch), right), sum(batch.lengths)
 
     return loss

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -21,7 +22,7 @@ from bertcli.engine.batching import Batch
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window
 from bertcli.errors import DataError
-from bertcli.train.blocks import MaskRates, Vocabulary
+from bertcli.train.blocks import NO_TOKEN, MaskRates, Vocabulary
 from bertcli.train.choices import Optimizer
 from bertcli.train.fill_mask import masked_loss, measure
 from bertcli.train.loop import Progress, Settings, train
@@ -59,10 +60,10 @@ def training(
     vocabulary: Vocabulary,
     settings: Settings,
     state: Path,
-    batch_blocks: int = 4,
+    batch_tokens: int = 64,
 ) -> Iterator[Progress]:
     """Return a run over blocks."""
-    loss = masked_loss(model, blocks, vocabulary, MaskRates(), batch_blocks, settings.seed)
+    loss = masked_loss(model, blocks, vocabulary, MaskRates(), batch_tokens, settings.seed)
     return train(model, loss, lambda: measure(model, blocks, vocabulary), settings, state)
 
 
@@ -78,9 +79,35 @@ def test_training_learns(base: Checkpoint, tmp_path: Path) -> None:
     model = Trainee(base, Head.MASKED_LM, rank=None)
     settings = Settings(steps=60, learning_rate=5e-3, evaluate_every=1000)
     before = measure(model, blocks, vocabulary)
-    list(training(model, blocks, vocabulary, settings, tmp_path / "state.pt", batch_blocks=16))
+    list(training(model, blocks, vocabulary, settings, tmp_path / "state.pt", batch_tokens=256))
     after = measure(model, blocks, vocabulary)
     assert after["perplexity"] < before["perplexity"] / 50
+
+
+def test_texts_apart_are_learnt_beside_others_as_long(base: Checkpoint) -> None:
+    """An epoch has every block once, and a step no more tokens than it may, hardly any padding."""
+    vocabulary = vocabulary_of(base)
+    blocks = blocks_of(vocabulary, 60)
+    counts = np.arange(60) % 14 + 1
+    blocks[np.arange(14) >= counts[:, None]] = NO_TOKEN
+    seen: list[tuple[int, ...]] = []
+
+    class Watched(Trainee):
+        def forward(self, batch: Batch) -> torch.Tensor:
+            assert batch.ids.size <= 64
+            seen.append(batch.lengths)
+            return super().forward(batch)
+
+    loss = masked_loss(
+        Watched(base, Head.MASKED_LM, rank=4), blocks, vocabulary, MaskRates(), 64, seed=3
+    )
+    steps = 0
+    while sum(map(len, seen)) < 60:
+        loss(steps)
+        steps += 1
+    assert sorted(chain(*seen)) == sorted(counts + 2)
+    padded = sum(max(one) * len(one) for one in seen)
+    assert padded < 1.1 * sum(map(sum, seen))
 
 
 @pytest.mark.parametrize("optimizer", Optimizer)

@@ -119,15 +119,14 @@ def fill_mask(
         )
         warn(f"{len(blocks):,} blocks of {block} tokens, {len(held_out):,} held out")
         model = Trainee(checkpoint, Head.MASKED_LM, rank, (), flags.dropout, flags.seed)
-        batch_blocks = max(1, batch_tokens // block)
-        loss = masked_loss(model, blocks, vocabulary, rates, batch_blocks, flags.seed)
+        loss = masked_loss(model, blocks, vocabulary, rates, batch_tokens, flags.seed)
         some = held_out[:EVALUATION_BLOCKS]
         last = run(model, loss, lambda: measure(model, some, vocabulary), settings, flags, work)
         model.exact = True
         scores = measure(model, held_out, vocabulary)
         note_scores(scores)
-        most = batch_blocks * block
-        card = _card(model, checkpoint, corpus, settings, flags, rates, (most, apart), last, scores)
+        step = (max(batch_tokens, block), apart)
+        card = _card(model, checkpoint, corpus, settings, flags, rates, step, last, scores)
         bad = sum(int(one.read_text()) for one in work.glob("*.bad"))
         finish(model, checkpoint, output, card, flags)
     if bad:
