@@ -35,7 +35,7 @@ RECALL = 0.97
 CUT = 10
 SPARE = 4
 SAMPLED = 256
-FEW_ROWS = 50_000
+FEW_ROWS = 10_000
 """A filter that leaves no more rows than this is searched exactly."""
 TRAINED_ROWS_PER_LIST = 32
 HNSW_LINKS = 32
