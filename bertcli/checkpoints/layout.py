@@ -15,8 +15,11 @@ from bertcli.errors import CheckpointError
 
 PICKLES = (PICKLED, "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
 WEIGHTS = "model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
 HEAD_CONFIG = "head_config.json"
 THRESHOLDS = "thresholds"
+UNFINISHED = ".training"
+"""In the folder of a checkpoint that is being trained."""
 HEAD_SETTINGS: Mapping[str, type] = {
     "base_model_name_or_path": str,
     "pooling": str,
@@ -201,7 +204,10 @@ def read_checkpoint(
     its own.
     """
     label = name or str(folder)
-    config = read_json(folder / "config.json", f"{label}: not a checkpoint folder, no config.json")
+    missing = "not a checkpoint folder, no config.json"
+    if (folder / UNFINISHED).is_dir():
+        missing = "an unfinished training: the command that began it goes on with --resume"
+    config = read_json(folder / "config.json", f"{label}: {missing}")
     if "auto_map" in config and config.get("model_type") not in FAMILIES:
         raise CheckpointError(
             f"{label}: this checkpoint needs Python code that came with it, "
@@ -222,12 +228,12 @@ def read_checkpoint(
 
 def is_adapter(folder: Path) -> bool:
     """Tell whether a folder holds a PEFT adapter."""
-    return (folder / "adapter_config.json").is_file()
+    return (folder / ADAPTER_CONFIG).is_file()
 
 
 def adapter_config(folder: Path) -> dict[str, Any]:
     """Return an adapter's settings."""
-    return read_json(folder / "adapter_config.json", f"{folder}: no adapter_config.json")
+    return read_json(folder / ADAPTER_CONFIG, f"{folder}: no {ADAPTER_CONFIG}")
 
 
 def with_adapter(base: Checkpoint, folder: Path, name: str | None = None) -> Checkpoint:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bertcli.checkpoints.cache import PICKLED, download, find_cached, is_offline
 from bertcli.checkpoints.catalog import BASE_NAME, BASE_SHA256, Builtin, base_folder, builtin
 from bertcli.checkpoints.hashes import file_sha256
 from bertcli.checkpoints.layout import (
+    ADAPTER_CONFIG,
+    HEAD_CONFIG,
     Checkpoint,
     adapter_config,
     head_config,
@@ -75,23 +79,45 @@ def read_folder(folder: Path, choice: ModelChoice) -> Checkpoint:
     it names."""
     name = choice.name
     if is_linear_head(folder):
-        base = choice.of(head_config(folder)["base_model_name_or_path"])
-        if locate(base) == folder:
+        named = head_config(folder)["base_model_name_or_path"]
+        base, place = _below(folder / HEAD_CONFIG, named, choice)
+        if place == folder:
             raise CheckpointError(f"{name}: its head_config.json names itself as its base")
-        return with_linear_head(resolve(base), folder, name)
+        return with_linear_head(base(), folder, name)
     if not is_adapter(folder):
         return read_checkpoint(folder, name, choice.allow_pickle)
     named = adapter_config(folder).get("base_model_name_or_path")
     if not isinstance(named, str) or named == name:
         raise CheckpointError(f"{name}: adapter_config.json names no base_model_name_or_path")
-    below = choice.of(named)
-    below_folder = locate(below)
-    if below_folder and is_adapter(below_folder):
+    base, place = _below(folder / ADAPTER_CONFIG, named, choice)
+    if place and is_adapter(place):
         raise CheckpointError(
             f"{name}: its base {named} is an adapter too; merge that one first, "
             "with PEFT's merge_and_unload()"
         )
-    return with_adapter(resolve(below), folder, name)
+    return with_adapter(base(), folder, name)
+
+
+def _below(
+    settings: Path, named: str, choice: ModelChoice
+) -> tuple[Callable[[], Checkpoint], Path | None]:
+    """Return how to read the base that an adapter or a head names, and where it is, if it is here.
+
+    A built-in one wins over folders of its name. A relative path may also count from the folder of
+    the settings, which may move together with its base.
+    """
+    if found := builtin(named):
+        return partial(builtin_checkpoint, found), found.folder
+    beside = settings.parent / named
+    if _as_folder(named) is None and beside.is_dir():
+        named = str(beside)
+    elif _as_folder(named) is None and not is_hub_name(named):
+        raise CheckpointError(
+            f"{choice.name}: its base {named} is not there; put it back, or write where it is now "
+            f"as base_model_name_or_path into {settings}"
+        )
+    base = choice.of(named)
+    return partial(resolve, base), locate(base)
 
 
 def base_checkpoint() -> Checkpoint:

@@ -49,7 +49,7 @@ class Settings:
 class Progress:
     """The state of a run after a step; `scores` where it was just measured on held-out data.
 
-    `loss` is a running mean; `done` the share of the run that was over when the step began, 0…1.
+    `loss` is a running mean; `done` the share of the run that is over by then, 0…1.
     """
 
     step: int
@@ -115,7 +115,8 @@ def train(
             state.seconds = saved - began
             _save(path, state, parameters, optimizers)
         rate = tokens / max(time.monotonic() - started, 1e-9)
-        yield Progress(state.step, state.loss, learning_rate, rate, done, scores)
+        gone = min(1.0, _share_done(settings, state, time.monotonic() - began))
+        yield Progress(state.step, state.loss, learning_rate, rate, gone, scores)
     if keep and scores is None and state.step:  # the time was over between two measurements
         scores = _measured(model, measure)
         _remember(state, next(iter(scores.values())), parameters)

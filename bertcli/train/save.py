@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertcli.checkpoints.catalog import BASE_NAME, builtin
+from bertcli.checkpoints.catalog import BASE_NAME, base_folder, builtin
 from bertcli.checkpoints.layout import HEAD_CONFIG, THRESHOLDS, Checkpoint
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, TOKEN_TYPES, Head
 from bertcli.engine.torch_encoder import AUTO_CLASSES
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 READABLE = 0o644
-OF_ITS_OWN = (TEXT_PAIRS, TOKEN_TYPES, THRESHOLDS, PRECISION, "problem_type")
+OF_ITS_OWN = (
+    *(TEXT_PAIRS, TOKEN_TYPES, THRESHOLDS, PRECISION),
+    *("problem_type", "id2label", "label2id", "num_labels"),
+)
 """Settings that were true of the base's own training and measuring, and not of the next one's."""
 LAST = ("config.json", HEAD_CONFIG)
 HUB_BASE = f"sentence-transformers/{BASE_NAME}"
@@ -164,7 +167,7 @@ def name_of_base(base: Checkpoint) -> str:
     """Return the name under which the base is found again, by bertcli and by PEFT."""
     if below := base.adapter or base.linear:
         return str(below.config["base_model_name_or_path"])
-    if base.name == BASE_NAME:
+    if base.folder == base_folder():
         return HUB_BASE
     is_folder = Path(base.name).expanduser().is_dir()
     return str(base.folder.resolve()) if is_folder else base.name

@@ -209,6 +209,8 @@ def _load(
     for key in DROPOUTS:
         if hasattr(config, key):
             setattr(config, key, dropout)
+    if head is Head.QA:
+        config.num_labels = 2  # a start and an end, whatever labels the base tells apart
     if labels:
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: number for number, label in enumerate(labels)}

@@ -13,7 +13,7 @@ import pytest
 
 from bertcli.checkpoints import resolve as resolving
 from bertcli.checkpoints.cache import cached_folder, find_cached, hub_cache, is_offline
-from bertcli.checkpoints.catalog import BASE_NAME
+from bertcli.checkpoints.catalog import BASE_NAME, base_folder
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.engine.families import Head
 from bertcli.errors import CheckpointError
@@ -255,6 +255,44 @@ def test_an_adapter_finds_its_base(tiny_checkpoint: Any) -> None:
 def test_an_adapter_without_a_base(base: str | None) -> None:
     """An adapter that names no base, or itself, is refused."""
     assert "names no base_model_name_or_path" in message(str(adapter(Path("self"), base)))
+
+
+def test_an_adapter_on_the_built_in_base_is_on_no_folder_of_its_name(tiny_checkpoint: Any) -> None:
+    """Else it would answer otherwise wherever somebody has such a folder."""
+    hub_name = f"sentence-transformers/{BASE_NAME}"
+    on_base = adapter(Path("one"), hub_name)
+    shutil.copytree(tiny_checkpoint("bert"), hub_name)
+    assert resolve(ModelChoice(str(on_base))).folder == base_folder()
+
+
+def test_the_base_of_an_adapter_is_gone(tiny_checkpoint: Any) -> None:
+    """The line says whose base it is, and where to write its new place."""
+    one = adapter(Path("one"), str(Path("base").absolute()))
+    said = message("one")
+    assert said.startswith(f"one: its base {Path('base').absolute()} is not there; put it back, or")
+    assert said.endswith(str(one / "adapter_config.json"))
+    (one / "adapter_config.json").unlink()
+    head = {"base_model_name_or_path": "/no/base", "pooling": "mean", "labels": ["a"]}
+    more = {"normalize": True, "multi_label": False}
+    (one / "head_config.json").write_text(json.dumps(head | more))
+    assert "one: its base /no/base is not there" in message("one")
+
+
+@pytest.mark.parametrize("named", ["base", "../project/base"])
+def test_an_adapter_moves_together_with_its_base(named: str, tiny_checkpoint: Any) -> None:
+    """A relative path of a base counts from the adapter's folder too."""
+    Path("project").mkdir()
+    one = adapter(Path("project/one"), f"../{named}")
+    shutil.copytree(tiny_checkpoint("bert"), "project/base")
+    assert resolve(ModelChoice(str(one))).folder.resolve() == Path("project/base").resolve()
+
+
+def test_an_unfinished_training_says_how_it_goes_on() -> None:
+    """It is a folder without a checkpoint as yet."""
+    Path("out/.training").mkdir(parents=True)
+    assert message("out") == (
+        "out: an unfinished training: the command that began it goes on with --resume"
+    )
 
 
 def test_adapters_in_a_circle() -> None:

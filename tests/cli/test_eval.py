@@ -373,7 +373,12 @@ def test_differences_are_between_two(run: Run, here: Path) -> None:
         ("classify", '{"text": ', (), "a.jsonl:1: not valid JSON"),
         ("classify", "", (), "a.jsonl: is empty"),
         ("classify", '{"text": "x", "label": "y"}', ("--map", "y"), "--map y: expected OLD=NEW"),
-        ("ner", '{"tokens": ["x"], "tags": ["O"]}', ("--errors", "no/w"), "no/w: cannot be wr"),
+        (
+            "ner",
+            '{"tokens": ["x"], "tags": ["O"]}',
+            ("--errors", "no/w"),
+            "cannot write no/w: the folder",
+        ),
         ("ner", '{"tokens": ["x"], "tags": ["PER"]}', (), 'a.jsonl:1: "PER" is not a tag'),
         ("ner", '{"tokens": ["x"], "tags": []}', (), "a.jsonl:1: 1 tokens, but 0 tags"),
         ("qa", '{"question": "x", "context": "y"}', (), 'a.jsonl:1: no column "answers"'),

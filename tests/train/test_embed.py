@@ -191,6 +191,19 @@ def test_a_run_that_was_killed_while_it_moved_files_goes_on(
     assert Path("out/1_Pooling/config.json").is_file()
 
 
+def test_scores_that_are_all_the_same_have_no_order(
+    pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing can be learned of them, nor measured by them."""
+    rows = [{"text1": f"a {i}", "text2": f"b {i}", "score": 1} for i in range(6)]
+    Path("same.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["train", "embed", "same.jsonl", "-o", "out"]) == 2
+    assert "all 6 pairs have the score 1" in (said := capsys.readouterr().err)
+    assert "--alike" in said
+    assert main(["eval", "embed", "same.jsonl"]) == 1
+    assert "all 6 pairs have the score 1: there is no order" in capsys.readouterr().err
+
+
 def test_smoothing_is_refused(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An option that would do nothing is not taken."""
     assert main(["train", "embed", "pairs.jsonl", "-o", "out", "--smoothing", "0.1"]) == 2

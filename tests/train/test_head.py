@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.cli.app import main
+from bertcli.engine.families import Head
 from bertcli.train.head import STRENGTH, fit_head
 
 ROWS = [
@@ -41,6 +45,20 @@ def train(*more: str, data: str = "rows.jsonl") -> int:
     """Run a training of a head, measured on its own data."""
     start = ["train", "classify", data, "--method", "head", "--valid", data, "-o", "head"]
     return main([*start, *more])
+
+
+def test_a_folder_of_the_name_of_the_base_is_trained_when_it_is_named_only(
+    folder: Path, tiny_checkpoint: Any
+) -> None:
+    """Without -m it is the built-in one; what is written names that which was trained."""
+    shutil.copytree(tiny_checkpoint("bert", Head.BASE), folder / BASE_NAME)
+    assert train() == 0
+    built_in = json.loads((folder / "head" / "head_config.json").read_text())
+    assert built_in["base_model_name_or_path"] == f"sentence-transformers/{BASE_NAME}"
+    (folder / "head").rename("first")
+    assert train("-m", BASE_NAME) == 0
+    own = json.loads((folder / "head" / "head_config.json").read_text())
+    assert own["base_model_name_or_path"] == str(folder / BASE_NAME)
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,18 @@ def test_training_in_bfloat16(run: Train, monkeypatch: pytest.MonkeyPatch) -> No
     torch.testing.assert_close(*results, atol=0.01, rtol=0.1)
 
 
+def test_answers_are_learned_on_a_base_with_labels(run: Train, tiny_checkpoint: Any) -> None:
+    """How many labels it told apart is of no matter, and is not said of the result."""
+    tagger = tiny_checkpoint("bert", Head.TOKEN, labels=tuple("ABCDE"))
+    for method in (("--method", "full"), ()):
+        ran = run("qa", *method, "--epochs", 1, "-m", tagger, output="".join(["out", *method[1:]]))
+        assert ran.code == 0, ran.err
+    for folder in ("out", "outfull"):
+        assert "id2label" not in json.loads(Path(folder, "config.json").read_text())
+        assert main(["qa", "Who?", "--context", "the cat sat", "-m", folder]) == 0
+    assert as_the_card_says("outfull").config.num_labels == 2
+
+
 def test_labels_and_the_card_are_written(run: Train) -> None:
     """The checkpoint names its labels in order and says what it was trained on and measured."""
     assert run("classify", "--epochs", 1).code == 0
@@ -899,7 +911,9 @@ def test_rare_kinds_of_rows_are_held_out_too(run: Train) -> None:
     rows = [{"text": "the cat", "label": ["x", f"{number % 10}"]} for number in range(30)]
     ran = run("classify", "--epochs", 0.1, rows=rows)
     assert ran.code == 0, ran.err
-    assert "27 texts, 3 held out, labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, x\n" in ran.err
+    assert (
+        "27 texts of train.jsonl, 3 held out, labels: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, x\n" in ran.err
+    )
 
 
 def test_a_file_in_the_way_is_told(run: Train) -> None:

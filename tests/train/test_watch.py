@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from bertcli.cli.app import main
@@ -16,9 +17,14 @@ from bertcli.cli.train.watch import HISTORY, History, check_watch, training_tabl
 from bertcli.engine.families import Head
 from bertcli.errors import OutputError, UsageError
 from bertcli.outputs import plot
-from bertcli.train.loop import Progress
+from bertcli.train.loop import Progress, Settings, train
 from tiny import make_checkpoint
 
+LINES = """
+from bertcli.cli.train.watch import _line
+from bertcli.train.loop import Progress
+_line(Progress(1, 0.5, 1e-3, 9.0, 1.0, {"F1": 0.5}))
+"""
 PNG = b"\x89PNG\r\n\x1a\n"
 ROWS = [{"text": f"{word} film {i}", "label": word} for i in range(10) for word in ("good", "bad")]
 
@@ -29,6 +35,19 @@ def steps(first: int, last: int) -> list[Progress]:
         Progress(step, 1 / step, 1e-3, 500.0, step / 100, None if step % 4 else {"F1": step / 100})
         for step in range(first, last)
     ]
+
+
+def test_a_run_ends_at_all_of_it(tmp_path: Path) -> None:
+    """The last step says so, and what was measured comes after it."""
+    parameter = torch.nn.Linear(2, 1)
+    loss = lambda step: (parameter(torch.ones(1, 2)).sum() ** 2, 2)  # noqa: E731
+    settings = Settings(steps=4, evaluate_every=2)
+    told = list(train(parameter, loss, lambda: {"F1": 0.5}, settings, tmp_path / "state.pt"))
+    assert [one.done for one in told] == [0.25, 0.5, 0.75, 1.0]
+    done = subprocess.run(
+        [sys.executable, "-c", LINES], capture_output=True, text=True, check=True
+    ).stderr.splitlines()
+    assert [line[:8] for line in done] == ["step 1  ", "held out"]
 
 
 def test_a_resumed_run_is_drawn_whole(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from bertcli.cli.eval.report import (
 )
 from bertcli.cli.options import ModelFlags, PairFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint, some
+from bertcli.errors import DataError
 
 if TYPE_CHECKING:
     from bertcli.evaluate.embed import EmbedScore
@@ -52,6 +53,12 @@ def embed(
     flags.keep_apart(files)
     pairs = some(read_pairs(files, paired.columns(score_field)), files, "pair")
 
+    if len({one.score for one in pairs}) == 1:
+        raise DataError(
+            f"all {len(pairs):,} pairs have the score {pairs[0].score:g}: there is no order of "
+            "them that cosines could keep to"
+        )
+
     def measured(chosen: ModelFlags) -> tuple[str, EmbedScore]:
         checkpoint = choose_checkpoint(chosen, "embed")
         return checkpoint.name, measure_embed(build_embed(checkpoint, chosen), pairs)
@@ -76,7 +83,7 @@ def embed(
             "spearman_minus_other_95": between(difference),
         }
     show(found)
-    write_errors(flags.errors, _farthest(pairs, score))
+    write_errors(flags.errors, _farthest(pairs, score), "pairs whose ranks differ most")
     write_differences(flags, differences)
 
 

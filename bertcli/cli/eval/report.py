@@ -45,9 +45,16 @@ class EvalFlags:
             raise UsageError("--differences needs --compare: between which two checkpoints?")
 
     def keep_apart(self, read: Iterable[str], **written: Path | None) -> None:
-        """Raise UsageError where a file to be written is one of those read, or is written twice."""
+        """Raise, before any work is done, where a file to be written is one of those read, is
+        written twice, or cannot be written."""
+        from bertcli.outputs.sink import check_writable, is_device
+
         more = {f"--{name.replace('_', '-')}": path for name, path in written.items()}
-        keep_apart({"--errors": self.errors, "--differences": self.differences, **more}, read)
+        files = {"--errors": self.errors, "--differences": self.differences, **more}
+        keep_apart(files, read)
+        for path in files.values():
+            if path is not None and not is_device(str(path)):
+                check_writable(str(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +122,12 @@ def show(found: Mapping[str, Any], tables: Iterable[Callable[[], Table]] = ()) -
         console.print(drawn)
 
 
-def write_errors(path: Path | None, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_errors(
+    path: Path | None, rows: Iterable[Mapping[str, Any]], what: str = "wrong records"
+) -> None:
     """Write the records that were answered wrongly, if a file was asked for, and say how many."""
     if path is not None:
-        warn(f"{_write_rows(path, rows)} wrong records in {path}")
+        warn(f"{_write_rows(path, rows)} {what} in {path}")
 
 
 def write_differences(flags: EvalFlags, rows: Iterable[Mapping[str, Any]]) -> None:

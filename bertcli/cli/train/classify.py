@@ -20,6 +20,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
+    base_of,
     check_asked,
     held_out,
     lora_rank,
@@ -75,7 +76,6 @@ def classify(
     bertcli train classify train.csv --teacher ./large --unlabelled more.txt -o small
     """
     from bertcli.checkpoints.load import load_tokenizer, window_of
-    from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.cli.train.teach import check_teachers, lesson
     from bertcli.engine.families import TEXT_PAIRS, Head
     from bertcli.evaluate.classify import measure_classify
@@ -115,13 +115,16 @@ def classify(
     if unlabelled and pairs:
         raise UsageError("--unlabelled: files of texts, and the data are pairs of texts")
     kind = "pairs of texts" if pairs else "texts"
-    warn(f"{len(texts):,} {kind}, {len(valid):,} held out, labels: {', '.join(labels)}")
+    warn(
+        f"{len(texts):,} {kind} of {named_files(data)}, {len(valid):,} held out, "
+        f"labels: {', '.join(labels)}"
+    )
     if odd:
         warn(f"{odd.place} has {labels_of(odd)}, so that a text may get several labels or none")
     if flags.method is Method.HEAD:
         _train_head(texts, valid, labels, multi, data, output, flags, balance)
         return
-    checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    checkpoint = base_of(flags)
     tokenizer = load_tokenizer(checkpoint)
     problem = "multi_label_classification" if multi else "single_label_classification"
     model = Trainee(

@@ -17,6 +17,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
+    base_of,
     check_asked,
     held_out,
     lora_rank,
@@ -50,7 +51,6 @@ def embed(
     bertcli train embed faq.jsonl --first-field question --second-field answer -o my-embedder
     """
     from bertcli.checkpoints.load import load_tokenizer, window_of
-    from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.engine.choices import Pooling
     from bertcli.engine.families import Head
     from bertcli.evaluate.embed import measure_embed, recall_at_1
@@ -75,6 +75,11 @@ def embed(
     columns = paired.columns("" if alike else score_field)
     pairs = some(read_pairs(data, columns), data)
     scored = pairs[0].score is not None
+    if scored and len({one.score for one in pairs}) == 1:
+        raise UsageError(
+            f"all {len(pairs):,} pairs have the score {pairs[0].score:g}: give pairs that are less "
+            "alike too, or learn that all of these are alike with --alike"
+        )
     columns = replace(columns, score=(score_field or SCORE) if scored else "")
     pairs, valid = held_out(
         pairs,
@@ -84,8 +89,8 @@ def embed(
         flags.seed,
     )
     kind = "scored pairs" if scored else "pairs, all alike"
-    warn(f"{len(pairs):,} {kind}, {len(valid):,} held out")
-    checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    warn(f"{len(pairs):,} {kind} of {named_files(data)}, {len(valid):,} held out")
+    checkpoint = base_of(flags)
     tokenizer = load_tokenizer(checkpoint)
     settings = checkpoint.sentence
     pooling = Pooling(settings.pooling or Pooling.MEAN)

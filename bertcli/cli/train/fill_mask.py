@@ -14,6 +14,7 @@ from bertcli.cli.recipe import sound_records, warn
 from bertcli.cli.train.run import (
     Output,
     TrainFlags,
+    base_of,
     check_asked,
     check_note,
     check_same_run,
@@ -81,7 +82,6 @@ def fill_mask(
     bertcli train fill-mask corpus/*.txt -o my-fill-mask --minutes 90 --resume
     """
     from bertcli.checkpoints.load import load_tokenizer
-    from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.engine.families import Head
     from bertcli.train.fill_mask import EVALUATION_BLOCKS, masked_loss, measure
     from bertcli.train.loop import Settings
@@ -92,7 +92,7 @@ def fill_mask(
         raise UsageError("say how long to train: --minutes N or --steps N")
     if flags.embedding_rank:
         raise UsageError("--embedding-rank: to fill masks the embeddings are the output matrix too")
-    checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    checkpoint = base_of(flags)
     rank = lora_rank(flags, checkpoint)
     tokenizer = load_tokenizer(checkpoint)
     vocabulary = _vocabulary(tokenizer, int(checkpoint.config.get("pad_token_id") or 0))

@@ -15,6 +15,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
+    base_of,
     check_asked,
     held_out,
     lora_rank,
@@ -62,7 +63,6 @@ def ner(
     import numpy as np
 
     from bertcli.checkpoints.load import load_tokenizer, window_of
-    from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.cli.label_names import label_map, renamed, span_labels
     from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
     from bertcli.evaluate.ner import measure_ner
@@ -87,8 +87,11 @@ def ner(
     )
     tags = tag_set(texts)
     check_tags(valid, tags)
-    warn(f"{len(texts):,} texts, {len(valid):,} held out, tags: {', '.join(tags)}")
-    checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    warn(
+        f"{len(texts):,} texts of {named_files(data)}, {len(valid):,} held out, "
+        f"tags: {', '.join(tags)}"
+    )
+    checkpoint = base_of(flags)
     tokenizer = load_tokenizer(checkpoint)
     told = checkpoint.has_token_types and tokenizer.folds_case if capitals is None else capitals
     if told and not checkpoint.has_token_types:

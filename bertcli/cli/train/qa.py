@@ -15,6 +15,7 @@ from bertcli.cli.train.run import (
     Output,
     TrainFlags,
     Training,
+    base_of,
     check_asked,
     held_out,
     lora_rank,
@@ -47,7 +48,6 @@ def qa(
     import numpy as np
 
     from bertcli.checkpoints.load import load_tokenizer, window_of
-    from bertcli.checkpoints.resolve import ModelChoice, resolve
     from bertcli.engine.families import Head
     from bertcli.evaluate.qa import measure_qa
     from bertcli.inputs.labelled import read_questions
@@ -80,7 +80,7 @@ def qa(
         f"{len(questions) + len(made):,} questions, {without:,} of them without an answer, "
         f"{len(valid):,} held out"
     )
-    checkpoint = resolve(ModelChoice(flags.model, offline=flags.offline))
+    checkpoint = base_of(flags)
     tokenizer = load_tokenizer(checkpoint)
     model = Trainee(
         checkpoint,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from bertcli.checkpoints.layout import UNFINISHED
 from bertcli.cli.recipe import check_folder, warn
 from bertcli.cli.train.watch import check_watch, watch
 from bertcli.errors import DataError, OutputError, UsageError
@@ -76,9 +77,10 @@ class Method(StrEnum):
 class TrainFlags:
     """How a checkpoint is trained, the same for every task."""
 
-    model: Annotated[str, typer.Option("-m", "--model", help="Base checkpoint.")] = (
-        "all-MiniLM-L6-v2"
-    )
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", help="Base checkpoint; all-MiniLM-L6-v2 unless said."),
+    ] = None
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False
     method: Annotated[Method, typer.Option(help="What is trained.")] = Method.LORA
     rank: Annotated[
@@ -127,7 +129,8 @@ class ExampleFlags:
     ] = None
     batch_tokens: Annotated[int, typer.Option(min=16, help="Tokens in a step.")] = 1_024
     valid: Annotated[
-        list[str] | None, typer.Option(help="Files to measure on, to keep the best model.")
+        list[str] | None,
+        typer.Option(help="A file to measure on, to keep the best model; may be repeated."),
     ] = None
     valid_split: Annotated[
         float, typer.Option(min=0, max=LARGEST_SHARE, help="Without --valid, the share held out.")
@@ -205,7 +208,7 @@ def check_asked(
 
 def check_new(output: Path, resume: bool) -> Path:
     """Return the folder of the run; raises UsageError where it would be another one's."""
-    work = output / ".training"
+    work = output / UNFINISHED
     if any((output / name).exists() for name in ("config.json", "head_config.json")):
         raise UsageError(f"{output}: there is a checkpoint already; give another -o")
     if (work / "state.pt").exists() and not resume:
@@ -221,6 +224,15 @@ def refuse_used(output: Path) -> None:
     """Raise UsageError for a folder that holds something, which a checkpoint might replace."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output}: there is something already; name a new folder with -o")
+
+
+def base_of(flags: TrainFlags) -> Checkpoint:
+    """Return the checkpoint to train; the built-in base whatever folders have its name."""
+    from bertcli.checkpoints.resolve import ModelChoice, base_checkpoint, resolve
+
+    if flags.model is None:
+        return base_checkpoint()
+    return resolve(ModelChoice(flags.model, offline=flags.offline))
 
 
 def learning_rate(flags: TrainFlags, rates: Mapping[str, float] = RATES) -> float:

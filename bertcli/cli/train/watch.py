@@ -116,14 +116,14 @@ def _said(scores: Mapping[str, float]) -> str:
 
 
 def _line(progress: Progress) -> None:
-    if progress.scores is not None:
-        note_scores(progress.scores)
     if progress.step % NOTE_EVERY == 0 or progress.step == 1:
         sys.stderr.write(
             f"step {progress.step:,}  loss {progress.loss:.3f}  "
             f"rate {progress.learning_rate:.1e}  {progress.tokens_per_second:,.0f} tokens/s  "
             f"{progress.done:.0%} done\n"
         )
+    if progress.scores is not None:
+        note_scores(progress.scores)
 
 
 @contextmanager
