@@ -96,6 +96,7 @@ def dedupe(
 ) -> None:
     """Group near-duplicates, or write texts without them.
 
+    Chains of pairs make a group; --unique leaves out only what is like a text that stays.
     Which cosine makes two texts the same depends on the texts and the model. Without --threshold
     it is shown how their cosines lie, for you to choose.
 
@@ -116,7 +117,7 @@ def dedupe(
         )
     groups = groups_above(these.vectors, threshold)
     if unique:
-        _write_unique(these, groups, out)
+        _write_unique(these, groups, threshold, out)
         return
     results = [_group(these, number, rows) for number, rows in enumerate(groups, 1)]
     if not out.quiet:
@@ -260,10 +261,16 @@ def _finish(these: _Collection, answers: Iterable[Answer], out: OutputFlags) -> 
         raise typer.Exit(3)
 
 
-def _write_unique(these: _Collection, groups: Sequence[Sequence[int]], out: OutputFlags) -> None:
+def _write_unique(
+    these: _Collection, groups: Sequence[Sequence[int]], threshold: float, out: OutputFlags
+) -> None:
     """Write each text once, in the order of the input, with the columns it came with."""
-    repeated = {row: len(rows) for rows in groups for row in rows[:1]}
-    dropped = {row for rows in groups for row in rows[1:]}
+    from bertcli.index.alike import standing_for_others
+
+    repeated: dict[int, int] = {}
+    for rows in groups:
+        repeated |= standing_for_others(these.vectors, rows, threshold)
+    dropped = {row for rows in groups for row in rows} - repeated.keys()
     records = these.records or [
         Record(number, one.text) for number, one in enumerate(these.members)
     ]

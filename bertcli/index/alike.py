@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,24 @@ def groups_above(vectors: Vectors, least: float) -> list[list[int]]:
     for row in range(len(vectors)):
         groups.setdefault(find(row), []).append(row)
     return [rows for rows in groups.values() if len(rows) > 1]
+
+
+def standing_for_others(vectors: Vectors, group: Sequence[int], least: float) -> dict[int, int]:
+    """Return the rows of a group that are left without near-duplicates, and of how many texts each.
+
+    A row goes where an earlier one that is left has at least this cosine with it: chains of pairs
+    leave more than one, and what goes is always like something that stays.
+    """
+    left: list[int] = []
+    counts: list[int] = []
+    for row in group:
+        scores = vectors[left] @ vectors[row]
+        if len(left) and scores.max() >= least - ROUNDING:
+            counts[int(scores.argmax())] += 1
+        else:
+            left.append(row)
+            counts.append(1)
+    return dict(zip(left, counts, strict=True))
 
 
 def nearest_cosines(vectors: Vectors) -> NDArray[np.float32]:

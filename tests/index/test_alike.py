@@ -17,6 +17,7 @@ from bertcli.index.alike import (
     groups_above,
     nearest_cosines,
     pairs_above,
+    standing_for_others,
 )
 from bertcli.index.clusters import hdbscan, key_terms, kmeans
 
@@ -69,6 +70,16 @@ def test_groups_are_chains() -> None:
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     assert groups_above(vectors, math.cos(math.radians(21))) == [[0, 1, 2], [4, 5]]
     assert groups_above(vectors, 1.1) == []
+
+
+def test_what_goes_is_like_something_that_stays() -> None:
+    """Of a chain a, b, c, d, in which only neighbours are alike, a and c stay."""
+    angles = np.radians([0, 20, 40, 60])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    least = math.cos(math.radians(21))
+    assert standing_for_others(vectors, [0, 1, 2, 3], least) == {0: 2, 2: 2}
+    assert standing_for_others(vectors, [3, 0, 1], least) == {3: 1, 0: 2}
+    assert standing_for_others(vectors[[0, 0]], [0, 1], 1.0) == {0: 2}
 
 
 @given(st.lists(st.floats(-1, 1, width=32), max_size=50))
