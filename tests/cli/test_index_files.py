@@ -293,8 +293,11 @@ def test_check_finds_another_model_behind_the_name(
     manifest["model"] = json.loads((here / "honest" / "manifest.json").read_text())["model"]
     (here / "i" / "manifest.json").write_text(json.dumps(manifest))
     ran = run("index", "check", "./i")
-    assert ran.code == 1 and "not what the model makes" in ran.out
-    assert ran.said("problems", "bertcli index repair ./i")
+    assert ran.code == 1 and ran.said("has 1 problems") and "repair" not in ran.err
+    (problem,) = ran.records[0]["problems"]
+    assert "not what the model makes" in problem and "`bertcli index rebuild ./i`" in problem
+    assert run("index", "rebuild", "./i", "-q").code == 0
+    assert run("index", "check", "./i").code == 0
 
 
 def test_compact_copy_and_remove(tiny: Callable[..., Ran], run: Run) -> None:

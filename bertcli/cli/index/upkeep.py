@@ -176,7 +176,8 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     place = place_of(name)
     asked = None
     with IndexFolder.open(place, whole=False) as index:
-        found = list(problems(index))
+        mendable = list(problems(index))
+        found = [*mendable]
         recorded = index.manifest.model
         try:
             checkpoint, embed = recorded_model(place, model)
@@ -191,10 +192,9 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     if asked is not None:
         refuse_other_model(place, recorded, asked)
     if found:
-        raise IndexFolderError(
-            f"index {shown(place)} has {len(found)} problems: `bertcli index repair {name}` mends "
-            "what its texts can mend"
-        )
+        mends = f": `bertcli index repair {name}` mends what its texts can mend"
+        told = mends if mendable else ", listed with what to do"
+        raise IndexFolderError(f"index {shown(place)} has {len(found)} problems{told}")
 
 
 @grouped
@@ -359,4 +359,7 @@ def _strange_vectors(index: IndexFolder, embed: Embed) -> list[str]:
     wrong = int((cosines < ALIKE).sum())
     if not wrong:
         return []
-    return [f"{wrong} of {len(rows)} vectors are not what the model makes of their texts"]
+    return [
+        f"{wrong} of {len(rows)} vectors are not what the model makes of their texts: "
+        f"`bertcli index rebuild {shown(index.path)}` makes all anew"
+    ]
