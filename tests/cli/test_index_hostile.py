@@ -359,17 +359,48 @@ def test_values_that_nobody_can_read(
 def test_a_passage_that_is_not_where_it_was_cut(
     tiny: Callable[..., Ran], run: Run, change: str
 ) -> None:
-    """Its hash is not made to fit: the text is as it was, and can be cut anew."""
+    """Its hash is not made to fit: the text is as it was, and repair cuts it anew."""
     Path("a.txt").write_text("the cat sat")
     tiny("index", "build", "./i", "a.txt", "-q")
     with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
         database.execute(f"UPDATE chunks SET {change}")
     assert run("index", "check", "./i").code == 1
-    assert "`bertcli index rebuild ./i` cuts the texts anew" in run("index", "repair", "./i").err
-    assert "not where they were cut" in run("index", "check", "./i").out
-    run("index", "rebuild", "./i")
+    ran = run("index", "repair", "./i")
+    assert ran.said("1 passages embedded again, 1 documents cut anew; 1 documents in 1 passages")
     assert run("index", "check", "./i").code == 0
     assert texts(run, "cat") == ["the cat sat"]
+
+
+def test_a_passage_that_is_lost(tiny: Callable[..., Ran], run: Run) -> None:
+    """The text still has it: check sees what is in no passage, and repair cuts the text anew."""
+    Path("a.md").write_text("# One\n\nthe cat sat\n\n# Two\n\nthe dog ran\n")
+    tiny("index", "build", "./i", "a.md", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute("INSERT INTO unused SELECT row, hash, crc FROM chunks WHERE id = 1")
+        database.execute("DELETE FROM chunks WHERE id = 1")
+    problems = run("index", "check", "./i").records[0]["problems"]
+    assert "1 documents have text that is in no passage" in problems
+    assert "1 documents cut anew; 1 documents in 2 passages" in run("index", "repair", "./i").err
+    assert run("index", "check", "./i").code == 0
+    assert texts(run, "cat") == ["# One\n\nthe cat sat"]
+    assert run("index", "update", "./i").said("1 unchanged")
+
+
+def test_a_text_that_is_not_the_one_that_was_indexed(tiny: Callable[..., Ran], run: Run) -> None:
+    """Repair cuts what there is, and has an update read the file again."""
+    Path("a.md").write_text("# One\n\nthe cat sat\n")
+    tiny("index", "build", "./i", "a.md", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute("UPDATE texts SET text = '# One' || char(10) || 'a bird and a whale'")
+    assert run("index", "check", "./i").code == 1
+    ran = run("index", "repair", "./i")
+    assert "texts of 1 documents are not those that were indexed: `bertcli index update" in ran.err
+    assert run("index", "check", "./i").code == 0
+    assert texts(run, "whale") == ["# One\na bird and a whale"]
+    assert run("index", "update", "./i").said("1 changed")
+    assert texts(run, "cat") == ["# One\n\nthe cat sat"]
+    assert texts(run, "whale") == []
+    assert run("index", "check", "./i").code == 0
 
 
 def test_a_deleted_source_can_be_given_up(tiny: Callable[..., Ran], run: Run) -> None:

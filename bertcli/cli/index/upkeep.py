@@ -199,7 +199,7 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
 
 @grouped
 def repair(name: Name, model: ModelFlags, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Mend an index from its own texts: lost or changed vectors, hashes, the full-text table.
+    """Mend an index from its own texts: passages, vectors, hashes, the full-text table.
 
     \b
     bertcli index repair my-notes
@@ -210,22 +210,19 @@ def repair(name: Name, model: ModelFlags, quiet: Quiet = False, debug: Debug = F
     place = place_of(name)
     checkpoint, embed = recorded_model(place, model)
     with IndexFolder.open(place, identity(checkpoint, embed), whole=False) as index:
-        done = mend(index, embedder(embed))
+        done = mend(index, cutter(embed, index.manifest.chunking), embedder(embed))
         if not quiet:
             warn(
-                f"{done.embedded} passages embedded again, {done.changed_texts} of them because "
-                f"their text had changed; {held(index)}"
+                f"{done.embedded} passages embedded again, {done.cut} documents cut anew; "
+                f"{held(index)}"
             )
-        if done.lost_columns:
-            warn(
-                f"columns, headings or places of {done.lost_columns} documents could not be read: "
-                f"`bertcli index update {name}` takes them from the files again"
-            )
-        if done.lost_passages:
-            warn(
-                f"{done.lost_passages} passages are not where they were cut from their texts: "
-                f"`bertcli index rebuild {name}` cuts the texts anew"
-            )
+        for count, what in (
+            (done.lost_columns, "columns, headings or places of {} documents could not be read"),
+            (done.changed_texts, "the texts of {} documents are not those that were indexed"),
+        ):
+            if count:
+                again = f"`bertcli index update {name}` takes those of files from them again"
+                warn(f"{what.format(count)}: {again}")
 
 
 def compact(name: Name, quiet: Quiet = False, debug: Debug = False) -> None:
