@@ -494,6 +494,8 @@ class Documents:
             raise damaged(self._path.parent, f"columns of document {document}")
         if not _are_whole(line):
             raise damaged(self._path.parent, f"the line of document {document}")
+        if not isinstance(text, str):
+            raise damaged(self._path.parent, f"the text of document {document}")
         return Stored(name, line, columns, text, path, outline)
 
     def _page_starts(self, stored: Stored, start: int, end: int) -> tuple[int, ...]:

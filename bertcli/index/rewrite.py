@@ -38,12 +38,13 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Repaired:
     """What a repair did: how many passages got a new vector, how many documents were cut anew, how
-    many texts were not as recorded, and of how many documents columns, headings or places were
-    lost."""
+    many texts were not as recorded, how many documents were lost with their texts, and of how many
+    columns, headings or places were lost."""
 
     embedded: int
     cut: int
     changed_texts: int
+    lost: int
     lost_columns: int
 
 
@@ -92,7 +93,8 @@ def repair(index: IndexFolder, cut: Cut, embed: Embed) -> Repaired:
         try:
             with documents.writing():
                 upkeep = Upkeep(documents)
-                lost = upkeep.drop_unreadable()
+                lost = upkeep.drop_lost()
+                lost_columns = upkeep.drop_unreadable()
                 uncut, changed = upkeep.drop_misfits()
                 kept = _pack(index, documents, index.path, manifest)
                 upkeep.refill_words()
@@ -106,7 +108,7 @@ def repair(index: IndexFolder, cut: Cut, embed: Embed) -> Repaired:
         finally:
             documents.close()
         index.become(manifest)
-    return Repaired(len(bad) + count - kept, len(uncut), changed, lost)
+    return Repaired(len(bad) + count - kept, len(uncut), changed, lost, lost_columns)
 
 
 def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> None:

@@ -16,6 +16,9 @@ NO_COLUMNS = (
 NO_LINE = "typeof(line) NOT IN ('integer', 'null')"
 NO_PAGE = "typeof(page) NOT IN ('integer', 'null')"
 NO_SPAN = "typeof(start) != 'integer' OR typeof(\"end\") != 'integer' OR start > \"end\""
+WITH_TEXTS = "documents LEFT JOIN texts ON texts.document = documents.id"
+NO_TEXT = "typeof(text) != 'text'"
+NO_DOCUMENT = "document NOT IN (SELECT id FROM documents)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,21 @@ class Upkeep:
                 covered=_covers([(start, end) for start, end, _ in chunks], text),
             )
 
+    def drop_lost(self) -> int:
+        """Drop documents that have no text any more, and what has no document; return how many.
+
+        An update reads their files again; all files, where nobody knows whose they were.
+        """
+        lost = [one for (one,) in self._rows(f"SELECT id FROM {WITH_TEXTS} WHERE {NO_TEXT}")]
+        self._read_again(lost)
+        self._connection.executemany("DELETE FROM documents WHERE id = ?", [(one,) for one in lost])
+        strays = self._number(f"SELECT count(DISTINCT document) FROM chunks WHERE {NO_DOCUMENT}")
+        if strays:
+            self._connection.execute("UPDATE files SET size = -1, hash = x'' WHERE error IS NULL")
+        for table in ("texts", "chunks"):
+            self._connection.execute(f"DELETE FROM {table} WHERE {NO_DOCUMENT}")
+        return len(lost) + strays
+
     def drop_unreadable(self) -> int:
         """Drop what cannot be read of columns, outlines and places; return of how many documents.
 
@@ -176,6 +194,8 @@ class Upkeep:
     def value_problems(self) -> Iterator[str]:
         """Yield where there is what nobody can read; texts and words cannot be looked at then."""
         for table, wrong, what in (
+            (WITH_TEXTS, NO_TEXT, "documents have lost their texts"),
+            ("chunks", NO_DOCUMENT, "passages have lost their documents"),
             ("documents", NO_COLUMNS, "documents have columns that are no JSON object"),
             ("documents", NO_LINE, "documents have a line that is no number"),
             ("chunks", NO_PAGE, "passages have a page that is no number"),

@@ -355,6 +355,56 @@ def test_values_that_nobody_can_read(
     assert texts(run, "cat", "--where", "year = 1990 and line = 2") == ["the cat sat"]
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DELETE FROM texts WHERE document = 1", "1 documents have lost their texts"),
+        ("UPDATE texts SET text = x'00' WHERE document = 1", "1 documents have lost their texts"),
+        ("DELETE FROM documents WHERE id = 1", "1 passages have lost their documents"),
+    ],
+)
+def test_a_document_that_is_lost(
+    tiny: Callable[..., Ran], run: Run, change: str, told: str
+) -> None:
+    """Check tells it with the rest, repair goes on without it, and an update brings it back."""
+    Path("rows.csv").write_text("text\nthe cat sat\nthe dog ran\n")
+    tiny("index", "build", "./i", "rows.csv", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute(change)
+    ran = run("index", "check", "./i")
+    assert ran.code == 1 and ran.said("`bertcli index repair ./i`")
+    assert told in ran.records[0]["problems"]
+    ran = run("index", "repair", "./i")
+    assert "1 documents are lost, and out of the index: `bertcli index update ." in ran.err
+    assert run("index", "check", "./i").code == 0
+    assert texts(run, "cat OR dog") == ["the dog ran"]
+    assert run("index", "update", "./i").said("1 changed")
+    assert sorted(texts(run, "cat OR dog")) == ["the cat sat", "the dog ran"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("documents-1.sqlite", None, "(documents-1.sqlite is missing)"),
+        ("documents-1.sqlite", "", "(no such table: "),
+        ("documents-1.sqlite", "garbage" * 999, "(file is not a database)"),
+        ("manifest.json", "{", "(manifest.json is not JSON"),
+    ],
+)
+def test_repair_never_recommends_itself(
+    tiny: Callable[..., Ran], run: Run, name: str, content: str | None, told: str
+) -> None:
+    """Where it cannot mend it says what is broken, and what is left to do."""
+    Path("a.txt").write_text("the cat sat")
+    tiny("index", "build", "./i", "a.txt", "-q")
+    Path("i", name).unlink() if content is None else Path("i", name).write_text(content)
+    assert run("search", "cat", "--index", "./i").said("is damaged", "`bertcli index repair ./i`")
+    ran = run("index", "repair", "./i")
+    assert ran.code == 1 and "index repair" not in ran.err
+    assert ran.said(f"cannot be repaired {told}", "`bertcli index build ./i --overwrite FILES`")
+    assert tiny("index", "build", "./i", "--overwrite", "a.txt").code == 0
+
+
 @pytest.mark.parametrize("change", ['start = 5, "end" = 2', "start = 'a'", "start = start + 1"])
 def test_a_passage_that_is_not_where_it_was_cut(
     tiny: Callable[..., Ran], run: Run, change: str

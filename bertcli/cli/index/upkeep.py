@@ -204,25 +204,26 @@ def repair(name: Name, model: ModelFlags, quiet: Quiet = False, debug: Debug = F
     \b
     bertcli index repair my-notes
     """
+    from bertcli.index.failures import beyond_repair
     from bertcli.index.folder import IndexFolder
     from bertcli.index.rewrite import repair as mend
 
     place = place_of(name)
-    checkpoint, embed = recorded_model(place, model)
-    with IndexFolder.open(place, identity(checkpoint, embed), whole=False) as index:
-        done = mend(index, cutter(embed, index.manifest.chunking), embedder(embed))
-        if not quiet:
-            warn(
-                f"{done.embedded} passages embedded again, {done.cut} documents cut anew; "
-                f"{held(index)}"
-            )
-        for count, what in (
-            (done.lost_columns, "columns, headings or places of {} documents could not be read"),
-            (done.changed_texts, "the texts of {} documents are not those that were indexed"),
-        ):
-            if count:
-                again = f"`bertcli index update {name}` takes those of files from them again"
-                warn(f"{what.format(count)}: {again}")
+    with beyond_repair(place):
+        checkpoint, embed = recorded_model(place, model)
+        with IndexFolder.open(place, identity(checkpoint, embed), whole=False) as index:
+            done = mend(index, cutter(embed, index.manifest.chunking), embedder(embed))
+            now = held(index)
+    if not quiet:
+        warn(f"{done.embedded} passages embedded again, {done.cut} documents cut anew; {now}")
+    for count, what in (
+        (done.lost, "{} documents are lost, and out of the index"),
+        (done.lost_columns, "columns, headings or places of {} documents could not be read"),
+        (done.changed_texts, "the texts of {} documents are not those that were indexed"),
+    ):
+        if count:
+            again = f"`bertcli index update {name}` takes those of files from them again"
+            warn(f"{what.format(count)}: {again}")
 
 
 def compact(name: Name, quiet: Quiet = False, debug: Debug = False) -> None:
