@@ -139,6 +139,10 @@ class Documents:
             complete=self.number("SELECT value FROM meta WHERE key = 'complete'") == 1,
         )
 
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing: no document, and no vector that one had or may get."""
+        return self.counts().documents == self.committed_rows() == 0
+
     def sha256(self) -> str:
         """Return one hash for the names and the contents of all documents, in their order."""
         digest = hashlib.sha256()

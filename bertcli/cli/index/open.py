@@ -63,10 +63,16 @@ def open_index(name: str, model: ModelFlags, brief: bool = False) -> tuple[Index
 def note_unfinished(index: IndexFolder, quiet: bool) -> None:
     """Say on stderr that an index does not hold all that it is to hold."""
     if not quiet and not index.is_complete:
-        warn(
-            f"{shown(index.path)} is not complete: a build or an update is at work, or was stopped "
-            "before its end; the same command again goes on"
-        )
+        warn(f"{shown(index.path)} is {unfinished(index)}")
+
+
+def unfinished(index: IndexFolder) -> str:
+    """Return what to say of an index that does not hold all that it is to hold."""
+    files = f", for files `bertcli index update {shown(index.path)}` does too"
+    return (
+        "not complete: a build or an update is at work, or was stopped before its end; the same "
+        f"command again goes on{files if index.sources() else ''}"
+    )
 
 
 def unknown_columns(index: IndexFolder, where: Filter | None, quiet: bool) -> Callable[[], None]:

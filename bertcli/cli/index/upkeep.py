@@ -22,6 +22,7 @@ from bertcli.cli.index.open import (
     embedder,
     identity,
     recorded_model,
+    unfinished,
     unknown_columns,
 )
 from bertcli.cli.options import ModelFlags, grouped
@@ -164,7 +165,7 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     """Check that an index is whole: vectors, texts, full-text table, and the model.
 
     Some passages are embedded again and held against their vectors. Exit code 1 where something is
-    wrong.
+    wrong, or was left unfinished.
 
     \b
     bertcli index check my-notes
@@ -178,6 +179,8 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     with IndexFolder.open(place, whole=False) as index:
         mendable = list(problems(index))
         found = [*mendable]
+        if not index.is_complete:
+            found.append(f"it is {unfinished(index)}")
         recorded = index.manifest.model
         try:
             checkpoint, embed = recorded_model(place, model)
