@@ -17,7 +17,7 @@ NO_LINE = "typeof(line) NOT IN ('integer', 'null')"
 NO_PAGE = "typeof(page) NOT IN ('integer', 'null')"
 NO_SPAN = "typeof(start) != 'integer' OR typeof(\"end\") != 'integer' OR start > \"end\""
 WITH_TEXTS = "documents LEFT JOIN texts ON texts.document = documents.id"
-NO_TEXT = "typeof(text) != 'text'"
+NO_TEXT = "typeof(text) != 'text' OR NOT is_utf8(CAST(text AS BLOB))"
 NO_DOCUMENT = "document NOT IN (SELECT id FROM documents)"
 
 
@@ -194,7 +194,7 @@ class Upkeep:
     def value_problems(self) -> Iterator[str]:
         """Yield where there is what nobody can read; texts and words cannot be looked at then."""
         for table, wrong, what in (
-            (WITH_TEXTS, NO_TEXT, "documents have lost their texts"),
+            (WITH_TEXTS, NO_TEXT, "documents have no text that can be read"),
             ("chunks", NO_DOCUMENT, "passages have lost their documents"),
             ("documents", NO_COLUMNS, "documents have columns that are no JSON object"),
             ("documents", NO_LINE, "documents have a line that is no number"),

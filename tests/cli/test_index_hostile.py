@@ -358,8 +358,15 @@ def test_values_that_nobody_can_read(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("DELETE FROM texts WHERE document = 1", "1 documents have lost their texts"),
-        ("UPDATE texts SET text = x'00' WHERE document = 1", "1 documents have lost their texts"),
+        ("DELETE FROM texts WHERE document = 1", "1 documents have no text that can be read"),
+        (
+            "UPDATE texts SET text = x'00' WHERE document = 1",
+            "1 documents have no text that can be read",
+        ),
+        (
+            "UPDATE texts SET text = CAST(x'ff' AS TEXT) WHERE document = 1",
+            "1 documents have no text that can be read",
+        ),
         ("DELETE FROM documents WHERE id = 1", "1 passages have lost their documents"),
     ],
 )
