@@ -5,7 +5,8 @@
     ├── DataError           a file or a stream that cannot be read as what it claims to be
     │   └── EmptyError      one in which there is nothing
     ├── CheckpointError     a model that is missing, damaged, unsafe or of the wrong kind
-    ├── IndexFolderError    an index: missing, damaged, newer, locked or of another model
+    ├── IndexFolderError    an index: missing, newer, locked or of another model
+    │   └── IndexDamagedError   one whose files contradict each other or themselves
     ├── OutputError         the result cannot be written where it should go
     └── RecordError         one record cannot be answered: an error row, and the run goes on
 
@@ -54,6 +55,14 @@ class CheckpointError(BertcliError):
 
 class IndexFolderError(BertcliError):
     """An index folder cannot be opened, or does not belong to this model."""
+
+
+class IndexDamagedError(IndexFolderError):
+    """The files of an index contradict each other or themselves; `what` says in what."""
+
+    def __init__(self, message: str, what: str) -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class OutputError(BertcliError):

@@ -69,6 +69,12 @@ def locate(choice: ModelChoice) -> Path | None:
     return find_cached(choice.name, choice.revision) if is_hub_name(choice.name) else None
 
 
+def lasting_name(name: str) -> str:
+    """Return what a model is called from everywhere: a folder by its full path, others as said."""
+    folder = _as_folder(name)
+    return name if folder is None else str(folder.resolve())
+
+
 def is_hub_name(name: str) -> bool:
     """Tell whether a name could be one on the hub."""
     return bool(HUB_NAME.fullmatch(name)) and not name.startswith(".")

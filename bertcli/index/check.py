@@ -18,8 +18,8 @@ def problems(index: IndexFolder) -> Iterator[str]:
     """Yield what is wrong with an index, nothing where all is well.
 
     Looked at are SQLite's own structure, that every passage has one vector whose bytes are those
-    that were written, that columns and places can be read, that texts are those that were indexed,
-    the full-text table, and the file of approximate search.
+    that were written, that columns and places can be read, that texts are those that were indexed
+    and are in passages as a whole, the full-text table, and the file of approximate search.
     """
     with storage_failures(index.path):
         documents = index.documents

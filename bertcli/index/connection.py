@@ -53,8 +53,18 @@ def _configure(connection: sqlite3.Connection) -> None:
     # SQLite opens a file at the first look into it; failures belong here.
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     connection.create_function("casefolded", 1, _casefolded, deterministic=True)
+    connection.create_function("is_utf8", 1, _is_utf8, deterministic=True)
 
 
 def _casefolded(value: object) -> str | None:
     """Return a value as text whose letters of every script have one case."""
     return None if value is None else str(value).casefold()
+
+
+def _is_utf8(value: bytes | None) -> bool:
+    """Tell whether bytes are a text, which SQLite does not make sure of."""
+    try:
+        (value or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True

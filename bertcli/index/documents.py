@@ -139,6 +139,10 @@ class Documents:
             complete=self.number("SELECT value FROM meta WHERE key = 'complete'") == 1,
         )
 
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing: no document, and no vector that one had or may get."""
+        return self.counts().documents == self.committed_rows() == 0
+
     def sha256(self) -> str:
         """Return one hash for the names and the contents of all documents, in their order."""
         digest = hashlib.sha256()
@@ -494,6 +498,8 @@ class Documents:
             raise damaged(self._path.parent, f"columns of document {document}")
         if not _are_whole(line):
             raise damaged(self._path.parent, f"the line of document {document}")
+        if not isinstance(text, str):
+            raise damaged(self._path.parent, f"the text of document {document}")
         return Stored(name, line, columns, text, path, outline)
 
     def _page_starts(self, stored: Stored, start: int, end: int) -> tuple[int, ...]:

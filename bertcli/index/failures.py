@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bertcli.errors import BertcliError, IndexFolderError, OutputError
+from bertcli.errors import BertcliError, IndexDamagedError, IndexFolderError, OutputError
 from bertcli.index.places import shown
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -40,11 +40,28 @@ def storage_failures(folder: Path) -> Iterator[None]:
         raise _from_system(folder, error) from error
 
 
-def damaged(folder: Path, what: str) -> IndexFolderError:
+def damaged(folder: Path, what: str) -> IndexDamagedError:
     """Return the error for an index whose files contradict each other or themselves."""
-    return IndexFolderError(
+    message = (
         f"index {shown(folder)} is damaged ({what}): `bertcli index repair {shown(folder)}` mends "
-        "what its texts can mend; else restore it from a backup, or make it anew with "
+        f"what its texts can mend; else {_instead(folder)}"
+    )
+    return IndexDamagedError(message, what)
+
+
+@contextmanager
+def beyond_repair(folder: Path) -> Iterator[None]:
+    """Within the block, which is a repair, say of damage that it cannot be mended."""
+    try:
+        yield
+    except IndexDamagedError as error:
+        message = f"index {shown(folder)} cannot be repaired ({error.what}): {_instead(folder)}"
+        raise IndexFolderError(message) from error
+
+
+def _instead(folder: Path) -> str:
+    return (
+        "restore it from a backup, or make it anew with "
         f"`bertcli index build {shown(folder)} --overwrite FILES`"
     )
 

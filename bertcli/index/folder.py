@@ -69,7 +69,7 @@ class IndexFolder(IndexReader):
         """Make an empty index for this model, in a new or empty folder unless `overwrite`.
 
         One that a build of the same, with the same settings, left unfinished is opened, to go on
-        with it.
+        with it; one that never held anything is replaced at once.
         """
         with storage_failures(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -259,22 +259,26 @@ class IndexFolder(IndexReader):
             if index.manifest.is_like(manifest) and not index._documents.is_built():
                 index._become_writer(lock)
                 return index
-            index.close()
-            raise IndexFolderError(
-                f"{shown(path)} is an index already: `bertcli index add {shown(path)} "
-                "FILES` adds to it, "
-                "`--overwrite` makes it anew"
-            )
-        new = replace(manifest, generation=next_generation(path))
+            with index:
+                index._refuse_filled()
         if not exists:
             _refuse_headless(path)
-            _remove_others(path, keep=new.generation)
+        new = replace(manifest, generation=next_generation(path))
         create_vectors(vectors_path(path, new))
         documents = Documents.create(documents_path(path, new))
         sync_folder(path)
-        if not exists:
+        if not (exists and overwrite):
             write_manifest(path, new)
+            _remove_others(path, keep=new.generation)
         return cls(path, new, documents, lock)
+
+    def _refuse_filled(self) -> None:
+        """Raise where there is something in the index, which is not to be built over."""
+        if not self._documents.is_empty():
+            raise IndexFolderError(
+                f"{shown(self.path)} is an index already: `bertcli index add {shown(self.path)} "
+                "FILES` adds to it, `--overwrite` makes it anew"
+            )
 
     @classmethod
     def _open(cls, path: Path, manifest: Manifest, whole: bool) -> IndexFolder:

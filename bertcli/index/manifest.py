@@ -89,7 +89,7 @@ class Difference:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest so that a reader sees the old one or the new one, never a part."""
     draft = folder / f"{MANIFEST_NAME}.tmp"
-    with draft.open("w", encoding="utf-8") as file:
+    with draft.open("w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(asdict(manifest), file, ensure_ascii=False, indent=2)
         file.write("\n")
         file.flush()

@@ -18,7 +18,6 @@ from typing import TypeVar
 import numpy as np
 
 from bertcli.errors import IndexFolderError
-from bertcli.index.chunks import Chunk
 from bertcli.index.content import NewDocument, Row
 from bertcli.index.documents import Documents
 from bertcli.index.failures import storage_failures
@@ -38,14 +37,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair did: how many passages got a new vector, how many texts were not as recorded,
-    of how many documents columns, headings or places were lost, and how many passages are not where
-    they were cut."""
+    """What a repair did: how many passages got a new vector, how many documents were cut anew, how
+    many texts were not as recorded, how many documents were lost with their texts, and of how many
+    columns, headings or places were lost."""
 
     embedded: int
+    cut: int
     changed_texts: int
+    lost: int
     lost_columns: int
-    lost_passages: int
 
 
 def compact(index: IndexFolder) -> None:
@@ -82,26 +82,33 @@ def copy(index: IndexFolder, target: Path) -> None:
         made.settle()
 
 
-def repair(index: IndexFolder, embed: Embed) -> Repaired:
-    """Write everything anew that is not as it was recorded: vectors, hashes, full-text table."""
+def repair(index: IndexFolder, cut: Cut, embed: Embed) -> Repaired:
+    """Write everything anew that is not as it was recorded: passages, vectors, full-text table."""
     index.begin_writing()
     manifest = replace(index.manifest, generation=next_generation(index.path))
     with storage_failures(index.path), _removed_on_failure(index.path, manifest.generation):
         with suppress(sqlite3.DatabaseError):  # what is left of the damage is told below
             index.documents.connection.execute("REINDEX")
-        documents = _packed(index, index.path, manifest)
+        documents = index.snapshot(index.path, manifest)
         try:
             with documents.writing():
-                lost = Upkeep(documents).drop_unreadable()
-                changed, passages = Upkeep(documents).rehash()
-                Upkeep(documents).refill_words()
+                upkeep = Upkeep(documents)
+                lost = upkeep.drop_lost()
+                lost_columns = upkeep.drop_unreadable()
+                uncut, changed = upkeep.drop_misfits()
+                kept = _pack(index, documents, index.path, manifest)
+                upkeep.refill_words()
                 bad = _bad_rows(documents, index.path, manifest)
-                for batch in _batches(bad, 256):
-                    _embed_again(documents, index.path, manifest, batch, embed)
+                for rows in _batches(bad, 256):
+                    _embed_again(documents, index.path, manifest, rows, embed)
+                count = kept
+                for batch in _batches(((one, upkeep.document(one)) for one in uncut), 64):
+                    count += _insert(documents, index.path, manifest, batch, cut, embed, count)
+                documents.mark(count, documents.counts().complete)
         finally:
             documents.close()
         index.become(manifest)
-    return Repaired(len(bad), changed, lost, passages)
+    return Repaired(len(bad) + count - kept, len(uncut), changed, lost, lost_columns)
 
 
 def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> None:
@@ -116,8 +123,7 @@ def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> N
                 count = 0
                 Upkeep(documents).drop_chunks()
                 for batch in _batches(Upkeep(documents).each(), 64):
-                    chunks = cut([one for _, one in batch])
-                    count += _insert(documents, index.path, new, batch, chunks, embed, count)
+                    count += _insert(documents, index.path, new, batch, cut, embed, count)
                 documents.mark(count, complete=index.info().complete)
         finally:
             documents.close()
@@ -149,10 +155,12 @@ def _insert(
     folder: Path,
     manifest: Manifest,
     batch: Sequence[tuple[int, NewDocument]],
-    chunks: Sequence[Sequence[Chunk]],
+    cut: Cut,
     embed: Embed,
     first: int,
 ) -> int:
+    """Cut and embed documents that have no passages, from this row on; return how many they get."""
+    chunks = cut([one for _, one in batch])
     texts = [
         text for (_, one), its in zip(batch, chunks, strict=True) for text in chunk_texts(one, its)
     ]
@@ -173,17 +181,23 @@ def _packed(index: IndexFolder, folder: Path, manifest: Manifest) -> Documents:
     documents = index.snapshot(folder, manifest)
     try:
         with documents.writing():
-            rows = Upkeep(documents).pack_rows()
-            with vectors_path(folder, manifest).open("wb") as file:
-                for batch in _batches(rows, BATCH):
-                    file.write(index.vectors_of(batch).tobytes())
-                file.flush()
-                os.fsync(file.fileno())
-        sync_folder(folder)
+            _pack(index, documents, folder, manifest)
     except BaseException:
         documents.close()
         raise
     return documents
+
+
+def _pack(index: IndexFolder, documents: Documents, folder: Path, manifest: Manifest) -> int:
+    """Write the vectors of the passages that documents have, and return how many."""
+    rows = Upkeep(documents).pack_rows()
+    with vectors_path(folder, manifest).open("wb") as file:
+        for batch in _batches(rows, BATCH):
+            file.write(index.vectors_of(batch).tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(folder)
+    return len(rows)
 
 
 def _bad_rows(documents: Documents, folder: Path, manifest: Manifest) -> list[int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from bertcli.index.content import NewDocument, Row, is_outline, outlined, text_hash
 from bertcli.index.documents import Documents
@@ -15,6 +16,28 @@ NO_COLUMNS = (
 NO_LINE = "typeof(line) NOT IN ('integer', 'null')"
 NO_PAGE = "typeof(page) NOT IN ('integer', 'null')"
 NO_SPAN = "typeof(start) != 'integer' OR typeof(\"end\") != 'integer' OR start > \"end\""
+WITH_TEXTS = "documents LEFT JOIN texts ON texts.document = documents.id"
+NO_TEXT = "typeof(text) != 'text' OR NOT is_utf8(CAST(text AS BLOB))"
+NO_DOCUMENT = "document NOT IN (SELECT id FROM documents)"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a document fits what is recorded of it.
+
+    It is the `same` where its text is the one that was indexed, `misplaced` passages are not where
+    they were cut, and it is `covered` where nothing but white space is outside of its passages.
+    """
+
+    document: int
+    same: bool
+    misplaced: int
+    covered: bool
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the passages are those of the text."""
+        return self.covered and not self.misplaced
 
 
 class Upkeep:
@@ -57,18 +80,46 @@ class Upkeep:
             if found[0] <= last:
                 raise sqlite3.DatabaseError(f"document {found[0]} is found again and again")
             (last,) = found
-            stored = self._documents.stored(last)
-            headings, pages = outlined(stored.outline)
-            yield (
-                last,
-                NewDocument(stored.name, stored.text, stored.line, stored.columns, headings, pages),
+            yield last, self.document(last)
+
+    def document(self, number: int) -> NewDocument:
+        """Return a document as it was handed in."""
+        stored = self._documents.stored(number)
+        headings, pages = outlined(stored.outline)
+        return NewDocument(stored.name, stored.text, stored.line, stored.columns, headings, pages)
+
+    def fits(self) -> Iterator[Fit]:
+        """Yield of each document how its text and its passages fit what is recorded."""
+        recorded = dict(self._rows("SELECT id, hash FROM documents"))
+        for number, document in self.each():
+            text = document.text
+            chunks = self._rows('SELECT start, "end", hash FROM chunks WHERE document = ?', number)
+            yield Fit(
+                number,
+                same=recorded[number] == text_hash(text),
+                misplaced=sum(text_hash(text[start:end]) != known for start, end, known in chunks),
+                covered=_covers([(start, end) for start, end, _ in chunks], text),
             )
+
+    def drop_lost(self) -> int:
+        """Drop documents that have no text any more, and what has no document; return how many.
+
+        An update reads their files again; all files, where nobody knows whose they were.
+        """
+        lost = [one for (one,) in self._rows(f"SELECT id FROM {WITH_TEXTS} WHERE {NO_TEXT}")]
+        self._read_again(lost)
+        self._connection.executemany("DELETE FROM documents WHERE id = ?", [(one,) for one in lost])
+        strays = self._number(f"SELECT count(DISTINCT document) FROM chunks WHERE {NO_DOCUMENT}")
+        if strays:
+            self._connection.execute("UPDATE files SET size = -1, hash = x'' WHERE error IS NULL")
+        for table in ("texts", "chunks"):
+            self._connection.execute(f"DELETE FROM {table} WHERE {NO_DOCUMENT}")
+        return len(lost) + strays
 
     def drop_unreadable(self) -> int:
         """Drop what cannot be read of columns, outlines and places; return of how many documents.
 
-        Their files are looked at as if they had changed, so that an update brings them back.
-        Passages without a beginning and an end are empty from then on.
+        An update brings them back. Passages without a beginning and an end are empty from then on.
         """
         lost = {one for (one,) in self._rows(f"SELECT id FROM documents WHERE {NO_COLUMNS}")}
         lines = {one for (one,) in self._rows(f"SELECT id FROM documents WHERE {NO_LINE}")}
@@ -80,42 +131,38 @@ class Upkeep:
             ("UPDATE documents SET outline = NULL WHERE id = ?", flat),
             ("UPDATE documents SET line = NULL WHERE id = ?", lines),
             (f"UPDATE chunks SET page = NULL WHERE document = ? AND {NO_PAGE}", pages),
-            (
-                "UPDATE files SET size = -1, hash = x'' "
-                "WHERE id = (SELECT file FROM documents WHERE documents.id = ?)",
-                lost | flat | lines | pages,
-            ),
         ):
             self._connection.executemany(change, [(one,) for one in documents])
+        self._read_again(lost | flat | lines | pages)
         self._connection.execute(f'UPDATE chunks SET start = 0, "end" = 0 WHERE {NO_SPAN}')
         return len(lost | flat | lines | pages)
 
-    def rehash(self) -> tuple[int, int]:
-        """Record the hashes that texts have now; return how many changed, and how many are lost.
+    def drop_misfits(self) -> tuple[list[int], int]:
+        """Drop the passages of documents that are not cut as their texts are; return these.
 
-        A chunk of a text that changed gets a checksum that no vector has, so that it is embedded
-        again. Lost is a chunk that is not where it was cut from a text that is as it was.
+        With them comes how many texts are not those that were indexed: they get the hashes that
+        they have now, and an update reads their files again.
         """
-        changed = lost = 0
-        recorded = dict(self._rows("SELECT id, hash FROM documents"))
-        for number, document in self.each():
-            same = recorded[number] == text_hash(document.text)
-            chunks = self._rows(
-                'SELECT id, start, "end", hash FROM chunks WHERE document = ?', number
-            )
-            for chunk, start, end, before in chunks:
-                now = text_hash(document.text[start:end])
-                if now != before and same:
-                    lost += 1
-                elif now != before:
-                    changed += 1
-                    self._connection.execute(
-                        "UPDATE chunks SET hash = ?, crc = -1 WHERE id = ?", (now, chunk)
-                    )
-            self._connection.execute(
-                "UPDATE documents SET hash = ? WHERE id = ?", (text_hash(document.text), number)
-            )
-        return changed, lost
+        fits = [one for one in self.fits() if not (one.same and one.is_cut)]
+        changed = [one.document for one in fits if not one.same]
+        uncut = [one.document for one in fits if not one.is_cut]
+        self._connection.executemany(
+            "UPDATE documents SET hash = ? WHERE id = ?",
+            ((text_hash(self.document(one).text), one) for one in changed),
+        )
+        self._read_again(changed)
+        self._connection.executemany(
+            "DELETE FROM chunks WHERE document = ?", [(one,) for one in uncut]
+        )
+        return uncut, len(changed)
+
+    def _read_again(self, documents: Iterable[int]) -> None:
+        """Have the files of documents looked at as if they had changed, by the next update."""
+        self._connection.executemany(
+            "UPDATE files SET size = -1, hash = x'' "
+            "WHERE id = (SELECT file FROM documents WHERE documents.id = ?)",
+            [(one,) for one in documents],
+        )
 
     def refill_words(self) -> None:
         """Fill the full-text table anew from the texts."""
@@ -147,6 +194,8 @@ class Upkeep:
     def value_problems(self) -> Iterator[str]:
         """Yield where there is what nobody can read; texts and words cannot be looked at then."""
         for table, wrong, what in (
+            (WITH_TEXTS, NO_TEXT, "documents have no text that can be read"),
+            ("chunks", NO_DOCUMENT, "passages have lost their documents"),
             ("documents", NO_COLUMNS, "documents have columns that are no JSON object"),
             ("documents", NO_LINE, "documents have a line that is no number"),
             ("chunks", NO_PAGE, "passages have a page that is no number"),
@@ -172,19 +221,18 @@ class Upkeep:
             yield f"{twice} vectors are in use and not in use"
 
     def text_problems(self) -> Iterator[str]:
-        """Yield how many texts are not those that were indexed."""
-        wrong = passages = 0
-        recorded = dict(self._rows("SELECT id, hash FROM documents"))
-        for number, document in self.each():
-            wrong += recorded[number] != text_hash(document.text)
-            chunks = self._rows('SELECT start, "end", hash FROM chunks WHERE document = ?', number)
-            passages += sum(
-                text_hash(document.text[start:end]) != known for start, end, known in chunks
-            )
+        """Yield how many texts are not those that were indexed, or not as they were cut."""
+        wrong = passages = uncovered = 0
+        for one in self.fits():
+            wrong += not one.same
+            passages += one.misplaced
+            uncovered += not one.covered
         if wrong:
             yield f"the texts of {wrong} documents are not those that were indexed"
         if passages:
             yield f"{passages} passages are not where they were cut from their texts"
+        if uncovered:
+            yield f"{uncovered} documents have text that is in no passage"
 
     def word_problems(self) -> Iterator[str]:
         """Yield where the full-text table does not have exactly the passages."""
@@ -223,3 +271,17 @@ class Upkeep:
             for name, _ in tables:
                 self._connection.execute(f"DROP TABLE IF EXISTS temp.{name}_terms")
             self._connection.execute("DROP TABLE temp.again")
+
+
+def _covers(spans: Iterable[tuple[int, int]], text: str) -> bool:
+    """Return whether nothing but white space of a text is outside of half-open spans.
+
+    >>> _covers([(0, 3), (4, 7)], "one two"), _covers([(4, 7)], "one two")
+    (True, False)
+    """
+    at = 0
+    for start, end in sorted(spans):
+        if text[at:start].strip():
+            return False
+        at = max(at, end)
+    return not text[at:].strip()

@@ -211,8 +211,28 @@ def test_an_index_that_is_not_whole_says_so(tiny: Callable[..., Ran], run: Run) 
     for mode in ("keyword", "hybrid"):
         assert run(*line, "--mode", mode).said("./i is not complete", "goes on")
         assert run(*line, "--mode", mode, "-q").err == ""
+    ran = run("index", "check", "./i")
+    assert ran.code == 1 and ran.said("has 1 problems") and "repair" not in ran.err
+    (problem,) = ran.records[0]["problems"]
+    assert "not complete" in problem and "`bertcli index update ./i`" in problem
     Path("i", "documents-1.sqlite").unlink()
     assert tiny("index", "build", "./i", "docs", "--overwrite").code == 3
+
+
+def test_a_build_that_came_to_nothing_is_begun_anew(
+    tiny: Callable[..., Ran], run: Run, here: Path
+) -> None:
+    """The corrected command works; an index with something in it is not built over."""
+    (here / "c.csv").write_text("title,body\nA,the cat sat\n")
+    assert tiny("index", "build", "./i", "c.csv").code == 3
+    assert tiny("index", "build", "./i", "c.csv", "--field", "body").said("1 documents in 1")
+    assert [hit["text"] for hit in hits(run, "cat")] == ["the cat sat"]
+    assert len(list((here / "i").iterdir())) == 4
+    assert run("index", "check", "./i").code == 0
+    ran = tiny("index", "build", "./i", "c.csv", "--field", "title")
+    assert ran.code == 1 and ran.said("./i is an index already")
+    run("index", "remove", "./i", "--path", "c.csv")
+    assert tiny("index", "build", "./i", "c.csv", "--field", "title").code == 1
 
 
 def test_passages_of_a_document_stand_together(tiny: Callable[..., Ran], run: Run) -> None:
@@ -293,8 +313,11 @@ def test_check_finds_another_model_behind_the_name(
     manifest["model"] = json.loads((here / "honest" / "manifest.json").read_text())["model"]
     (here / "i" / "manifest.json").write_text(json.dumps(manifest))
     ran = run("index", "check", "./i")
-    assert ran.code == 1 and "not what the model makes" in ran.out
-    assert ran.said("problems", "bertcli index repair ./i")
+    assert ran.code == 1 and ran.said("has 1 problems") and "repair" not in ran.err
+    (problem,) = ran.records[0]["problems"]
+    assert "not what the model makes" in problem and "`bertcli index rebuild ./i`" in problem
+    assert run("index", "rebuild", "./i", "-q").code == 0
+    assert run("index", "check", "./i").code == 0
 
 
 def test_compact_copy_and_remove(tiny: Callable[..., Ran], run: Run) -> None:

@@ -355,21 +355,109 @@ def test_values_that_nobody_can_read(
     assert texts(run, "cat", "--where", "year = 1990 and line = 2") == ["the cat sat"]
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DELETE FROM texts WHERE document = 1", "1 documents have no text that can be read"),
+        (
+            "UPDATE texts SET text = x'00' WHERE document = 1",
+            "1 documents have no text that can be read",
+        ),
+        (
+            "UPDATE texts SET text = CAST(x'ff' AS TEXT) WHERE document = 1",
+            "1 documents have no text that can be read",
+        ),
+        ("DELETE FROM documents WHERE id = 1", "1 passages have lost their documents"),
+    ],
+)
+def test_a_document_that_is_lost(
+    tiny: Callable[..., Ran], run: Run, change: str, told: str
+) -> None:
+    """Check tells it with the rest, repair goes on without it, and an update brings it back."""
+    Path("rows.csv").write_text("text\nthe cat sat\nthe dog ran\n")
+    tiny("index", "build", "./i", "rows.csv", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute(change)
+    ran = run("index", "check", "./i")
+    assert ran.code == 1 and ran.said("`bertcli index repair ./i`")
+    assert told in ran.records[0]["problems"]
+    ran = run("index", "repair", "./i")
+    assert "1 documents are lost, and out of the index: `bertcli index update ." in ran.err
+    assert run("index", "check", "./i").code == 0
+    assert texts(run, "cat OR dog") == ["the dog ran"]
+    assert run("index", "update", "./i").said("1 changed")
+    assert sorted(texts(run, "cat OR dog")) == ["the cat sat", "the dog ran"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("documents-1.sqlite", None, "(documents-1.sqlite is missing)"),
+        ("documents-1.sqlite", "", "(no such table: "),
+        ("documents-1.sqlite", "garbage" * 999, "(file is not a database)"),
+        ("manifest.json", "{", "(manifest.json is not JSON"),
+    ],
+)
+def test_repair_never_recommends_itself(
+    tiny: Callable[..., Ran], run: Run, name: str, content: str | None, told: str
+) -> None:
+    """Where it cannot mend it says what is broken, and what is left to do."""
+    Path("a.txt").write_text("the cat sat")
+    tiny("index", "build", "./i", "a.txt", "-q")
+    Path("i", name).unlink() if content is None else Path("i", name).write_text(content)
+    assert run("search", "cat", "--index", "./i").said("is damaged", "`bertcli index repair ./i`")
+    ran = run("index", "repair", "./i")
+    assert ran.code == 1 and "index repair" not in ran.err
+    assert ran.said(f"cannot be repaired {told}", "`bertcli index build ./i --overwrite FILES`")
+    assert tiny("index", "build", "./i", "--overwrite", "a.txt").code == 0
+
+
 @pytest.mark.parametrize("change", ['start = 5, "end" = 2', "start = 'a'", "start = start + 1"])
 def test_a_passage_that_is_not_where_it_was_cut(
     tiny: Callable[..., Ran], run: Run, change: str
 ) -> None:
-    """Its hash is not made to fit: the text is as it was, and can be cut anew."""
+    """Its hash is not made to fit: the text is as it was, and repair cuts it anew."""
     Path("a.txt").write_text("the cat sat")
     tiny("index", "build", "./i", "a.txt", "-q")
     with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
         database.execute(f"UPDATE chunks SET {change}")
     assert run("index", "check", "./i").code == 1
-    assert "`bertcli index rebuild ./i` cuts the texts anew" in run("index", "repair", "./i").err
-    assert "not where they were cut" in run("index", "check", "./i").out
-    run("index", "rebuild", "./i")
+    ran = run("index", "repair", "./i")
+    assert ran.said("1 passages embedded again, 1 documents cut anew; 1 documents in 1 passages")
     assert run("index", "check", "./i").code == 0
     assert texts(run, "cat") == ["the cat sat"]
+
+
+def test_a_passage_that_is_lost(tiny: Callable[..., Ran], run: Run) -> None:
+    """The text still has it: check sees what is in no passage, and repair cuts the text anew."""
+    Path("a.md").write_text("# One\n\nthe cat sat\n\n# Two\n\nthe dog ran\n")
+    tiny("index", "build", "./i", "a.md", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute("INSERT INTO unused SELECT row, hash, crc FROM chunks WHERE id = 1")
+        database.execute("DELETE FROM chunks WHERE id = 1")
+    problems = run("index", "check", "./i").records[0]["problems"]
+    assert "1 documents have text that is in no passage" in problems
+    assert "1 documents cut anew; 1 documents in 2 passages" in run("index", "repair", "./i").err
+    assert run("index", "check", "./i").code == 0
+    assert texts(run, "cat") == ["# One\n\nthe cat sat"]
+    assert run("index", "update", "./i").said("1 unchanged")
+
+
+def test_a_text_that_is_not_the_one_that_was_indexed(tiny: Callable[..., Ran], run: Run) -> None:
+    """Repair cuts what there is, and has an update read the file again."""
+    Path("a.md").write_text("# One\n\nthe cat sat\n")
+    tiny("index", "build", "./i", "a.md", "-q")
+    with sqlite3.connect(next(Path("i").glob("*.sqlite"))) as database:
+        database.execute("UPDATE texts SET text = '# One' || char(10) || 'a bird and a whale'")
+    assert run("index", "check", "./i").code == 1
+    ran = run("index", "repair", "./i")
+    assert "texts of 1 documents are not those that were indexed: `bertcli index update" in ran.err
+    assert run("index", "check", "./i").code == 0
+    assert texts(run, "whale") == ["# One\na bird and a whale"]
+    assert run("index", "update", "./i").said("1 changed")
+    assert texts(run, "cat") == ["# One\n\nthe cat sat"]
+    assert texts(run, "whale") == []
+    assert run("index", "check", "./i").code == 0
 
 
 def test_a_deleted_source_can_be_given_up(tiny: Callable[..., Ran], run: Run) -> None:

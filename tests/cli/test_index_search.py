@@ -127,6 +127,41 @@ def test_words_need_no_model(run: Run, tiny: Callable[..., Ran], built: Path, he
     assert (ran.code, len(ran.records)) == (3, 2)
 
 
+def test_a_model_in_a_folder_is_found_from_everywhere(
+    run: Run, tiny_checkpoint: Any, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However its folder was named; once it has moved, everything says how to go on."""
+    (here / "notes.txt").write_text(NOTES)
+    shutil.copytree(tiny_checkpoint("bert"), here / "model")
+    assert run("index", "build", "./idx", "notes.txt", "-m", "./model", "-q").code == 0
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    search = ("search", "bread", "--index", "../idx")
+    assert run(*search).code == 0
+    (here / "model").rename(here / "moved")
+    for command in (search, ("index", "repair", "../idx")):
+        ran = run(*command)
+        assert ran.code == 1
+        assert ran.said(f"{here}/model: no such folder", "with -m NEWPATH")
+    ran = run("index", "check", "../idx")
+    assert ran.code == 1 and ran.said("has 1 problems") and "repair" not in ran.err
+    assert "-m NEWPATH" in ran.records[0]["problems"][0]
+    assert run(*search, "-m", "../moved").code == 0
+    assert run("index", "check", "../idx", "-m", "../moved").records[0]["problems"] == []
+
+
+def test_a_model_that_an_older_bertcli_named_by_a_relative_path(
+    tiny: Callable[..., Ran], run: Run, built: Path, tiny_checkpoint: Any
+) -> None:
+    """It is found from where the index was built, as it always was."""
+    shutil.copytree(tiny_checkpoint("bert"), "model")
+    manifest = json.loads((built / "manifest.json").read_text())
+    manifest["model"]["name"] = "./model"
+    (built / "manifest.json").write_text(json.dumps(manifest))
+    assert run("search", "bread", "--index", "./idx").code == 0
+    assert tiny("search", "bread", "--index", "./idx").code == 0
+
+
 def test_queries_come_from_files_too(tiny: Callable[..., Ran], built: Path, here: Path) -> None:
     """Every line of -i is a query, answered in order; a bad line costs its own answer only."""
     lines = NOTES.encode().splitlines()

@@ -89,7 +89,7 @@ class KeptIndex(RuleBasedStateMachine):
 
     @rule()
     def mend(self) -> None:
-        assert repair(self.index, embed).embedded == 0
+        assert repair(self.index, cut, embed).embedded == 0
 
     @rule()
     def rebuild(self) -> None:
@@ -222,7 +222,7 @@ def test_a_second_writer_is_told(folder: Path, tmp_path: Path) -> None:
     build(tmp_path / "i", folder)
     with IndexFolder.open(tmp_path / "i") as one, IndexFolder.open(tmp_path / "i") as other:
         one.begin_writing()
-        for action in (update, compact, lambda index: repair(index, embed)):
+        for action in (update, compact, lambda index: repair(index, cut, embed)):
             with pytest.raises(IndexFolderError, match="being written by another"):
                 action(other)
 
@@ -243,14 +243,14 @@ def test_damage_is_found_and_mended(folder: Path, tmp_path: Path) -> None:
         damage(vectors)
         with IndexFolder.open(place, whole=False) as index:
             assert list(problems(index))
-            assert repair(index, embed).embedded >= 1
+            assert repair(index, cut, embed).embedded >= 1
         with IndexFolder.open(place) as index:
             assert list(problems(index)) == [] and content(index) == fresh(folder)
     with IndexFolder.open(place) as index:
         with index.documents.writing():
             index.documents.connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
         assert any("full-text" in one for one in problems(index))
-        repair(index, embed)
+        repair(index, cut, embed)
         assert list(problems(index)) == []
 
 
@@ -298,7 +298,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
             elif which == 1:
                 index.remove(any_path(["1*.txt"]))
             elif which == 2:
-                repair(index, embed)
+                repair(index, cut, embed)
             else:
                 update(index)
 

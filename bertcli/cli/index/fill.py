@@ -184,6 +184,7 @@ def update(
 def _refuse_other_weights(index: IndexFolder, model: ModelFlags) -> None:
     """Raise where the model is at hand and is not that of the index; it is not loaded for this."""
     from bertcli.checkpoints.hashes import joint_sha256
+    from bertcli.checkpoints.resolve import lasting_name
     from bertcli.index.manifest import refuse_other_model
 
     recorded = index.manifest.model
@@ -193,7 +194,7 @@ def _refuse_other_weights(index: IndexFolder, model: ModelFlags) -> None:
     except CheckpointError:
         return  # which will be told where there is something to embed
     weights = joint_sha256(checkpoint.files)
-    asked = replace(recorded, name=checkpoint.name, weights_sha256=weights)
+    asked = replace(recorded, name=lasting_name(checkpoint.name), weights_sha256=weights)
     refuse_other_model(index.path, recorded, asked)
 
 

@@ -13,7 +13,7 @@ from bertcli.cli.embed import build_embed
 from bertcli.cli.options import ModelFlags
 from bertcli.cli.recipe import choose_checkpoint, warn
 from bertcli.engine.choices import Long
-from bertcli.errors import UsageError
+from bertcli.errors import CheckpointError, UsageError
 from bertcli.index.places import place_of, shown
 
 if TYPE_CHECKING:
@@ -63,10 +63,16 @@ def open_index(name: str, model: ModelFlags, brief: bool = False) -> tuple[Index
 def note_unfinished(index: IndexFolder, quiet: bool) -> None:
     """Say on stderr that an index does not hold all that it is to hold."""
     if not quiet and not index.is_complete:
-        warn(
-            f"{shown(index.path)} is not complete: a build or an update is at work, or was stopped "
-            "before its end; the same command again goes on"
-        )
+        warn(f"{shown(index.path)} is {unfinished(index)}")
+
+
+def unfinished(index: IndexFolder) -> str:
+    """Return what to say of an index that does not hold all that it is to hold."""
+    files = f", for files `bertcli index update {shown(index.path)}` does too"
+    return (
+        "not complete: a build or an update is at work, or was stopped before its end; the same "
+        f"command again goes on{files if index.sources() else ''}"
+    )
 
 
 def unknown_columns(index: IndexFolder, where: Filter | None, quiet: bool) -> Callable[[], None]:
@@ -88,13 +94,24 @@ def unknown_columns(index: IndexFolder, where: Filter | None, quiet: bool) -> Ca
 
 
 def recorded_model(place: Path, model: ModelFlags, brief: bool = False) -> tuple[Checkpoint, Embed]:
-    """Return the checkpoint that an index was made with, or that of `-m`, and the task on it."""
+    """Return the checkpoint that an index was made with, or that of `-m`, and the task on it.
+
+    Raises CheckpointError, with what to do about it, where the recorded one is not there any more.
+    """
+    from bertcli.checkpoints.resolve import ModelChoice, locate
     from bertcli.engine.choices import Pooling
     from bertcli.index.manifest import read_manifest
 
     recorded = read_manifest(place).model
     chosen = replace(model, model=model.model or recorded.name)
-    checkpoint = choose_checkpoint(chosen, "embed")
+    try:
+        checkpoint = choose_checkpoint(chosen, "embed")
+    except CheckpointError as error:
+        if model.model is not None or locate(ModelChoice(recorded.name, model.revision)):
+            raise
+        raise CheckpointError(
+            f"{error}; index {shown(place)} was made with it: say with -m NEWPATH where it is now"
+        ) from error
     pooling, prompt = Pooling(recorded.pooling), recorded.prompt
     embed = build_embed(checkpoint, chosen, pooling, recorded.normalize, prompt, brief)
     return checkpoint, embed
@@ -103,10 +120,11 @@ def recorded_model(place: Path, model: ModelFlags, brief: bool = False) -> tuple
 def identity(checkpoint: Checkpoint, embed: Embed) -> ModelIdentity:
     """Return what an index must record of a model to recognise it."""
     from bertcli.checkpoints.hashes import joint_sha256
+    from bertcli.checkpoints.resolve import lasting_name
     from bertcli.index.manifest import ModelIdentity
 
     return ModelIdentity(
-        name=checkpoint.name,
+        name=lasting_name(checkpoint.name),
         weights_sha256=joint_sha256(checkpoint.files),
         pooling=embed.pooling.value,
         normalize=embed.normalize,

@@ -22,6 +22,7 @@ from bertcli.cli.index.open import (
     embedder,
     identity,
     recorded_model,
+    unfinished,
     unknown_columns,
 )
 from bertcli.cli.options import ModelFlags, grouped
@@ -164,7 +165,7 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     """Check that an index is whole: vectors, texts, full-text table, and the model.
 
     Some passages are embedded again and held against their vectors. Exit code 1 where something is
-    wrong.
+    wrong, or was left unfinished.
 
     \b
     bertcli index check my-notes
@@ -176,7 +177,10 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     place = place_of(name)
     asked = None
     with IndexFolder.open(place, whole=False) as index:
-        found = list(problems(index))
+        mendable = list(problems(index))
+        found = [*mendable]
+        if not index.is_complete:
+            found.append(f"it is {unfinished(index)}")
         recorded = index.manifest.model
         try:
             checkpoint, embed = recorded_model(place, model)
@@ -191,41 +195,38 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     if asked is not None:
         refuse_other_model(place, recorded, asked)
     if found:
-        raise IndexFolderError(
-            f"index {shown(place)} has {len(found)} problems: `bertcli index repair {name}` mends "
-            "what its texts can mend"
-        )
+        mends = f": `bertcli index repair {name}` mends what its texts can mend"
+        told = mends if mendable else ", listed with what to do"
+        raise IndexFolderError(f"index {shown(place)} has {len(found)} problems{told}")
 
 
 @grouped
 def repair(name: Name, model: ModelFlags, quiet: Quiet = False, debug: Debug = False) -> None:
-    """Mend an index from its own texts: lost or changed vectors, hashes, the full-text table.
+    """Mend an index from its own texts: passages, vectors, hashes, the full-text table.
 
     \b
     bertcli index repair my-notes
     """
+    from bertcli.index.failures import beyond_repair
     from bertcli.index.folder import IndexFolder
     from bertcli.index.rewrite import repair as mend
 
     place = place_of(name)
-    checkpoint, embed = recorded_model(place, model)
-    with IndexFolder.open(place, identity(checkpoint, embed), whole=False) as index:
-        done = mend(index, embedder(embed))
-        if not quiet:
-            warn(
-                f"{done.embedded} passages embedded again, {done.changed_texts} of them because "
-                f"their text had changed; {held(index)}"
-            )
-        if done.lost_columns:
-            warn(
-                f"columns, headings or places of {done.lost_columns} documents could not be read: "
-                f"`bertcli index update {name}` takes them from the files again"
-            )
-        if done.lost_passages:
-            warn(
-                f"{done.lost_passages} passages are not where they were cut from their texts: "
-                f"`bertcli index rebuild {name}` cuts the texts anew"
-            )
+    with beyond_repair(place):
+        checkpoint, embed = recorded_model(place, model)
+        with IndexFolder.open(place, identity(checkpoint, embed), whole=False) as index:
+            done = mend(index, cutter(embed, index.manifest.chunking), embedder(embed))
+            now = held(index)
+    if not quiet:
+        warn(f"{done.embedded} passages embedded again, {done.cut} documents cut anew; {now}")
+    for count, what in (
+        (done.lost, "{} documents are lost, and out of the index"),
+        (done.lost_columns, "columns, headings or places of {} documents could not be read"),
+        (done.changed_texts, "the texts of {} documents are not those that were indexed"),
+    ):
+        if count:
+            again = f"`bertcli index update {name}` takes those of files from them again"
+            warn(f"{what.format(count)}: {again}")
 
 
 def compact(name: Name, quiet: Quiet = False, debug: Debug = False) -> None:
@@ -359,4 +360,7 @@ def _strange_vectors(index: IndexFolder, embed: Embed) -> list[str]:
     wrong = int((cosines < ALIKE).sum())
     if not wrong:
         return []
-    return [f"{wrong} of {len(rows)} vectors are not what the model makes of their texts"]
+    return [
+        f"{wrong} of {len(rows)} vectors are not what the model makes of their texts: "
+        f"`bertcli index rebuild {shown(index.path)}` makes all anew"
+    ]
