@@ -69,10 +69,12 @@ def locate(choice: ModelChoice) -> Path | None:
     return find_cached(choice.name, choice.revision) if is_hub_name(choice.name) else None
 
 
-def lasting_name(name: str) -> str:
+def lasting_name(checkpoint: Checkpoint) -> str:
     """Return what a model is called from everywhere: a folder by its full path, others as said."""
-    folder = _as_folder(name)
-    return name if folder is None else str(folder.resolve())
+    place = checkpoint.adapter.folder if checkpoint.adapter else checkpoint.folder
+    found = builtin(checkpoint.name)
+    folder = None if found and found.folder == place else _as_folder(checkpoint.name)
+    return checkpoint.name if folder is None else str(folder.resolve())
 
 
 def is_hub_name(name: str) -> bool:

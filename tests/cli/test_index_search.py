@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.engine.families import Head
 from bertcli.index.content import Entry
 from bertcli.index.folder import IndexFolder
@@ -148,6 +149,18 @@ def test_a_model_in_a_folder_is_found_from_everywhere(
     assert "-m NEWPATH" in ran.records[0]["problems"][0]
     assert run(*search, "-m", "../moved").code == 0
     assert run("index", "check", "../idx", "-m", "../moved").records[0]["problems"] == []
+
+
+def test_a_folder_of_the_name_of_the_built_in_model_is_another(
+    run: Run, here: Path, tiny_checkpoint: Any
+) -> None:
+    """An index is made and asked with the built-in one, whatever folders there are."""
+    shutil.copytree(tiny_checkpoint("bert", Head.BASE), here / BASE_NAME)
+    (here / "notes.txt").write_text(NOTES)
+    assert run("index", "build", "./ix", "-i", "notes.txt").code == 0
+    manifest = json.loads((here / "ix" / "manifest.json").read_text())
+    assert manifest["model"]["name"] == BASE_NAME
+    assert run("search", "bread", "--index", "./ix").code == 0
 
 
 def test_a_model_that_an_older_bertcli_named_by_a_relative_path(

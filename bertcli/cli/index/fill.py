@@ -194,7 +194,7 @@ def _refuse_other_weights(index: IndexFolder, model: ModelFlags) -> None:
     except CheckpointError:
         return  # which will be told where there is something to embed
     weights = joint_sha256(checkpoint.files)
-    asked = replace(recorded, name=lasting_name(checkpoint.name), weights_sha256=weights)
+    asked = replace(recorded, name=lasting_name(checkpoint), weights_sha256=weights)
     refuse_other_model(index.path, recorded, asked)
 
 

@@ -98,12 +98,15 @@ def recorded_model(place: Path, model: ModelFlags, brief: bool = False) -> tuple
 
     Raises CheckpointError, with what to do about it, where the recorded one is not there any more.
     """
+    from bertcli.checkpoints.catalog import BASE_NAME
     from bertcli.checkpoints.resolve import ModelChoice, locate
     from bertcli.engine.choices import Pooling
     from bertcli.index.manifest import read_manifest
 
     recorded = read_manifest(place).model
-    chosen = replace(model, model=model.model or recorded.name)
+    # A folder is recorded by its path: this name is the built-in one, whatever lies here.
+    named = None if recorded.name == BASE_NAME else recorded.name
+    chosen = replace(model, model=model.model or named)
     try:
         checkpoint = choose_checkpoint(chosen, "embed")
     except CheckpointError as error:
@@ -124,7 +127,7 @@ def identity(checkpoint: Checkpoint, embed: Embed) -> ModelIdentity:
     from bertcli.index.manifest import ModelIdentity
 
     return ModelIdentity(
-        name=lasting_name(checkpoint.name),
+        name=lasting_name(checkpoint),
         weights_sha256=joint_sha256(checkpoint.files),
         pooling=embed.pooling.value,
         normalize=embed.normalize,
