@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from bertcli.errors import UsageError
+from bertcli.records import one_word
 from bertcli.results import Answer, Hit, NerResult, SearchResult
 
 
@@ -46,7 +47,7 @@ def render_trec(answers: Iterable[Answer]) -> Iterator[str]:
         name = columns.get("id", columns.get("_id", answer.record.id + 1))
         documents = dict.fromkeys(map(_document, answer.result.hits))
         for rank, document in enumerate(documents, 1):
-            yield f"{_word(name)} Q0 {_word(document)} {rank} {1 / rank:.6f} bertcli\n"
+            yield f"{one_word(name)} Q0 {one_word(document)} {rank} {1 / rank:.6f} bertcli\n"
 
 
 def _document(hit: Hit) -> object:
@@ -55,11 +56,6 @@ def _document(hit: Hit) -> object:
         return hit.document
     row = hit.document if hit.line is None else f"{hit.document}:{hit.line}"
     return hit.columns.get("id", hit.columns.get("_id", row))
-
-
-def _word(name: object) -> str:
-    """Return a name as one word."""
-    return "".join("%20" if letter.isspace() else letter for letter in str(name)) or "-"
 
 
 def _tagged_words(answer: Answer) -> str:
