@@ -188,17 +188,26 @@ def test_a_folder_that_is_gone_deletes_nothing(
     assert run("index", "update", "./i").said("files: 1 unchanged")
 
 
+@pytest.mark.parametrize("folder", ["docs", "./docs", "{here}/docs"])
 @pytest.mark.parametrize("path", ["./docs/sub", "docs/sub/", "{here}/docs/sub", "docs/./sub/*"])
 def test_documents_are_removed_by_folder(
-    path: str, tiny: Callable[..., Ran], run: Run, here: Path
+    path: str, folder: str, tiny: Callable[..., Ran], run: Run, here: Path
 ) -> None:
-    """However a path is written; what fits nothing is told."""
-    tiny("index", "build", "./i", "docs", "-q")
+    """However a path is written, and was when the index was built; what fits nothing is told."""
+    tiny("index", "build", "./i", folder.format(here=here), "-q")
     ran = run("index", "remove", "./i", "--path", path.format(here=here))
     assert ran.said("3 documents removed"), ran.err
     assert len(hits(run, "nine")) == 1 and hits(run, "children") == []
     ran = run("index", "remove", "./i", "--path", "docs/su")
     assert "no document is called docs/su, nor is it a folder" in ran.err
+
+
+def test_no_path_is_no_document(tiny: Callable[..., Ran], run: Run, here: Path) -> None:
+    """An empty one, as of a variable that is not set, removes nothing; many are no trouble."""
+    tiny("index", "build", "./i", here / "docs", "-q")
+    assert run("index", "remove", "./i", "--path", "").said('--path "" names no documents')
+    many = [part for n in range(1200) for part in ("--path", f"docs/{n}")]
+    assert run("index", "remove", "./i", *many, "--path", "docs/sub/code.py").said("1 documents")
 
 
 def test_an_index_that_is_not_whole_says_so(tiny: Callable[..., Ran], run: Run) -> None:
