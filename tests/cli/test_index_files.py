@@ -331,6 +331,24 @@ def test_chunks_are_shown_without_an_index(tiny: Callable[..., Ran]) -> None:
     assert second["lines"] == [4, 5]
 
 
+def test_a_dry_run_counts_what_would_be_read(
+    tiny: Callable[..., Ran], run: Run, docs: Path
+) -> None:
+    """A file of two sources once, and none that an index holds as it is; removed ones come back."""
+
+    def files(*arguments: object) -> int:
+        return int(tiny("index", *arguments, "--dry-run").records[0]["files"])
+
+    assert files("build", "./i", "docs") == 4
+    assert files("build", "./i", "docs", "docs/readme.md", "docs") == 4
+    tiny("index", "build", "./i", "docs/sub", "docs/broken.pdf", "-q")
+    assert files("add", "./i", "docs/sub") == 0
+    (docs / "sub" / "code.py").write_text("def other():\n    return 8, 18\n")
+    assert files("add", "./i", "docs") == 2
+    run("index", "remove", "./i", "--path", "docs/sub/prices.csv")
+    assert files("add", "./i", "docs") == 3
+
+
 def test_a_dry_run_writes_nothing(tiny: Callable[..., Ran], here: Path) -> None:
     """It tells what building would take, and leaves no folder behind."""
     ran = tiny("index", "build", "./i", "docs", "--dry-run")

@@ -106,7 +106,7 @@ def build(
     embed = build_embed(checkpoint, model, normalize=True, prompt=prompt)
     chunking = chunking_for(embed, chunk_tokens, overlap)
     if dry_run:
-        forecast(given, embed, chunking)
+        forecast(given, embed, chunking, {})
         return
     manifest = Manifest(
         identity(checkpoint, embed), chunking, ann=ann, asked=_reading(source, given)
@@ -142,7 +142,7 @@ def add(
     index, embed = open_index(name, model)
     with index:
         if dry_run:
-            forecast(given, embed, index.manifest.chunking)
+            forecast(given, embed, index.manifest.chunking, index.known_files())
         else:
             _fill(index, items, given, embed, source.field, quiet)
 
