@@ -331,6 +331,15 @@ def test_chunks_are_shown_without_an_index(tiny: Callable[..., Ran]) -> None:
     assert second["lines"] == [4, 5]
 
 
+def test_globs_of_folders(tiny: Callable[..., Ran], run: Run) -> None:
+    """They take or leave what is in them; one that fits nothing anywhere is told, if not quiet."""
+    ran = tiny("index", "build", "./i", "docs", "docs/sub", "--exclude", "sub", "--exclude", "subs")
+    assert 'bertcli: --exclude "subs": fits no file or folder in docs, docs/sub\n' in ran.err
+    assert '"sub":' not in ran.err
+    assert tiny("index", "build", "./j", "docs", "--include", "./sub").said("2 added")
+    assert tiny("index", "add", "./j", "docs", "--exclude", "none", "-q").err.count("none") == 0
+
+
 def test_a_dry_run_counts_what_would_be_read(
     tiny: Callable[..., Ran], run: Run, docs: Path
 ) -> None:
