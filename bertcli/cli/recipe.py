@@ -93,22 +93,26 @@ def read_items(
     texts: list[str] | None,
     flags: InputFlags,
     pair_field: str | None = None,
+    question_field: str | None = None,
 ) -> Incoming:
     """Return the records of a command line, with pauses where they come from a live pipe.
 
-    With `pair_field` they are pairs, whose second text is in that column.
+    With `pair_field` they are pairs, whose second text is in that column; with `question_field`
+    they are questions, those of that column.
     """
-    from bertcli.inputs.records import paired_records, read_records, read_rows
+    from bertcli.inputs.records import asked_records, paired_records, read_records, read_rows
 
     for text in texts or ():
         _hint_at_file(text)
     given = bool(texts or flags.inputs)
     stdin = stdin_or_help(context, given)
     options = input_options(texts or (), flags)
-    if pair_field is None:
-        records = read_records(options, stdin)
-    else:
+    if pair_field is not None:
         records = paired_records(read_rows(options, stdin), flags.field, pair_field)
+    elif question_field is not None:
+        records = asked_records(read_rows(options, stdin), question_field)
+    else:
+        records = read_records(options, stdin)
     from_stdin = not given or "-" in (flags.inputs or ())
     few = bool(texts) and not flags.inputs
     return replace(incoming(records, stdin, from_stdin), few=few, options=options)
