@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bertcli.inputs.formats import InputFormat
     from bertcli.inputs.source import InputOptions
     from bertcli.outputs.write import Tally
-    from bertcli.results import Answer
+    from bertcli.results import Answer, Result
 
 Row = TypeVar("Row")
 NARROWEST = 20  # columns in which a table still shows something
@@ -222,18 +222,25 @@ class Written:
             raise typer.Exit(3)
 
 
-def finish(answers: Iterable[Answer], flags: OutputFlags, source: Incoming) -> None:
+def finish(
+    answers: Iterable[Answer], flags: OutputFlags, source: Incoming, like: Result | None = None
+) -> None:
     """Write the answers and report on stderr; leaves with exit code 3 when a record failed."""
-    write(answers, flags, source).leave()
+    write(answers, flags, source, like=like).leave()
 
 
 def write(
-    answers: Iterable[Answer], flags: OutputFlags, source: Incoming, digest: Any = None
+    answers: Iterable[Answer],
+    flags: OutputFlags,
+    source: Incoming,
+    digest: Any = None,
+    like: Result | None = None,
 ) -> Written:
     """Write the answers, report on stderr, and return what there was.
 
     Answers to a live `source` are handed on one by one. `digest`, of hashlib, is told of the bytes
-    that go to stdout, or to a pipe.
+    that go to stdout, or to a pipe. `like` is a result with the columns that a file gets where
+    there are no answers.
     """
     from bertcli.inputs.size import expected_records
     from bertcli.outputs.progress import progress
@@ -250,6 +257,7 @@ def write(
         color=on_screen and digest is None and not os.environ.get("NO_COLOR"),
         digest=digest,
         types=_types_of(source) if fmt is OutputFormat.PARQUET else None,
+        like=like,
     )
     shows_progress = sys.stderr.isatty() and not (flags.quiet or flags.no_progress)
     began = time.perf_counter()
