@@ -386,13 +386,15 @@ def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
 
 
 def show_facts(facts: Mapping[str, object]) -> None:
-    """Write facts for a person on a terminal, as a JSON line into a pipe."""
+    """Write facts for a person on a terminal, without missing ones; as a JSON line into a pipe."""
     if not sys.stdout.isatty():
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
     from bertcli.outputs.visible import visible
 
     for name, value in facts.items():
+        if value is None:
+            continue
         if isinstance(value, list):
             value = ", ".join(map(str, value))
         number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -331,6 +331,20 @@ def test_chunks_are_shown_without_an_index(tiny: Callable[..., Ran]) -> None:
     assert second["lines"] == [4, 5]
 
 
+def test_chunks_have_the_same_keys(
+    tiny: Callable[..., Ran], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With or without a heading and a page, so that a table can be made of them; a person sees
+    only those that are there."""
+    (here / "late.md").write_text("No heading yet.\n\n# Here\nIs one.\n")
+    first, second = tiny("index", "chunks", "late.md").records
+    assert list(first) == list(second)
+    assert (first["heading"], second["heading"], first["page"]) == (None, "Here", None)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    shown = tiny("index", "chunks", "late.md").out
+    assert shown.count("heading") == 2 and "page" not in shown and "None" not in shown
+
+
 def test_globs_of_folders(tiny: Callable[..., Ran], run: Run) -> None:
     """They take or leave what is in them; one that fits nothing anywhere is told, if not quiet."""
     ran = tiny("index", "build", "./i", "docs", "docs/sub", "--exclude", "sub", "--exclude", "subs")

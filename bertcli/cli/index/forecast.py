@@ -243,7 +243,7 @@ def _told(document: NewDocument, chunk: Chunk) -> dict[str, object]:
     first = chunk.line if document.line is None else document.line
     last = first + text.count("\n") if document.line is None else first
     last_page = None if chunk.page is None else bisect_right(document.pages, chunk.end - 1)
-    facts = {
+    return {
         "document": document.name,
         "lines": [first, last],
         "page": chunk.page,
@@ -253,4 +253,3 @@ def _told(document: NewDocument, chunk: Chunk) -> dict[str, object]:
         "end": chunk.end,
         "text": text,
     }
-    return {name: value for name, value in facts.items() if value is not None}
