@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from urllib.parse import quote
 
 TEXT_NAME = "TEXT"
 """What a text of the command line is called, where others have the name of their file."""
+
+
+def one_word(name: object) -> str:
+    """Return a name as TREC's files hold it, whose columns end at blanks: these as in a URL.
+
+    >>> one_word("my notes.txt:3"), one_word("d%203"), one_word("")
+    ('my%20notes.txt:3', 'd%203', '-')
+    """
+    return re.sub(r"\s", lambda blank: quote(blank[0]), str(name)) or "-"
 
 
 @dataclass(frozen=True, slots=True)

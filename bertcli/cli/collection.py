@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 BAR = 40
 MIN_SIZE = 5
+NO_TEXT = Member("", "")
+"""Stands in a result of which the columns alone count, where nothing is found."""
 
 
 class Method(StrEnum):
@@ -75,7 +77,7 @@ def similar(
     pairs = [PairResult(one.score, members[one.first], members[one.second]) for one in found]
     if not pairs and not out.quiet:
         warn(f"no two of the {len(members)} texts have a cosine of {threshold:g} or more")
-    _write(these, pairs, out)
+    _write(these, pairs, out, PairResult(0, NO_TEXT, NO_TEXT))
 
 
 @grouped
@@ -123,7 +125,7 @@ def dedupe(
     if not out.quiet:
         repeated = sum(len(rows) - 1 for rows in groups)
         warn(f"{repeated} of {len(these.members)} texts are near-duplicates of others")
-    _write(these, results, out)
+    _write(these, results, out, GroupResult(0, (NO_TEXT,), lowest_score=0))
 
 
 @grouped
@@ -248,13 +250,20 @@ def _group(these: _Collection, number: int, rows: Sequence[int]) -> GroupResult:
     return GroupResult(number, tuple(these.members[row] for row in rows), None, lowest)
 
 
-def _write(these: _Collection, results: Sequence[Result], out: OutputFlags) -> None:
-    _finish(these, (Answer(Record(i, ""), one) for i, one in enumerate(results)), out)
+def _write(
+    these: _Collection, results: Sequence[Result], out: OutputFlags, like: Result | None = None
+) -> None:
+    _finish(these, (Answer(Record(i, ""), one) for i, one in enumerate(results)), out, like)
 
 
-def _finish(these: _Collection, answers: Iterable[Answer], out: OutputFlags) -> None:
-    """Write answers; leaves with exit code 3 where a text could not be read."""
-    finish(answers, out, Incoming(iter(()), options=these.options))
+def _finish(
+    these: _Collection, answers: Iterable[Answer], out: OutputFlags, like: Result | None = None
+) -> None:
+    """Write answers; leaves with exit code 3 where a text could not be read.
+
+    Where there are none a file has the columns of results `like` this.
+    """
+    finish(answers, out, Incoming(iter(()), options=these.options), like)
     if these.failed:
         if not out.quiet:
             warn(f"{these.failed} of {these.failed + len(these.members)} texts failed")

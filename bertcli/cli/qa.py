@@ -88,7 +88,7 @@ def qa(
         if context:
             raise UsageError("--context and --index both say what to read: give one")
         named = question_field if source.field == FIELD else source.field
-        items = read_items(command, questions, replace(source, field=named))
+        items = read_items(command, questions, source, question_field=named)
         condition = None if where is None else compile_where(where)
         folder, embed = open_index(index, replace(model, model=None, revision=None), items.few)
         checkpoint, task = qa_task(model, top_k, no_answer_threshold, items.few)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bertcli.inputs.formats import InputFormat
     from bertcli.inputs.source import InputOptions
     from bertcli.outputs.write import Tally
-    from bertcli.results import Answer
+    from bertcli.results import Answer, Result
 
 Row = TypeVar("Row")
 NARROWEST = 20  # columns in which a table still shows something
@@ -93,22 +93,26 @@ def read_items(
     texts: list[str] | None,
     flags: InputFlags,
     pair_field: str | None = None,
+    question_field: str | None = None,
 ) -> Incoming:
     """Return the records of a command line, with pauses where they come from a live pipe.
 
-    With `pair_field` they are pairs, whose second text is in that column.
+    With `pair_field` they are pairs, whose second text is in that column; with `question_field`
+    they are questions, those of that column.
     """
-    from bertcli.inputs.records import paired_records, read_records, read_rows
+    from bertcli.inputs.records import asked_records, paired_records, read_records, read_rows
 
     for text in texts or ():
         _hint_at_file(text)
     given = bool(texts or flags.inputs)
     stdin = stdin_or_help(context, given)
     options = input_options(texts or (), flags)
-    if pair_field is None:
-        records = read_records(options, stdin)
-    else:
+    if pair_field is not None:
         records = paired_records(read_rows(options, stdin), flags.field, pair_field)
+    elif question_field is not None:
+        records = asked_records(read_rows(options, stdin), question_field)
+    else:
+        records = read_records(options, stdin)
     from_stdin = not given or "-" in (flags.inputs or ())
     few = bool(texts) and not flags.inputs
     return replace(incoming(records, stdin, from_stdin), few=few, options=options)
@@ -218,18 +222,25 @@ class Written:
             raise typer.Exit(3)
 
 
-def finish(answers: Iterable[Answer], flags: OutputFlags, source: Incoming) -> None:
+def finish(
+    answers: Iterable[Answer], flags: OutputFlags, source: Incoming, like: Result | None = None
+) -> None:
     """Write the answers and report on stderr; leaves with exit code 3 when a record failed."""
-    write(answers, flags, source).leave()
+    write(answers, flags, source, like=like).leave()
 
 
 def write(
-    answers: Iterable[Answer], flags: OutputFlags, source: Incoming, digest: Any = None
+    answers: Iterable[Answer],
+    flags: OutputFlags,
+    source: Incoming,
+    digest: Any = None,
+    like: Result | None = None,
 ) -> Written:
     """Write the answers, report on stderr, and return what there was.
 
     Answers to a live `source` are handed on one by one. `digest`, of hashlib, is told of the bytes
-    that go to stdout, or to a pipe.
+    that go to stdout, or to a pipe. `like` is a result with the columns that a file gets where
+    there are no answers.
     """
     from bertcli.inputs.size import expected_records
     from bertcli.outputs.progress import progress
@@ -246,6 +257,7 @@ def write(
         color=on_screen and digest is None and not os.environ.get("NO_COLOR"),
         digest=digest,
         types=_types_of(source) if fmt is OutputFormat.PARQUET else None,
+        like=like,
     )
     shows_progress = sys.stderr.isatty() and not (flags.quiet or flags.no_progress)
     began = time.perf_counter()
@@ -374,13 +386,15 @@ def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
 
 
 def show_facts(facts: Mapping[str, object]) -> None:
-    """Write facts for a person on a terminal, as a JSON line into a pipe."""
+    """Write facts for a person on a terminal, without missing ones; as a JSON line into a pipe."""
     if not sys.stdout.isatty():
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
     from bertcli.outputs.visible import visible
 
     for name, value in facts.items():
+        if value is None:
+            continue
         if isinstance(value, list):
             value = ", ".join(map(str, value))
         number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -18,7 +18,7 @@ from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, 
 from bertcli.cli.recipe import Incoming, choose_checkpoint, load_model, read_items, warn
 from bertcli.errors import CheckpointError, RecordError, UsageError
 from bertcli.index.places import place_of
-from bertcli.outputs.formats import OutputFormat
+from bertcli.outputs.formats import OutputFormat, choose_format
 from bertcli.records import BadRecord, Item, Record
 from bertcli.results import Answer, EmbedResult, Reading, SearchResult
 
@@ -141,21 +141,24 @@ def search(
             raise UsageError("--prompt is for the model, which --mode keyword has none of")
         with IndexFolder.open(place_of(index)) as folder:
             note_unfinished(folder, out.quiet)
-            finder = _finder(folder, None, source, find, model, items.few, out.quiet)
+            finder = _finder(folder, None, source, find, model, items.few, out)
             answer_all(context, partial(_by_words, finder=finder), items, out, bulk, finder.hashes)
         return
     folder, embed = open_index(index, model, items.few)
     with folder:
         note_unfinished(folder, out.quiet)
         embed = replace(embed, prompt=prompt)
-        finder = _finder(folder, embed, source, find, model, items.few, out.quiet)
+        finder = _finder(folder, embed, source, find, model, items.few, out)
         compute = partial(_by_meaning, finder=finder, embeds=items.options is not None)
         answer_all(context, compute, items, out, bulk, finder.hashes)
 
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """Finds the passages for one query after the other, as a command line wants them."""
+    """Finds the passages for one query after the other, as a command line wants them.
+
+    `shared_ids` are ids that do not tell documents apart; None where no TREC run is written.
+    """
 
     folder: IndexFolder
     embed: Embed | None
@@ -170,6 +173,7 @@ class Finder:
     cross_encoder: CrossEncoder | None
     few: bool
     places_only: bool
+    shared_ids: frozenset[str] | None
 
     def result(
         self, query: Query, vector: NDArray[np.float32] | None, reading: Reading
@@ -205,8 +209,10 @@ class Finder:
 
         def fetch(count: int) -> list[Hit]:
             if vector is not None and by_meaning and not query.unwanted:
-                return self.folder.search(vector[None], count, self.condition)[0]
-            return self.folder.find(query, vector, count, self.condition)
+                hits = self.folder.search(vector[None], count, self.condition)[0]
+            else:
+                hits = self.folder.find(query, vector, count, self.condition)
+            return hits if self.shared_ids is None else self.folder.named(hits, self.shared_ids)
 
         ordered = by_meaning or vector is None
         return refined(fetch, wanted, self.folder.vectors_of_hits, ordered)
@@ -275,7 +281,7 @@ def _finder(
     find: FindFlags,
     model: ModelFlags,
     few: bool,
-    places_only: bool,
+    out: OutputFlags,
 ) -> Finder:
     """Return what finds passages as the options say."""
     from bertcli.index.refine import SAME, Wanted
@@ -286,7 +292,8 @@ def _finder(
     like = None
     if find.like is not None and embed is not None:
         like = _vector_of_file(find.like, source.field, folder, embed)
-    reranker = None if find.rerank is None else _reranker(find.rerank, model, places_only)
+    reranker = None if find.rerank is None else _reranker(find.rerank, model, out.quiet)
+    to_run = choose_format(out.output_format, out.output, False) is OutputFormat.TREC
     return Finder(
         folder,
         embed,
@@ -297,16 +304,18 @@ def _finder(
             find.per_file,
             SAME if find.dedupe else None,
             None if find.like is None else folder.name_of_file(find.like),
+            once=to_run,
         ),
         condition,
-        unknown_columns(folder, condition, places_only),
+        unknown_columns(folder, condition, out.quiet),
         like,
         _ranks(find.more, "--more"),
         _ranks(find.less, "--less"),
         reranker,
         None if reranker is None else _cross_encoder(reranker, model, few),
         few,
-        places_only,
+        out.quiet,
+        folder.shared_ids() if to_run else None,
     )
 
 

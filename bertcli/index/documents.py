@@ -38,6 +38,13 @@ from bertcli.index.schema import HASH_INDEX, REMOVED_TABLE, SCHEMA
 from bertcli.index.where import Filter
 from bertcli.index.words import full_text, storable
 
+OWN_ID = (
+    "nullif(CAST(coalesce(json_extract(metadata, '$.id'), json_extract(metadata, '$._id')) "
+    "AS TEXT), '')"
+)
+OWN_PLACE = "name || coalesce(':' || line, '')"
+"""SQL for what tells a document from others: its id, null where it has none, and its place."""
+
 
 class Documents:
     """The open SQLite file. Reading goes on in `reading()`, writing in `writing()`.
@@ -378,6 +385,23 @@ class Documents:
         """Return the names of all columns that a document has."""
         keys = self.rows("SELECT DISTINCT CAST(key AS BLOB) FROM documents, json_each(metadata)")
         return {key.decode("utf-8", "replace") for (key,) in keys}
+
+    def shared_ids(self) -> frozenset[str]:
+        """Return the ids in their columns that documents of several places have."""
+        found = self.rows(
+            f"SELECT {OWN_ID} AS own FROM documents WHERE own IS NOT NULL "
+            f"GROUP BY own HAVING min({OWN_PLACE}) < max({OWN_PLACE})"
+        )
+        return frozenset(own for (own,) in found)
+
+    def id_and_place(self, chunk: int) -> tuple[str | None, str]:
+        """Return the id that the document of a chunk has in its columns, and where it stands."""
+        own, place = self.connection.execute(
+            f"SELECT {OWN_ID}, {OWN_PLACE} FROM documents "
+            "WHERE id = (SELECT document FROM chunks WHERE id = ?)",
+            (chunk,),
+        ).fetchone()
+        return own, place
 
     def holding(self, phrases: Sequence[str]) -> NDArray[np.int64]:
         """Return the vector rows of all chunks with any of the phrases."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,6 +196,21 @@ class IndexReader:
         with storage_failures(self.path), self._documents.reading():
             rows = [row.number for row in self._documents.checks()]
             return self._hits(rows, [1.0] * len(rows)), self.vectors_of(rows)
+
+    def shared_ids(self) -> frozenset[str]:
+        """Return the ids in the documents' columns that do not tell them apart."""
+        with storage_failures(self.path):
+            return self._documents.shared_ids()
+
+    def named(self, hits: Sequence[Hit], shared: Collection[str]) -> list[Hit]:
+        """Return found passages with what a TREC run calls their documents.
+
+        That is the `id` or `_id` of a row, unless it is a `shared` one; else the place.
+        """
+        with storage_failures(self.path), self._documents.reading():
+            known = [self._documents.id_and_place(hit.id or 0) for hit in hits]
+        names = (place if own is None or own in shared else own for own, place in known)
+        return [replace(hit, run_name=name) for hit, name in zip(hits, names, strict=True)]
 
     def name_of_file(self, path: Path) -> str | None:
         """Return what the documents of a file are called; None where it is not in the index."""

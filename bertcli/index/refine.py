@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -22,7 +23,8 @@ class Wanted:
     """How many passages are wanted, and which of those that are found.
 
     `per_file` is how many may come from one document, `dedupe` the cosine from which two passages
-    count as the same; None for no bound. `but` is a document that is left out.
+    count as the same; None for no bound. `but` is a document that is left out. With `once` each
+    document is wanted once, by its name in a run.
     """
 
     count: int
@@ -30,10 +32,11 @@ class Wanted:
     per_file: int | None = None
     dedupe: float | None = None
     but: str | None = None
+    once: bool = False
 
     @property
     def plain(self) -> bool:
-        """Whether the first passages found are those wanted."""
+        """Whether the first passages found are those wanted, or most of them with `once`."""
         return (self.min_score, self.per_file, self.dedupe, self.but) == (None,) * 4
 
 
@@ -82,14 +85,19 @@ def _chosen(
     if wanted.dedupe is not None:
         kept = _collapsed(kept, vectors_of(kept), wanted.dedupe)
     if wanted.per_file is not None:
-        seen: Counter[str] = Counter()
-        few = []
-        for hit in kept:
-            seen[hit.document] += 1
-            if seen[hit.document] <= wanted.per_file:
-                few.append(hit)
-        kept = few
-    return kept
+        kept = _at_most(wanted.per_file, kept, attrgetter("document"))
+    return _at_most(1, kept, attrgetter("run_name")) if wanted.once else kept
+
+
+def _at_most(count: int, hits: Sequence[Hit], name_of: Callable[[Hit], str | None]) -> list[Hit]:
+    """Return the first so many passages of each name."""
+    seen = Counter[str | None]()
+    few = []
+    for hit in hits:
+        seen[name_of(hit)] += 1
+        if seen[name_of(hit)] <= count:
+            few.append(hit)
+    return few
 
 
 def _collapsed(hits: Sequence[Hit], vectors: Vectors, least: float) -> list[Hit]:

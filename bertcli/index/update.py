@@ -36,6 +36,8 @@ AGAIN = "pip install"
 KEPT_BYTES = 64 << 20
 """What is prepared stands in memory up to this size, beyond it in a temporary file."""
 
+Known = Mapping[str, tuple[int, int, FileState]]
+"""Id, source and state of every file that an index has seen, by its path."""
 ListFiles = Callable[[Source], Iterable[tuple[Path, str]]]
 """Tells the files of a source, each with the name that its documents get."""
 Read = Callable[[Path, str, str], Iterable[NewDocument]]
@@ -99,7 +101,7 @@ class Prepared:
 
 
 def survey(
-    known: Mapping[str, tuple[int, int, FileState]],
+    known: Known,
     sources: Mapping[int, Source],
     files_of: ListFiles,
     unlisted: Collection[Path] = (),
@@ -162,6 +164,18 @@ def survey(
         unchanged,
         unread,
     )
+
+
+def is_held(path: Path, name: str, known: Known) -> bool:
+    """Return whether an index need not read a file: it has seen it as it is, and keeps it."""
+    full = str(path.absolute())
+    if full not in known:
+        return False
+    old = known[full][2]
+    if old.error == REMOVED or AGAIN in (old.error or ""):
+        return False
+    now = _changed(path, full, name, old)
+    return now is None or now.hash == old.hash
 
 
 def prepare(
@@ -252,7 +266,7 @@ def _cut_file(
 def _moves(
     added: Sequence[Found],
     gone: Mapping[str, int],
-    known: Mapping[str, tuple[int, int, FileState]],
+    known: Known,
 ) -> tuple[list[Found], list[Found]]:
     """Return the files that only changed their place, and those that are new."""
     by_content: dict[tuple[bytes, str], list[str]] = {}

@@ -57,27 +57,27 @@ def any_path(globs: Sequence[str]) -> Filter:
     """Return the condition that a path is one of these, in one of these folders, or fits a glob.
 
     `*` crosses folders. What is the path of a document stands for that one alone. Paths may be
-    written in other ways than when the index was built: absolute, or with `./` before them.
+    written in other ways than when the index was built: absolute or not, or with `./` before them.
     """
-    one = (
-        "(documents.name = ? OR substr(documents.name, 1, length(?)) = ? OR (documents.name GLOB ? "
-        "AND NOT EXISTS (SELECT 1 FROM documents AS other WHERE other.name = ?)))"
-    )
-    ways = list(dict.fromkeys(way for glob in globs for way in _written(glob)))
+    if not all(globs):
+        raise UsageError('--path "" names no documents: give a path, or "*" for all')
     if longest := next((glob for glob in globs if len(glob.encode()) > PATTERN_LETTERS), None):
         raise UsageError(f"--path {longest[:40]}…: a glob has at most {PATTERN_LETTERS:,} bytes")
-    return Filter(
-        f"({' OR '.join([one] * len(ways))})",
-        tuple(part for way in ways for part in (way, f"{way}/", f"{way}/", way, way)),
+    ways = list(dict.fromkeys(way for glob in globs for way in _written(glob)))
+    fits = (
+        "documents.name = value OR substr(documents.name, 1, length(value) + 1) = value || '/' "
+        "OR (documents.name GLOB value "
+        "AND NOT EXISTS (SELECT 1 FROM documents AS other WHERE other.name = value))"
     )
+    return Filter(f"EXISTS (SELECT 1 FROM json_each(?) WHERE {fits})", (json.dumps(ways),))
 
 
 def _written(path: str) -> Iterator[str]:
-    """Yield a path as it is given, without what says nothing, and as seen from here."""
+    """Yield a path as it is given, without what says nothing, as seen from here, and absolute."""
     yield path
-    yield (plain := os.path.normpath(path))
-    if Path(plain).is_absolute():
-        yield os.path.relpath(plain)
+    yield os.path.normpath(path)
+    yield os.path.relpath(path)
+    yield os.path.normpath(Path(path).absolute())
 
 
 def any_id(numbers: Sequence[int]) -> Filter:

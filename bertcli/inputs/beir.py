@@ -12,6 +12,7 @@ from bertcli.inputs.formats import InputFormat
 from bertcli.inputs.records import read_rows
 from bertcli.inputs.rows import BadRow, Row
 from bertcli.inputs.source import InputOptions, stdin_among
+from bertcli.records import one_word
 
 GRADE = re.compile(r"([+-]?0*\d{1,6})(\.0*)?")
 SUFFIXES = ("", ".gz", ".xz")
@@ -31,7 +32,7 @@ def beir_file(folder: Path, *names: str) -> Path:
 
 
 def read_passages(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the id and the text of each passage or query, a title before the text.
+    """Yield the id, as one word, and the text of each passage or query, a title before the text.
 
     Raises DataError for an id that was there before: judgements could not tell the two apart.
     """
@@ -40,17 +41,18 @@ def read_passages(path: Path) -> Iterator[tuple[str, str]]:
         name = row.columns.get("_id", row.columns.get("id"))
         if name is None:
             raise DataError(f'{row.place}: no column "_id"')
-        if str(name) in seen:
+        name = one_word(name)
+        if name in seen:
             raise DataError(f'{row.place}: the _id "{name}" was there before')
-        seen.add(str(name))
+        seen.add(name)
         parts = (str(row.columns.get(key) or "").strip() for key in ("title", "text"))
-        yield str(name), " ".join(part for part in parts if part)
+        yield name, " ".join(part for part in parts if part)
 
 
 def read_judgements(
     path: Path, input_format: InputFormat | None = None
 ) -> dict[str, dict[str, int]]:
-    """Return the grade of each judged passage by query.
+    """Return the grade of each judged passage by query, the names as those of a run: one word.
 
     From rows with query-id, corpus-id and score, or from TREC's lines of query, 0, passage, grade.
     Raises DataError where a passage is judged twice, and otherwise: which would count?
@@ -64,7 +66,8 @@ def read_judgements(
                 raise DataError(f"{row.place}: expected query, 0, passage and grade")
             query, passage, grade = parts[0], parts[2], parts[3]
         elif {"query-id", "corpus-id", "score"} <= set(cells):
-            query, passage, grade = (str(cells[key]) for key in ("query-id", "corpus-id", "score"))
+            query, passage = (one_word(cells[key]) for key in ("query-id", "corpus-id"))
+            grade = str(cells["score"])
         elif _is_judgement(list(cells)):
             return read_judgements(path, InputFormat.TXT)
         else:

@@ -39,8 +39,9 @@ _POSIX_CLASS = re.compile(r"^((?:.*[^\\])?\[[^\]]*?)\[:([a-z]+):\]")
 class Selection:
     """Which files of a folder are meant: those that fit an `include`, if any, and no `exclude`.
 
-    Both are globs. One without a slash is held against the file's name, one with a slash against
-    its path within the folder, where `*` crosses folders.
+    Both are globs, of files and, as in a `.gitignore`, of folders with all that is in them; with a
+    slash at the end of folders alone. One without another slash is held against names, one with a
+    slash against paths within the folder, where `*` crosses folders.
     """
 
     include: tuple[str, ...] = ()
@@ -54,6 +55,17 @@ class Selection:
         """
         wanted = not self.include or any(_fits(path, glob) for glob in self.include)
         return wanted and not any(_fits(path, glob) for glob in self.exclude)
+
+
+def idle_globs(source: Path, globs: Sequence[str]) -> list[str]:
+    """Return the globs that fit no file of a folder; all of them where it is a file itself."""
+    idle = list(globs)
+    for path in files_under(source, unlisted=lambda folder, reason: None):
+        inside = PurePosixPath(path.relative_to(source))
+        idle = [glob for glob in idle if path == source or not _fits(inside, glob)]
+        if not idle:
+            break
+    return idle
 
 
 def files_under(
@@ -217,9 +229,13 @@ def _spelled_out(rule: str) -> str:
 
 
 def _fits(path: PurePosixPath, glob: str) -> bool:
-    pattern = glob.removeprefix("./").removesuffix("/")
-    if pattern.startswith("**/") and _fits(path, glob.removeprefix("./").removeprefix("**/")):
+    """Return whether a glob fits the path of a file, or of a folder that it is in."""
+    glob = glob.removeprefix("./")
+    if glob.startswith("**/") and _fits(path, glob.removeprefix("**/")):
         return True  # also at the top
-    if glob.endswith("/"):
-        pattern += "/*"
-    return fnmatchcase(str(path) if "/" in pattern else path.name, pattern)
+    pattern = glob.removesuffix("/")
+    folders = list(path.parents)[:-1]  # the last one is where the path begins
+    ways = folders if glob.endswith("/") else [path, *folders]
+    if "/" not in pattern:
+        return any(fnmatchcase(one.name, pattern) for one in ways)
+    return any(fnmatchcase(str(one), pattern.removeprefix("/")) for one in ways)

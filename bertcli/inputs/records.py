@@ -28,12 +28,19 @@ def read_records(
     where the very first row has no text column; a later row without one is a `BadRecord`, and so
     is an empty file among others.
     """
-    return _text_records(_rows(options, stdin, (options.field,)), options.field)
+    return _text_records(_rows(options, stdin, (options.field,)), options.field, "--field")
 
 
 def read_rows(options: InputOptions, stdin: BinaryIO | None = None) -> Iterator[Row | BadRow]:
     """Yield the rows themselves, for tasks that need several columns; see `read_records`."""
     return _rows(options, stdin, ())
+
+
+def asked_records(
+    rows: Iterable[Row | BadRow], question_field: str
+) -> Iterator[Record | BadRecord]:
+    """Yield a record per row, or line of plain text, whose text is the question alone."""
+    return _text_records(rows, question_field, QUESTION_OPTION)
 
 
 def question_records(
@@ -89,8 +96,10 @@ def _argument_row(text: str) -> Row | BadRow:
     return Row({}, Place(), text)
 
 
-def _text_records(rows: Iterable[Row | BadRow], field: str) -> Iterator[Record | BadRecord]:
-    for number, row in enumerate(_checked(rows, {field: "--field"}, bare_text=True)):
+def _text_records(
+    rows: Iterable[Row | BadRow], field: str, option: str
+) -> Iterator[Record | BadRecord]:
+    for number, row in enumerate(_checked(rows, {field: option}, bare_text=True)):
         yield _text_record(number, row, field)
 
 

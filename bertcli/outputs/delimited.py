@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bertcli.errors import OutputError
 from bertcli.outputs.fields import Fields, failed_row, free_name, names_of, own_fields
 from bertcli.outputs.jsonl import as_json
-from bertcli.results import Answer
+from bertcli.results import Answer, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,13 @@ class Header:
         return (*self.own, *self.found.values(), self.error)
 
 
-def render_csv(answers: Iterable[Answer], delimiter: str = ",") -> Iterator[str]:
-    r"""Yield the header with the first record, then each record's rows; nothing for no records.
+def render_csv(
+    answers: Iterable[Answer], like: Result | None = None, delimiter: str = ","
+) -> Iterator[str]:
+    r"""Yield the header with the first record, then each record's rows.
 
-    Rows end in "\n". Records that fail before any is answered wait for the header.
+    Rows end in "\n". Records that fail before any is answered wait for the header. For no records
+    there is the header of results `like` this, or nothing.
 
     Raises:
         OutputError: a later record has columns that the header lacks.
@@ -61,11 +64,13 @@ def render_csv(answers: Iterable[Answer], delimiter: str = ",") -> Iterator[str]
         yield _lines(answer, header, delimiter)
     if header is None and waiting:
         yield from _only_errors(waiting, delimiter)
+    elif header is None and like is not None:
+        yield _line(Header.of((), names_of({}, like.rows()[0])).names, delimiter)
 
 
-def render_tsv(answers: Iterable[Answer]) -> Iterator[str]:
+def render_tsv(answers: Iterable[Answer], like: Result | None = None) -> Iterator[str]:
     """Yield the same rows as CSV, with tabs between the cells."""
-    return render_csv(answers, "\t")
+    return render_csv(answers, like, "\t")
 
 
 def _only_errors(failed: list[Answer], delimiter: str) -> Iterator[str]:

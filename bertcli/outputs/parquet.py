@@ -21,6 +21,7 @@ from bertcli.errors import OutputError
 from bertcli.outputs.fields import Fields, failed_row, free_name, names_of, own_fields
 from bertcli.outputs.jsonl import as_json
 from bertcli.outputs.sink import Sink
+from bertcli.records import Record
 from bertcli.results import (
     Answer,
     ClassifyResult,
@@ -135,18 +136,23 @@ class Layout:
 
 
 def write_parquet(
-    answers: Iterable[Answer], sink: Sink, known: Mapping[str, pa.DataType] | None = None
+    answers: Iterable[Answer],
+    sink: Sink,
+    known: Mapping[str, pa.DataType] | None = None,
+    like: Result | None = None,
 ) -> None:
     """Write the answers in row groups of about a thousand.
 
-    `known` are the types of own columns, as far as the input says them.
+    `known` are the types of own columns, as far as the input says them. Where there are no answers
+    the columns are those of results `like` this.
 
     Raises:
         OutputError: a later record does not fit the columns of the first group.
     """
     groups = _groups(answers)
     first = list(islice(groups, 1))
-    layout = _layout(first[0] if first else [], known or {})
+    none = [] if like is None else [Answer(Record(0, ""), like)]
+    layout = _layout(first[0] if first else none, known or {})
     with closing(pq.ParquetWriter(cast(IO[bytes], sink), layout.schema)) as writer:
         for group in chain(first, groups):
             writer.write_table(_table(group, layout))

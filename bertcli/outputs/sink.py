@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol, cast
 
 from bertcli.errors import OutputError
 from bertcli.outputs.formats import compression_of, is_stdout
+from bertcli.results import Result
 
 DEVICES = ("/dev/fd/", "/dev/std", "/proc/")
 ABANDONED_SECONDS = 2.0
@@ -29,7 +30,8 @@ class Destination:
     `live` flushes after every record and shows a table record by record. `terminal`, `width` and
     `color` describe stdout; a table uses the latter two wherever it goes. `digest` is told of all
     bytes that go to stdout, or to a device or pipe. `types` are Arrow's of the records' own
-    columns, where they are known.
+    columns, where they are known. Where there may be no answers at all, `like` is a result with
+    the columns that a file gets then.
     """
 
     path: str | None = None
@@ -39,6 +41,7 @@ class Destination:
     color: bool = False
     digest: Digest | None = None
     types: Mapping[str, Any] | None = None
+    like: Result | None = None
 
     @property
     def on_screen(self) -> bool:

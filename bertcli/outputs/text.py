@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from bertcli.errors import UsageError
-from bertcli.results import Answer, Hit, NerResult, SearchResult
+from bertcli.records import one_word
+from bertcli.results import Answer, NerResult, SearchResult
 
 
 def render_text(answers: Iterable[Answer]) -> Iterator[str]:
@@ -44,22 +45,9 @@ def render_trec(answers: Iterable[Answer]) -> Iterator[str]:
             raise UsageError("trec is a format for search only; choose another with -f")
         columns = answer.record.columns
         name = columns.get("id", columns.get("_id", answer.record.id + 1))
-        documents = dict.fromkeys(map(_document, answer.result.hits))
+        documents = dict.fromkeys(hit.run_name or hit.document for hit in answer.result.hits)
         for rank, document in enumerate(documents, 1):
-            yield f"{_word(name)} Q0 {_word(document)} {rank} {1 / rank:.6f} bertcli\n"
-
-
-def _document(hit: Hit) -> object:
-    """Return what a run calls a passage's document: a row by its id, else by its line."""
-    if not hit.columns:
-        return hit.document
-    row = hit.document if hit.line is None else f"{hit.document}:{hit.line}"
-    return hit.columns.get("id", hit.columns.get("_id", row))
-
-
-def _word(name: object) -> str:
-    """Return a name as one word."""
-    return "".join("%20" if letter.isspace() else letter for letter in str(name)) or "-"
+            yield f"{one_word(name)} Q0 {one_word(document)} {rank} {1 / rank:.6f} bertcli\n"
 
 
 def _tagged_words(answer: Answer) -> str:

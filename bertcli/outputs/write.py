@@ -12,7 +12,7 @@ from bertcli.outputs.sink import Destination, Sink, open_sink
 from bertcli.outputs.text import render_conll, render_text, render_trec
 from bertcli.outputs.vectors import write_npy
 from bertcli.outputs.visible import visible_lines
-from bertcli.results import Answer
+from bertcli.results import Answer, Result
 
 __all__ = ["Destination", "Tally", "write_answers"]
 
@@ -88,6 +88,16 @@ def _lines_of(render: Callable[[Iterable[Answer]], Iterator[str]]) -> Writer:
     return write
 
 
+def _rows_of(render: Callable[[Iterable[Answer], Result | None], Iterator[str]]) -> Writer:
+    """Return a writer for a format whose columns are known even where there are no answers."""
+
+    def write(answers: Iterable[Answer], sink: Sink, destination: Destination) -> None:
+        lines = _lines_of(lambda answers: render(answers, destination.like))
+        lines(answers, sink, destination)
+
+    return write
+
+
 def _write_pieces(pieces: Iterable[str], sink: Sink, live: bool) -> None:
     r"""Write text as UTF-8; half a surrogate pair, which UTF-8 has no bytes for, as `\udXXX`."""
     for piece in pieces:
@@ -109,7 +119,7 @@ def _write_parquet(answers: Iterable[Answer], sink: Sink, destination: Destinati
     """Write Parquet; pyarrow is imported only now."""
     from bertcli.outputs.parquet import write_parquet
 
-    write_parquet(answers, sink, destination.types)
+    write_parquet(answers, sink, destination.types, destination.like)
 
 
 def _write_npy(answers: Iterable[Answer], sink: Sink, destination: Destination) -> None:
@@ -121,8 +131,8 @@ WRITERS: dict[OutputFormat, Writer] = {
     OutputFormat.TABLE: _write_table,
     OutputFormat.JSONL: _lines_of(render_jsonl),
     OutputFormat.JSON: _lines_of(render_json),
-    OutputFormat.CSV: _lines_of(render_csv),
-    OutputFormat.TSV: _lines_of(render_tsv),
+    OutputFormat.CSV: _rows_of(render_csv),
+    OutputFormat.TSV: _rows_of(render_tsv),
     OutputFormat.TEXT: _lines_of(render_text),
     OutputFormat.CONLL: _lines_of(render_conll),
     OutputFormat.TREC: _lines_of(render_trec),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
 from .conftest import Run
 
@@ -38,6 +39,24 @@ def test_similar_pairs(run: Run, texts: Path) -> None:
     assert run("similar", "-i", texts, "--threshold", 0.99).said("no two of the 5 texts", "0.99")
     assert len(run("similar", "-i", texts, "--threshold", -1).records) == 10
     assert len(run("similar", "-i", texts, "--threshold", -1, "-k", 3).records) == 3
+
+
+@pytest.mark.parametrize("command", ["similar", "dedupe"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_a_file_of_nothing_has_its_columns(
+    command: str, suffix: str, run: Run, texts: Path, here: Path
+) -> None:
+    """The same as where something is found, so that what reads it need not know."""
+    headers = []
+    for threshold in (0.8, 0.99):
+        out = here / f"{threshold}.{suffix}"
+        assert run(command, "-i", texts, "--threshold", threshold, "-o", out, "-q").code == 0
+        if suffix == "parquet":
+            headers.append(parquet.read_schema(out))
+        else:
+            headers.append(out.read_text().splitlines()[0])
+    assert headers[0] == headers[1]
+    assert suffix == "parquet" or len(out.read_text().splitlines()) == 1
 
 
 def test_dedupe_asks_for_a_threshold(run: Run, texts: Path) -> None:

@@ -188,17 +188,26 @@ def test_a_folder_that_is_gone_deletes_nothing(
     assert run("index", "update", "./i").said("files: 1 unchanged")
 
 
+@pytest.mark.parametrize("folder", ["docs", "./docs", "{here}/docs"])
 @pytest.mark.parametrize("path", ["./docs/sub", "docs/sub/", "{here}/docs/sub", "docs/./sub/*"])
 def test_documents_are_removed_by_folder(
-    path: str, tiny: Callable[..., Ran], run: Run, here: Path
+    path: str, folder: str, tiny: Callable[..., Ran], run: Run, here: Path
 ) -> None:
-    """However a path is written; what fits nothing is told."""
-    tiny("index", "build", "./i", "docs", "-q")
+    """However a path is written, and was when the index was built; what fits nothing is told."""
+    tiny("index", "build", "./i", folder.format(here=here), "-q")
     ran = run("index", "remove", "./i", "--path", path.format(here=here))
     assert ran.said("3 documents removed"), ran.err
     assert len(hits(run, "nine")) == 1 and hits(run, "children") == []
     ran = run("index", "remove", "./i", "--path", "docs/su")
     assert "no document is called docs/su, nor is it a folder" in ran.err
+
+
+def test_no_path_is_no_document(tiny: Callable[..., Ran], run: Run, here: Path) -> None:
+    """An empty one, as of a variable that is not set, removes nothing; many are no trouble."""
+    tiny("index", "build", "./i", here / "docs", "-q")
+    assert run("index", "remove", "./i", "--path", "").said('--path "" names no documents')
+    many = [part for n in range(1200) for part in ("--path", f"docs/{n}")]
+    assert run("index", "remove", "./i", *many, "--path", "docs/sub/code.py").said("1 documents")
 
 
 def test_an_index_that_is_not_whole_says_so(tiny: Callable[..., Ran], run: Run) -> None:
@@ -343,6 +352,47 @@ def test_chunks_are_shown_without_an_index(tiny: Callable[..., Ran]) -> None:
         "# Home\nWelcome here.",
     )
     assert second["lines"] == [4, 5]
+
+
+def test_chunks_have_the_same_keys(
+    tiny: Callable[..., Ran], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With or without a heading and a page, so that a table can be made of them; a person sees
+    only those that are there."""
+    (here / "late.md").write_text("No heading yet.\n\n# Here\nIs one.\n")
+    first, second = tiny("index", "chunks", "late.md").records
+    assert list(first) == list(second)
+    assert (first["heading"], second["heading"], first["page"]) == (None, "Here", None)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    shown = tiny("index", "chunks", "late.md").out
+    assert shown.count("heading") == 2 and "page" not in shown and "None" not in shown
+
+
+def test_globs_of_folders(tiny: Callable[..., Ran], run: Run) -> None:
+    """They take or leave what is in them; one that fits nothing anywhere is told, if not quiet."""
+    ran = tiny("index", "build", "./i", "docs", "docs/sub", "--exclude", "sub", "--exclude", "subs")
+    assert 'bertcli: --exclude "subs": fits no file or folder in docs, docs/sub\n' in ran.err
+    assert '"sub":' not in ran.err
+    assert tiny("index", "build", "./j", "docs", "--include", "./sub").said("2 added")
+    assert tiny("index", "add", "./j", "docs", "--exclude", "none", "-q").err.count("none") == 0
+
+
+def test_a_dry_run_counts_what_would_be_read(
+    tiny: Callable[..., Ran], run: Run, docs: Path
+) -> None:
+    """A file of two sources once, and none that an index holds as it is; removed ones come back."""
+
+    def files(*arguments: object) -> int:
+        return int(tiny("index", *arguments, "--dry-run").records[0]["files"])
+
+    assert files("build", "./i", "docs") == 4
+    assert files("build", "./i", "docs", "docs/readme.md", "docs") == 4
+    tiny("index", "build", "./i", "docs/sub", "docs/broken.pdf", "-q")
+    assert files("add", "./i", "docs/sub") == 0
+    (docs / "sub" / "code.py").write_text("def other():\n    return 8, 18\n")
+    assert files("add", "./i", "docs") == 2
+    run("index", "remove", "./i", "--path", "docs/sub/prices.csv")
+    assert files("add", "./i", "docs") == 3
 
 
 def test_a_dry_run_writes_nothing(tiny: Callable[..., Ran], here: Path) -> None:

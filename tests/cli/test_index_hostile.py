@@ -702,6 +702,39 @@ def test_trec_names_rows(tiny: Callable[..., Ran], run: Run) -> None:
     assert sorted(line.split()[2] for line in ran.out.splitlines()) == ["rows.jsonl:2", "x1"]
 
 
+def run_names(run: Run, *more: object) -> list[str]:
+    """Return what a TREC run of a search by words calls the documents."""
+    ran = run("search", "cat", "--index", "./i", "--mode", "keyword", "-f", "trec", *more)
+    cells = [line.split() for line in ran.out.splitlines()]
+    assert [int(one[3]) for one in cells] == list(range(1, len(cells) + 1))
+    return [one[2] for one in cells]
+
+
+def test_trec_tells_documents_apart(tiny: Callable[..., Ran], run: Run) -> None:
+    """Rows of two files with one id by their places, and so lines that have no columns at all."""
+    for name, end in (("a.csv", "one"), ("b.csv", "two")):
+        Path(name).write_text(f"id,text\n1,cat {end}\n{end},cat\n")
+    Path("c.txt").write_text("cat three\ncat four\n")
+    Path("d.txt").write_text("cat five\n")
+    tiny("index", "build", "./i", "-i", "c.txt", "a.csv", "b.csv", "d.txt", "-q")
+    expected = ["a.csv:2", "b.csv:2", "c.txt:1", "c.txt:2", "d.txt", "one", "two"]
+    assert sorted(run_names(run)) == expected
+
+
+def test_a_long_file_leaves_room_in_a_run(tiny: Callable[..., Ran], run: Run) -> None:
+    """The best passage of each of k documents, however many of one come first; with -o too."""
+    Path("docs").mkdir()
+    Path("docs/long.md").write_text("\n\n".join(f"# {n}\ncat cat cat" for n in range(60)))
+    for n in range(3):
+        Path(f"docs/{n}.md").write_text(f"a cat on the mat number {n}")
+    tiny("index", "build", "./i", "docs", "-q")
+    names = [f"docs/{one}.md" for one in ("long", 0, 1, 2)]
+    assert sorted(run_names(run)) == sorted(names)
+    assert run_names(run, "-k", 2)[0] == names[0] and len(run_names(run, "-k", 2)) == 2
+    run("search", "cat", "--index", "./i", "--mode", "keyword", "-o", "run.trec")
+    assert len(Path("run.trec").read_text().splitlines()) == 4
+
+
 def test_check_sees_words_and_structures_that_are_not_the_texts(
     tiny: Callable[..., Ran], run: Run
 ) -> None:

@@ -427,7 +427,8 @@ def test_the_model_of_an_index_needs_no_mention(
 ) -> None:
     """Without -m a search takes the model that the index names."""
     assert len(run("search", "x", "--index", "./idx").records[0]["hits"]) == 3
-    assert facts(run)["name"] == str(tiny_checkpoint("bert"))
+    told = facts(run)  # "model" as in `index list`, "name" from before there was one
+    assert told["model"] == told["name"] == str(tiny_checkpoint("bert"))
 
 
 def test_a_copy_is_searched_without_the_sources(
@@ -622,6 +623,10 @@ def test_questions_in_a_column_of_their_own(run: Run, built: Path, here: Path) -
     (here / "asked.jsonl").write_text('{"question": "Who sleeps?"}\n')
     index = ("qa", "-i", "asked.jsonl", "--index", "./idx")
     assert run(*index, "-f", "jsonl").records[0]["question"] == "Who sleeps?"
+    (here / "asked.csv").write_text("text\nWho sleeps?\n")
+    index = ("qa", "-i", "asked.csv", "--index", "./idx", "-f", "jsonl")
+    assert run(*index).said('no column "question"', "choose one with --question-field NAME")
+    assert run(*index, "--question-field", "text").records[0]["question"] == "Who sleeps?"
     for option in (("--where", "line = 1"), ("--passages", 3)):
         ran = run("qa", "Who?", "--context", "Ann.", *option)
         assert ran.code == 2 and ran.said("--index")

@@ -51,11 +51,26 @@ def test_runs_go_through_trec_files(tmp_path: Path) -> None:
     assert read_run(path) == RUN
 
 
-def test_a_name_with_a_blank_is_not_written() -> None:
-    """It would be read as two columns."""
-    for run in ({"q 1": {"a": 1.0}}, {"q": {"my notes": 1.0}}, {"q": {"": 1.0}}):
-        with pytest.raises(DataError, match="a name with a blank"):
-            run_lines(run, "name")
+def test_names_with_blanks_go_through_runs(
+    beir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Saved by eval or written by search, a run is measured as if its names had none."""
+    (beir / "corpus.jsonl").write_text(
+        '{"_id": "p 1", "text": "Refunds take five days."}\n{"_id": "", "text": "Parcels."}\n'
+    )
+    (beir / "queries.jsonl").write_text('{"_id": "q\\t7", "text": "refunds"}\n')
+    (beir / "qrels" / "test.tsv").write_text('query-id\tcorpus-id\tscore\n"q\t7"\tp 1\t1\n')
+    saved, found, index = (str(beir / name) for name in ("saved.trec", "found.trec", "index"))
+    words = ["--mode", "keyword"]
+    assert main(["eval", "search", str(beir), *words, "--save-run", saved]) == 0
+    assert Path(saved).read_text() == "q%097 Q0 p%201 1 1.000000 bertcli\n"
+    assert main(["index", "build", index, "-i", str(beir / "corpus.jsonl"), "-q"]) == 0
+    asked = ["-i", str(beir / "queries.jsonl"), "--index", index, "-o", found]
+    assert main(["search", *asked, *words]) == 0
+    assert Path(found).read_text() == Path(saved).read_text()
+    capsys.readouterr()
+    assert main(["eval", "search", str(beir), "--run", found]) == 0
+    assert json.loads(capsys.readouterr().out)["ndcg@10"] == 1.0
 
 
 @pytest.mark.parametrize("line", ["q1 Q0 a 1 high name", "q1 Q0 a", "q1 Q0 a 2 0.4 name"])

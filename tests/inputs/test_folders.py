@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertcli.errors import DataError
-from bertcli.inputs.folders import Selection, files_under
+from bertcli.inputs.folders import Selection, files_under, idle_globs
 
 TREE = [
     "readme.md",
@@ -153,11 +153,29 @@ def test_a_folder_below_an_ignored_one_is_meant_by_who_names_it(tmp_path: Path) 
         ((), ("a/",), "a/b/c.txt", False),
         ((), ("b.*",), "a/b.txt", False),
         (("*.txt",), ("a/*",), "b/a.txt", True),
+        ((), ("mod",), "mod/a.txt", False),
+        ((), ("mod",), "b/mod/c/a.txt", False),
+        ((), ("mod",), "models/a.txt", True),
+        ((), ("mod/",), "b/mod/a.txt", False),
+        ((), ("mod/",), "b/mod", True),
+        ((), ("*/",), "a.txt", True),
+        ((), ("/mod",), "b/mod/a.txt", True),
+        ((), ("/mod",), "mod/a.txt", False),
+        ((), ("b/mod",), "b/mod/c/a.txt", False),
+        ((), ("./mod",), "mod/a.txt", False),
+        (("src",), (), "src/a.txt", True),
+        (("src",), (), "lib/a.txt", False),
     ],
 )
 def test_globs(include: tuple[str, ...], exclude: tuple[str, ...], path: str, taken: bool) -> None:
-    """A glob without a slash is for names, one with a slash for paths."""
+    """A glob without a slash is for names, one with a slash for paths, of folders too."""
     assert Selection(include, exclude).takes(PurePosixPath(path)) is taken
+
+
+def test_globs_that_fit_nothing(tree: Path) -> None:
+    """What is ignored anyway counts as not there, and a file itself is chosen by no glob."""
+    assert idle_globs(tree, ["*.md", "deep", "buidl", "*.o"]) == ["buidl", "*.o"]
+    assert idle_globs(tree / "readme.md", ["*.md"]) == ["*.md"]
 
 
 def test_a_named_file_is_taken_whatever_the_rules(tree: Path) -> None:

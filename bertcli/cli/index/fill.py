@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,10 +50,10 @@ Sources = Annotated[
     typer.Argument(help="Folders and files to index whole.", show_default=False),
 ]
 Include = Annotated[
-    list[str] | None, typer.Option(help="Only files of a folder that fit this glob; repeatable.")
+    list[str] | None, typer.Option(help="Only files and folders that fit this glob; repeatable.")
 ]
 Exclude = Annotated[
-    list[str] | None, typer.Option(help="No files of a folder that fit this glob; repeatable.")
+    list[str] | None, typer.Option(help="No files and folders that fit this glob; repeatable.")
 ]
 AnnOption = Annotated[
     Kind,
@@ -99,14 +99,14 @@ def build(
     from bertcli.index.folder import IndexFolder
     from bertcli.index.manifest import Manifest
 
-    given = _given(sources or [], include, exclude, source.field)
+    given = _given(sources or [], include, exclude, source.field, quiet)
     items = _records(context, source, bool(given))
     checkpoint = choose_checkpoint(model, "embed")
     # Normalised whatever the checkpoint says: the score of a passage is a cosine.
     embed = build_embed(checkpoint, model, normalize=True, prompt=prompt)
     chunking = chunking_for(embed, chunk_tokens, overlap)
     if dry_run:
-        forecast(given, embed, chunking)
+        forecast(given, embed, chunking, {})
         return
     manifest = Manifest(
         identity(checkpoint, embed), chunking, ann=ann, asked=_reading(source, given)
@@ -137,12 +137,12 @@ def add(
     bertcli index add my-notes more-notes/
     bertcli index add articles -i more.jsonl --field body
     """
-    given = _given(sources or [], include, exclude, source.field)
+    given = _given(sources or [], include, exclude, source.field, quiet)
     items = _records(context, source, bool(given))
     index, embed = open_index(name, model)
     with index:
         if dry_run:
-            forecast(given, embed, index.manifest.chunking)
+            forecast(given, embed, index.manifest.chunking, index.known_files())
         else:
             _fill(index, items, given, embed, source.field, quiet)
 
@@ -225,7 +225,11 @@ def _each_once(source: InputFlags) -> list[str] | None:
 
 
 def _given(
-    sources: list[str], include: list[str] | None, exclude: list[str] | None, field: str
+    sources: list[str],
+    include: list[str] | None,
+    exclude: list[str] | None,
+    field: str,
+    quiet: bool,
 ) -> list[Source]:
     """Return the sources of a command line; raises DataError for what is not there."""
     from bertcli.index.files import Source
@@ -242,7 +246,21 @@ def _given(
         except UnicodeEncodeError as error:
             shown = one.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             raise DataError(f"{shown}: its name is not UTF-8, rename it") from error
-    return [Source(str(Path(one).resolve()), one, *chosen, field) for one in sources]
+    given = [Source(str(Path(one).resolve()), one, *chosen, field) for one in sources]
+    if not quiet:
+        _note_idle("--include", chosen[0], given)
+        _note_idle("--exclude", chosen[1], given)
+    return given
+
+
+def _note_idle(option: str, globs: Sequence[str], given: Sequence[Source]) -> None:
+    """Say which globs fit no file of any source: what they were to choose is spelled otherwise."""
+    from bertcli.inputs.folders import idle_globs
+
+    for one in given:
+        globs = idle_globs(Path(one.path), globs)
+    for glob in globs:
+        warn(f'{option} "{glob}": fits no file or folder in {", ".join(one.name for one in given)}')
 
 
 def _reading(source: InputFlags, given: list[Source]) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bertcli.index.content import NewDocument
     from bertcli.index.files import Source
     from bertcli.index.manifest import Chunking
+    from bertcli.index.update import Known
     from bertcli.tasks.embed import Embed
 
 PROBE_TOKENS = 8192
@@ -70,15 +71,14 @@ def chunks(
         raise typer.Exit(3)
 
 
-def forecast(sources: Sequence[Source], embed: Embed, chunking: Chunking) -> None:
-    """Say what indexing these sources would take, from a probe of two seconds."""
+def forecast(sources: Sequence[Source], embed: Embed, chunking: Chunking, known: Known) -> None:
+    """Say what indexing these sources would take, from a probe of two seconds.
+
+    `known` are the files that the index holds already.
+    """
     if not sources:
         raise UsageError("--dry-run is for files and folders: name them after the index")
-    files = [
-        (path, name, source.field)
-        for source in sources
-        for path, name in files_of(source, NOWHERE, lambda folder, reason: None)
-    ]
+    files = list(_to_read(sources, known))
     total = sum(path.stat().st_size for path, _, _ in files)
     dimension = embed_dimension(embed)  # and the engine is warm
     probe = _probe(files, embed, chunking)
@@ -116,6 +116,18 @@ def forecast(sources: Sequence[Source], embed: Embed, chunking: Chunking) -> Non
     show_facts(facts)
     for line in probe.failed[:10]:
         warn(line)
+
+
+def _to_read(sources: Sequence[Source], known: Known) -> Iterator[tuple[Path, str, str]]:
+    """Yield each file that would be read, once, with its name and the column of its text."""
+    from bertcli.index.update import is_held
+
+    seen: set[Path] = set()
+    for source in sources:
+        for path, name in files_of(source, NOWHERE, lambda folder, reason: None):
+            if path not in seen and not is_held(path, name, known):
+                yield path, name, source.field
+            seen.add(path)
 
 
 def embed_dimension(embed: Embed) -> int:
@@ -231,7 +243,7 @@ def _told(document: NewDocument, chunk: Chunk) -> dict[str, object]:
     first = chunk.line if document.line is None else document.line
     last = first + text.count("\n") if document.line is None else first
     last_page = None if chunk.page is None else bisect_right(document.pages, chunk.end - 1)
-    facts = {
+    return {
         "document": document.name,
         "lines": [first, last],
         "page": chunk.page,
@@ -241,4 +253,3 @@ def _told(document: NewDocument, chunk: Chunk) -> dict[str, object]:
         "end": chunk.end,
         "text": text,
     }
-    return {name: value for name, value in facts.items() if value is not None}

@@ -118,6 +118,7 @@ def info(name: Name, debug: Debug = False) -> None:
             "complete": found.complete,
             "ann": "exact" if found.ann is None else str(found.ann.kind),
             "ann_recall@10": None if found.ann is None else round(found.ann.recall, 4),
+            "model": found.manifest.model.name,
             **asdict(found.manifest.model),
             "chunk_tokens": found.manifest.chunking.tokens,
             "overlap": found.manifest.chunking.overlap,
