@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bertcli.index.words import UNSPACED, full_text
+from bertcli.index.words import UNSPACED, VOWEL_SIGNS, full_text
 
 RANK_CONSTANT = 60
 _LITTLE = """
@@ -21,7 +21,7 @@ FUNCTION_WORDS = frozenset(_LITTLE.split())
 _PART = re.compile(
     r"""(?P<minus>(?<!\S)-(?!-)(?=[^\s\w"]*["\w]))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))"""
 )
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(rf"(?:[^\W_]|[{VOWEL_SIGNS}])+")
 
 
 @dataclass(frozen=True, slots=True)

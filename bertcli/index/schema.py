@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS removed (
 """
 HASH_INDEX = "CREATE INDEX IF NOT EXISTS documents_by_hash ON documents (hash)"
 
+WORDS_TABLE = f"CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize=\"{TOKENIZER}\")"
+
 # Texts have a table of their own, so that conditions on documents never walk through them. A
 # chunk's text is a slice of its document's. The full-text table keeps no copy of the text either;
 # an entry is removed by handing in the same words again, see `words.full_text`. Its rowid is the
@@ -76,7 +78,7 @@ CREATE INDEX chunks_by_document ON chunks (document);
 CREATE INDEX chunks_by_hash ON chunks (hash);
 CREATE TABLE unused (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, crc INTEGER NOT NULL);
 CREATE INDEX unused_by_hash ON unused (hash);
-CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize='{TOKENIZER}');
+{WORDS_TABLE};
 {REMOVED_TABLE};
 INSERT INTO meta VALUES ('rows', 0), ('complete', 0), ('built', 0);
 """

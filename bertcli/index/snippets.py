@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from bertcli.index.query import any_of
-from bertcli.index.words import UNSPACED, table_of
+from bertcli.index.words import full_text, table_of
 
 Span = tuple[int, int]
 _OPEN, _CLOSE = "\ue000", "\ue001"  # private characters: no tokenizer sees a word in them
+_LETTER = re.compile("(?s).[\u0300-\u036f\u3099\u309a\uff9e\uff9f]*")
+"""With the accents and voicing marks that follow, which may become one with it."""
 _SENTENCE = re.compile(
     r"(?s)\S.*?(?:[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？｡]+[”’」』）】》]*|\n\s*\n|\Z)"
 )
@@ -64,27 +65,26 @@ def best_sentence(text: str, found: Sequence[Span]) -> Span | None:
     return max(sentences(text), key=different, default=None)
 
 
-def _spelled(text: str) -> tuple[str, list[int]]:
-    """Return the text as the full-text table has it, and which character each came from."""
-    parts, origins = [], list[int]()
-    for at, letter in enumerate(text):
-        folded = unicodedata.normalize("NFKC", letter) if letter > "\x7f" else letter
-        if UNSPACED.search(folded):
-            folded = UNSPACED.sub(r" \g<0> ", folded)
+def _spelled(text: str) -> tuple[str, list[Span]]:
+    """Return the text as the full-text table has it, and which characters each came from."""
+    parts, origins = [], list[Span]()
+    for found in _LETTER.finditer(text):
+        letter = found[0]
+        folded = full_text(letter) if letter > "\x7f" else letter
         folded = folded.replace(_OPEN, " ").replace(_CLOSE, " ").replace("\0", " ")
         parts.append(folded)
-        origins += [at] * len(folded)
+        origins += [found.span()] * len(folded)
     return "".join(parts), origins
 
 
-def _spans(marked: str, origins: Sequence[int]) -> list[Span]:
+def _spans(marked: str, origins: Sequence[Span]) -> list[Span]:
     """Return the marked characters of a text as characters of the one that it came from."""
     spans, at, start = list[Span](), 0, 0
     for letter in marked:
         if letter == _OPEN:
             start = at
         elif letter == _CLOSE:
-            spans.append((origins[start], origins[at - 1] + 1))
+            spans.append((origins[start][0], origins[at - 1][1]))
         else:
             at += 1
     return spans

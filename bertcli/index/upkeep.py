@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bertcli.index.content import NewDocument, Row, is_outline, outlined, text_hash
 from bertcli.index.documents import Documents
+from bertcli.index.schema import WORDS_TABLE
 from bertcli.index.words import TOKENIZER, full_text
 
 NO_COLUMNS = (
@@ -165,9 +166,18 @@ class Upkeep:
         )
 
     def refill_words(self) -> None:
-        """Fill the full-text table anew from the texts."""
-        self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        """Fill the full-text table anew from the texts, as words are told apart now."""
+        if self.has_old_words():
+            self._connection.execute("DROP TABLE words")
+            self._connection.execute(WORDS_TABLE)
+        else:
+            self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
         self._fill("main.words")
+
+    def has_old_words(self) -> bool:
+        """Tell whether the full-text table is of a bertcli that told words apart otherwise."""
+        made = self._rows("SELECT sql FROM sqlite_master WHERE name = 'words'")
+        return not any(TOKENIZER in sql for (sql,) in made)
 
     def _fill(self, table: str) -> None:
         """Fill an empty full-text table from the texts."""
@@ -244,15 +254,15 @@ class Upkeep:
         )
         if missing or extra:
             yield f"the full-text table lacks {missing} passages and has {extra} that are gone"
+        elif self.has_old_words():
+            yield "the full-text table is of an older bertcli, which folded Latin accents alone"
         elif wrong := self._wrong_words():
             yield f"the full-text table has {wrong} words in other passages than the texts have"
 
     def _wrong_words(self) -> int:
         """Return how many words are not in as many passages, or as often, as in the texts."""
         tables = (("again", "temp"), ("words", "main"))
-        self._connection.execute(
-            f"CREATE VIRTUAL TABLE temp.again USING fts5 (body, content='', tokenize='{TOKENIZER}')"
-        )
+        self._connection.execute(WORDS_TABLE.replace(" words ", " temp.again "))
         try:
             self._fill("temp.again")
             for name, where in tables:

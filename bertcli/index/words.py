@@ -17,19 +17,36 @@ UNSPACED = re.compile(
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-TOKENIZER = "porter unicode61 remove_diacritics 2"
+# unicode61 folds the accents of Latin letters alone. Of Greek, Hebrew, Arabic and the Cyrillic yo
+# they are written or left out as one likes, and to the tatweel nobody listens.
+_POINTED = re.compile("[\u0370-\u03ff\u1f00-\u1fff\u0401\u0451\u0591-\u05f4\u0600-\u06ff]+")
+_TATWEEL = "\u0640"
+
+_INDIC = map(chr, range(0x0900, 0x0E00))
+VOWEL_SIGNS = "".join(one for one in _INDIC if unicodedata.category(one) in ("Mn", "Mc"))
+"""From Devanagari to Sinhala they are no letters in Unicode, and would divide words."""
+
+TOKENIZER = f"porter unicode61 remove_diacritics 2 tokenchars '{VOWEL_SIGNS}'"
+"""Stands between double quotes in SQL."""
 
 
 def full_text(text: str) -> str:
-    """Return the text for the full-text table: full-width forms folded, CJK characters spaced.
+    """Return the text for the full-text table: full-width forms and accents folded, CJK spaced.
 
-    A chunk is taken out of the table by handing in the same string again, so a change here needs
-    the table to be filled anew from the documents.
+    A chunk is taken out of the table by handing in the same string again: after a change here, or
+    of TOKENIZER, which tells the tables apart, the table must be filled anew from the documents.
 
-    >>> full_text("去東京ＯＫ")
-    ' 去  東  京 OK'
+    >>> full_text("去東京ＯＫ"), full_text("οδός")
+    (' 去  東  京 OK', 'οδος')
     """
-    return UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFKC", text))
+    folded = _POINTED.sub(_bare, unicodedata.normalize("NFKC", text))
+    return UNSPACED.sub(r" \g<0> ", folded)
+
+
+def _bare(letters: re.Match[str]) -> str:
+    """Return letters without the signs upon them."""
+    apart = unicodedata.normalize("NFD", letters[0])
+    return "".join(one for one in apart if one != _TATWEEL and unicodedata.category(one) != "Mn")
 
 
 @contextmanager
@@ -39,7 +56,7 @@ def table_of(texts: Iterable[tuple[int, str]]) -> Iterator[sqlite3.Connection]:
     It sees words as that of an index does, and keeps the texts.
     """
     with closing(sqlite3.connect(":memory:")) as table:
-        table.execute(f"CREATE VIRTUAL TABLE words USING fts5 (body, tokenize='{TOKENIZER}')")
+        table.execute(f'CREATE VIRTUAL TABLE words USING fts5 (body, tokenize="{TOKENIZER}")')
         table.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", texts)
         yield table
 

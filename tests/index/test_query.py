@@ -64,11 +64,11 @@ def test_any_text_is_a_query(text: str) -> None:
     import sqlite3
 
     from bertcli.index.query import any_of
-    from bertcli.index.words import TOKENIZER
+    from bertcli.index.schema import WORDS_TABLE
 
     query = parse(text)
     table = sqlite3.connect(":memory:")
-    table.execute(f"CREATE VIRTUAL TABLE words USING fts5 (body, tokenize='{TOKENIZER}')")
+    table.execute(WORDS_TABLE)
     for phrases in (query.wanted, query.unwanted, words_of(text).wanted):
         if phrases:
             table.execute("SELECT * FROM words WHERE words MATCH ?", (any_of(phrases),)).fetchall()

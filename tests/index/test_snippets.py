@@ -23,6 +23,8 @@ TEXT = "Cats sleep. The cat eats fish and cats like fish! Nothing else."
         ("Ein Café, zwei CAFES", "cafe", ["Café", "CAFES"]),
         ("我爱北京天安门", "北京", ["北京"]),
         ("ＡＢＣ and 東京ＯＫ", "ok abc", ["ＡＢＣ", "ＯＫ"]),
+        ("検索ｴﾝｼﾞﾝ 2", "エンジン", ["ｴﾝｼﾞﾝ"]),
+        ("Η οδός, cafe\u0301 की", "οδος café की", ["οδός", "cafe\u0301", "की"]),
         (TEXT, "dog", []),
         ("", "cat", []),
     ],
