@@ -89,14 +89,14 @@ def read_folder(folder: Path, choice: ModelChoice) -> Checkpoint:
     if is_linear_head(folder):
         named = head_config(folder)["base_model_name_or_path"]
         base, place = _below(folder / HEAD_CONFIG, named, choice)
-        if place == folder:
-            raise CheckpointError(f"{name}: its head_config.json names itself as its base")
+        if place and place.resolve() == folder.resolve():
+            raise CheckpointError(f"{name}: its {HEAD_CONFIG} names itself as its base")
         return with_linear_head(base(), folder, name)
     if not is_adapter(folder):
         return read_checkpoint(folder, name, choice.allow_pickle)
     named = adapter_config(folder).get("base_model_name_or_path")
     if not isinstance(named, str) or named == name:
-        raise CheckpointError(f"{name}: adapter_config.json names no base_model_name_or_path")
+        raise CheckpointError(f"{name}: {ADAPTER_CONFIG} names no base_model_name_or_path")
     base, place = _below(folder / ADAPTER_CONFIG, named, choice)
     if place and is_adapter(place):
         raise CheckpointError(
@@ -116,7 +116,7 @@ def _below(
     """
     if found := builtin(named):
         return partial(builtin_checkpoint, found), found.folder
-    beside = settings.parent / named
+    beside = (settings.parent / named).resolve()
     if _as_folder(named) is None and beside.is_dir():
         named = str(beside)
     elif _as_folder(named) is None and not is_hub_name(named):

@@ -66,8 +66,9 @@ class _Range:
 
 _BOTH_SIDES = _Range(128, 1e-9, below=True)
 """Of a layer norm, where its product bears the coarser steps: query, key and value do not."""
-_ACTIVATED = _Range(40, 0.92, below=False)
+_GELU = _Range(40, 0.92, below=False)
 """GELU does not come below -0.17, and 40 steps of 0.92 / 215 reach as far."""
+_RELU = _Range(0, 1e-9, below=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +410,8 @@ def _layer(b: _Builder, x: str, number: int, needed_by: Head = Head.BASE) -> str
     up = f"{base}.{names.inner}"
     activated = b.activate(b.linear(x, up, inner, width, _BOTH_SIDES))
     outer = (f"{base}.{names.outer}", f"{base}.{names.norm}")
-    return _residual(b, activated, x, outer, inner, _ACTIVATED)
+    known = _RELU if b.activation == "relu" else _GELU
+    return _residual(b, activated, x, outer, inner, known)
 
 
 def _residual(

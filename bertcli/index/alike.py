@@ -75,11 +75,13 @@ def standing_for_others(vectors: Vectors, group: Sequence[int], least: float) ->
     """
     left: list[int] = []
     counts: list[int] = []
+    kept = np.empty((len(group), vectors.shape[1]), vectors.dtype)
     for row in group:
-        scores = vectors[left] @ vectors[row]
+        scores = kept[: len(left)] @ vectors[row]
         if len(left) and scores.max() >= least - ROUNDING:
             counts[int(scores.argmax())] += 1
         else:
+            kept[len(left)] = vectors[row]
             left.append(row)
             counts.append(1)
     return dict(zip(left, counts, strict=True))

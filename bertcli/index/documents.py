@@ -27,6 +27,7 @@ from bertcli.index.content import (
     is_outline,
     outline_json,
     outlined,
+    own_id,
     row_hash,
     text_hash,
 )
@@ -37,13 +38,6 @@ from bertcli.index.query import any_of
 from bertcli.index.schema import HASH_INDEX, REMOVED_TABLE, SCHEMA
 from bertcli.index.where import Filter
 from bertcli.index.words import full_text, storable
-
-OWN_ID = (
-    "nullif(CAST(coalesce(json_extract(metadata, '$.id'), json_extract(metadata, '$._id')) "
-    "AS TEXT), '')"
-)
-OWN_PLACE = "name || coalesce(':' || line, '')"
-"""SQL for what tells a document from others: its id, null where it has none, and its place."""
 
 
 class Documents:
@@ -147,8 +141,9 @@ class Documents:
         )
 
     def is_empty(self) -> bool:
-        """Tell whether there is nothing: no document, and no vector that one had or may get."""
-        return self.counts().documents == self.committed_rows() == 0
+        """Tell whether nothing ever came in: no document, no vector, no file that was read."""
+        read = self.number(f"SELECT count(*) FROM files WHERE error IS NULL OR error = '{REMOVED}'")
+        return self.counts().documents == self.committed_rows() == read == 0
 
     def sha256(self) -> str:
         """Return one hash for the names and the contents of all documents, in their order."""
@@ -387,21 +382,25 @@ class Documents:
         return {key.decode("utf-8", "replace") for (key,) in keys}
 
     def shared_ids(self) -> frozenset[str]:
-        """Return the ids in their columns that documents of several places have."""
-        found = self.rows(
-            f"SELECT {OWN_ID} AS own FROM documents WHERE own IS NOT NULL "
-            f"GROUP BY own HAVING min({OWN_PLACE}) < max({OWN_PLACE})"
-        )
-        return frozenset(own for (own,) in found)
+        """Return the ids in their columns that several documents have."""
+        seen, shared = set[str](), set[str]()
+        for (metadata,) in self.rows("SELECT metadata FROM documents"):
+            if own := own_id(json.loads(metadata)):
+                (shared if own in seen else seen).add(own)
+        return frozenset(shared)
 
-    def id_and_place(self, chunk: int) -> tuple[str | None, str]:
-        """Return the id that the document of a chunk has in its columns, and where it stands."""
-        own, place = self.connection.execute(
-            f"SELECT {OWN_ID}, {OWN_PLACE} FROM documents "
+    def place(self, chunk: int) -> str:
+        """Return where the document of a chunk stands, with its number where others stand there."""
+        document, name, line = self.connection.execute(
+            "SELECT id, name, line FROM documents "
             "WHERE id = (SELECT document FROM chunks WHERE id = ?)",
             (chunk,),
         ).fetchone()
-        return own, place
+        there = self.connection.execute(
+            "SELECT count(*) FROM documents WHERE name = ? AND line IS ?", (name, line)
+        ).fetchone()[0]
+        place = name if line is None else f"{name}:{line}"
+        return place if there == 1 else f"{place}#{document}"
 
     def holding(self, phrases: Sequence[str]) -> NDArray[np.int64]:
         """Return the vector rows of all chunks with any of the phrases."""

@@ -69,8 +69,13 @@ class Manifest:
     asked: str = ""
 
     def is_like(self, other: Manifest) -> bool:
-        """Tell whether both are of indexes made in the same way, whenever that was."""
-        return replace(self, created=other.created, generation=other.generation) == other
+        """Tell whether both are of indexes made in the same way, whenever that was.
+
+        The same weights are the same model, whatever they are called.
+        """
+        model = replace(self.model, name=other.model.name)
+        same = replace(self, model=model, created=other.created, generation=other.generation)
+        return same == other
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bertcli.errors import UsageError
 from bertcli.index import ann
-from bertcli.index.content import Passage
+from bertcli.index.content import Passage, own_id
 from bertcli.index.documents import Documents
 from bertcli.index.failures import storage_failures
 from bertcli.index.files import FileState, Source
@@ -208,9 +208,11 @@ class IndexReader:
         That is the `id` or `_id` of a row, unless it is a `shared` one; else the place.
         """
         with storage_failures(self.path), self._documents.reading():
-            known = [self._documents.id_and_place(hit.id or 0) for hit in hits]
-        names = (place if own is None or own in shared else own for own, place in known)
-        return [replace(hit, run_name=name) for hit, name in zip(hits, names, strict=True)]
+            return [replace(hit, run_name=self._name_of(hit, shared)) for hit in hits]
+
+    def _name_of(self, hit: Hit, shared: Collection[str]) -> str:
+        own = own_id(hit.columns)
+        return self._documents.place(hit.id or 0) if not own or own in shared else own
 
     def name_of_file(self, path: Path) -> str | None:
         """Return what the documents of a file are called; None where it is not in the index."""

@@ -175,7 +175,10 @@ def is_held(path: Path, name: str, known: Known) -> bool:
     if old.error == REMOVED or AGAIN in (old.error or ""):
         return False
     now = _changed(path, full, name, old)
-    return now is None or now.hash == old.hash
+    if now is None:
+        return True
+    is_tried_again = old.error is not None and (old.mtime_ns is not None or now.error)
+    return not is_tried_again and now.hash == old.hash
 
 
 def prepare(

@@ -16,6 +16,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def any_path(globs: Sequence[str]) -> Filter:
     """
     if not all(globs):
         raise UsageError('--path "" names no documents: give a path, or "*" for all')
-    if longest := next((glob for glob in globs if len(glob.encode()) > PATTERN_LETTERS), None):
+    if longest := next((glob for glob in globs if len(os.fsencode(glob)) > PATTERN_LETTERS), None):
         raise UsageError(f"--path {longest[:40]}…: a glob has at most {PATTERN_LETTERS:,} bytes")
     ways = list(dict.fromkeys(way for glob in globs for way in _written(glob)))
     fits = (
@@ -76,8 +77,9 @@ def _written(path: str) -> Iterator[str]:
     """Yield a path as it is given, without what says nothing, as seen from here, and absolute."""
     yield path
     yield os.path.normpath(path)
-    yield os.path.relpath(path)
-    yield os.path.normpath(Path(path).absolute())
+    with suppress(OSError):  # the working folder is gone
+        yield os.path.relpath(path)
+        yield os.path.normpath(Path(path).absolute())
 
 
 def any_id(numbers: Sequence[int]) -> Filter:

@@ -166,7 +166,10 @@ def _write_adapter(peft: Any, base: Checkpoint, into: Path) -> None:
 def name_of_base(base: Checkpoint) -> str:
     """Return the name under which the base is found again, by bertcli and by PEFT."""
     if below := base.adapter or base.linear:
-        return str(below.config["base_model_name_or_path"])
+        named = str(below.config["base_model_name_or_path"])
+        is_local = Path(named).expanduser().is_dir() or (below.folder / named).is_dir()
+        # A relative path is found from the folder that says it, not from the new one.
+        return str(base.folder.resolve()) if is_local and builtin(named) is None else named
     if base.folder == base_folder():
         return HUB_BASE
     is_folder = Path(base.name).expanduser().is_dir()

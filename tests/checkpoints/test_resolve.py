@@ -287,6 +287,16 @@ def test_an_adapter_moves_together_with_its_base(named: str, tiny_checkpoint: An
     assert resolve(ModelChoice(str(one))).folder.resolve() == Path("project/base").resolve()
 
 
+def test_a_head_on_itself_is_refused_however_it_says_so() -> None:
+    """By its own name, or by a path that leads back."""
+    Path("one").mkdir()
+    more = {"pooling": "mean", "labels": ["a"], "normalize": True, "multi_label": False}
+    for named in ("one", "../one", "./../one"):
+        head = {"base_model_name_or_path": named, **more}
+        Path("one/head_config.json").write_text(json.dumps(head))
+        assert message("one") == "one: its head_config.json names itself as its base"
+
+
 def test_an_unfinished_training_says_how_it_goes_on() -> None:
     """It is a folder without a checkpoint as yet."""
     Path("out/.training").mkdir(parents=True)

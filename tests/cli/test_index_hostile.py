@@ -721,6 +721,28 @@ def test_trec_tells_documents_apart(tiny: Callable[..., Ran], run: Run) -> None:
     assert sorted(run_names(run)) == expected
 
 
+def test_trec_tells_rows_of_one_place_apart(tiny: Callable[..., Ran], run: Run) -> None:
+    """A JSON list on one line, with an id that two rows share; large numbers stay as they are."""
+    rows = [{"id": "x", "text": "cat a"}, {"id": "x", "text": "cat b"}, {"text": "cat c"}]
+    numbers = [{"id": 12345678901234567890 + n, "text": f"cat {n}"} for n in range(2)]
+    Path("a.json").write_text(json.dumps(rows + numbers))
+    tiny("index", "build", "./i", "-i", "a.json", "-q")
+    names = sorted(run_names(run))
+    assert names[:2] == ["12345678901234567890", "12345678901234567891"]
+    assert names[2:] == ["a.json:1#1", "a.json:1#2", "a.json:1#3"]
+
+
+def test_an_index_that_was_emptied_is_not_built_over(tiny: Callable[..., Ran], run: Run) -> None:
+    """What was taken out stays out; only one into which nothing ever came is begun anew."""
+    Path("one").mkdir()
+    Path("one/a.txt").write_text("a cat")
+    tiny("index", "build", "./i", "one", "-q")
+    run("index", "remove", "./i", "--path", "*")
+    run("index", "compact", "./i")
+    ran = tiny("index", "build", "./i", "one", "--chunk-tokens", 33)
+    assert ran.code == 1 and ran.said("is an index already")
+
+
 def test_a_long_file_leaves_room_in_a_run(tiny: Callable[..., Ran], run: Run) -> None:
     """The best passage of each of k documents, however many of one come first; with -o too."""
     Path("docs").mkdir()

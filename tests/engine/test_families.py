@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,28 @@ def test_int8_answers_a_text_alone_as_among_others(model_type: str, tiny_checkpo
         windows = ragged_windows(tokenizer_of(folder))
         alone = [next(iter(encoder.encode([window]))) for window in windows]
         assert_close(encoder.encode(windows * 2), alone * 2, 1e-6)
+
+
+def test_int8_of_small_activations_after_relu(tiny_checkpoint: Any, tmp_path: Path) -> None:
+    """They have all codes above zero, however small they are, where GELU's have a least range."""
+    errors = []
+    for scale in (1.0, 1e-3):
+        folder = tmp_path / str(scale)
+        shutil.copytree(tiny_checkpoint("bert", Head.BASE, hidden_act="relu"), folder)
+        weights = load_file(folder / "model.safetensors")
+        for name, tensor in weights.items():
+            if ".intermediate.dense." in name:
+                tensor *= scale
+            elif ".output.dense.weight" in name and ".attention." not in name:
+                tensor /= scale
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+        windows = ragged_windows(tokenizer_of(folder))
+        exact, coarse = (
+            np.concatenate(list(onnx(folder, Head.BASE, one).encode(windows)))
+            for one in (Precision.FP32, Precision.INT8)
+        )
+        errors.append(float(np.abs(exact - coarse).mean()))
+    assert errors[1] == pytest.approx(errors[0], rel=0.2)
 
 
 def test_int8_is_never_brief(tiny_checkpoint: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -295,6 +296,21 @@ def test_answers_are_learned_on_a_base_with_labels(run: Train, tiny_checkpoint: 
         assert "id2label" not in json.loads(Path(folder, "config.json").read_text())
         assert main(["qa", "Who?", "--context", "the cat sat", "-m", folder]) == 0
     assert as_the_card_says("outfull").config.num_labels == 2
+
+
+def test_an_adapter_that_moved_with_its_base_is_trained_on(run: Train, base: Path) -> None:
+    """Where it says by a relative path what its base is, the result says it by the full one."""
+    Path("project").mkdir()
+    shutil.copytree(base, "project/base")
+    assert run("classify", "--epochs", 1, "-m", "project/base", output="project/one").code == 0
+    settings = Path("project/one/adapter_config.json")
+    said = settings.read_text().replace(
+        json.dumps(str(Path("project/base").resolve())), '"../base"'
+    )
+    settings.write_text(said)
+    assert '"../base"' in said
+    assert run("classify", "--epochs", 1, "-m", "project/one", output="deep/er/two").code == 0
+    assert main(["classify", "a cat", "-m", "deep/er/two"]) == 0
 
 
 def test_labels_and_the_card_are_written(run: Train) -> None:

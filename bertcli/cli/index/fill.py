@@ -248,19 +248,22 @@ def _given(
             raise DataError(f"{shown}: its name is not UTF-8, rename it") from error
     given = [Source(str(Path(one).resolve()), one, *chosen, field) for one in sources]
     if not quiet:
-        _note_idle("--include", chosen[0], given)
-        _note_idle("--exclude", chosen[1], given)
+        _note_idle(chosen[0], given)
     return given
 
 
-def _note_idle(option: str, globs: Sequence[str], given: Sequence[Source]) -> None:
-    """Say which globs fit no file of any source: what they were to choose is spelled otherwise."""
+def _note_idle(globs: Sequence[str], given: Sequence[Source]) -> None:
+    """Say which globs to include fit no file of any source.
+
+    Of those to exclude that is usual: one list of them serves for many folders.
+    """
     from bertcli.inputs.folders import idle_globs
 
     for one in given:
         globs = idle_globs(Path(one.path), globs)
     for glob in globs:
-        warn(f'{option} "{glob}": fits no file or folder in {", ".join(one.name for one in given)}')
+        names = ", ".join(one.name for one in given)
+        warn(f'--include "{glob}": nothing to index in {names} fits it')
 
 
 def _reading(source: InputFlags, given: list[Source]) -> str:

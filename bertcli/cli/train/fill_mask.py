@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 RATES = {"lora": 2e-3, "full": 5e-4}
 READ_BYTES = 1 << 20
+ORDER = "by length"
+"""The order of the blocks, in which a run goes on that had the same one."""
 
 
 @grouped
@@ -110,7 +112,7 @@ def fill_mask(
         raise UsageError(f"--block {block}: the model reads {checkpoint.window} tokens at once")
     with work_folder(output, flags.resume) as work:
         data, size = (corpus, valid, valid_split, field, apart), (steps, block, batch_tokens)
-        own = (*data, *size, mask_rate, replace, evaluate_every)
+        own = (*data, *size, mask_rate, replace, evaluate_every, ORDER)
         check_same_run(work, flags, None, [repr(own).encode()])
         _check_same_text([*corpus, *(valid or ())], work)
         content = block - tokenizer.frame.single

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bertcli.checkpoints.layout import UNFINISHED
+from bertcli.checkpoints.catalog import BASE_NAME
+from bertcli.checkpoints.layout import HEAD_CONFIG, UNFINISHED
 from bertcli.cli.recipe import check_folder, warn
 from bertcli.cli.train.watch import check_watch, watch
 from bertcli.errors import DataError, OutputError, UsageError
@@ -209,7 +210,7 @@ def check_asked(
 def check_new(output: Path, resume: bool) -> Path:
     """Return the folder of the run; raises UsageError where it would be another one's."""
     work = output / UNFINISHED
-    if any((output / name).exists() for name in ("config.json", "head_config.json")):
+    if any((output / name).exists() for name in ("config.json", HEAD_CONFIG)):
         raise UsageError(f"{output}: there is a checkpoint already; give another -o")
     if (work / "state.pt").exists() and not resume:
         raise UsageError(f"{output}: an unfinished run: --resume goes on, or give another -o")
@@ -454,7 +455,7 @@ def check_same_run(
 
     What was asked for is noted in the folder of the run, so that it is known again.
     """
-    options = {**asdict(flags), **(asdict(how) if how else {})}
+    options = {**asdict(flags), **(asdict(how) if how else {}), "model": flags.model or BASE_NAME}
     digest = hashlib.sha256(
         repr([(name, options[name]) for name in sorted(options.keys() - FREE_OPTIONS)]).encode()
     )
