@@ -116,14 +116,15 @@ def _below(
     """
     if found := builtin(named):
         return partial(builtin_checkpoint, found), found.folder
-    beside = (settings.parent / named).resolve()
-    if _as_folder(named) is None and beside.is_dir():
-        named = str(beside)
-    elif _as_folder(named) is None and not is_hub_name(named):
-        raise CheckpointError(
-            f"{choice.name}: its base {named} is not there; put it back, or write where it is now "
-            f"as base_model_name_or_path into {settings}"
-        )
+    if _as_folder(named) is None:
+        beside = (settings.parent / named).resolve()
+        if beside.is_dir():
+            named = str(beside)
+        elif not is_hub_name(named):
+            raise CheckpointError(
+                f"{choice.name}: its base {named} is not there; put it back, or write where it is "
+                f"now as base_model_name_or_path into {settings}"
+            )
     base = choice.of(named)
     return partial(resolve, base), locate(base)
 

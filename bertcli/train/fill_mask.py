@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bertcli.engine.batching import Batch
+from bertcli.engine.batching import Batch, plan
 from bertcli.train.blocks import MaskRates, Vocabulary, draw_masks, framed, lengths_of
 from bertcli.train.examples import one_epoch
 from bertcli.train.loop import Scores
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
 
 EVALUATION_BLOCKS = 512
-EVALUATION_BATCH = 32
+EVALUATION_TOKENS = 4_096
 ALL_MASKED = MaskRates(select=0.15, mask=1.0, random=0.0)
 
 
@@ -61,8 +61,8 @@ def measure(model: Trainee, blocks: NDArray[np.uint32], vocabulary: Vocabulary) 
     rng = np.random.default_rng(1)
     first = within = total = 0
     loss = 0.0
-    for at in range(0, len(blocks), EVALUATION_BATCH):
-        batch, right = _masked(blocks[at : at + EVALUATION_BATCH], vocabulary, ALL_MASKED, rng)
+    for rows in plan(lengths_of(blocks, vocabulary).tolist(), EVALUATION_TOKENS):
+        batch, right = _masked(blocks[np.sort(rows)], vocabulary, ALL_MASKED, rng)
         with torch.inference_mode():
             logits = model(batch)
         best = logits.topk(5).indices == right[:, None]

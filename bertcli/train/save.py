@@ -19,7 +19,8 @@ from bertcli.errors import OutputError
 if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+TOKENIZER_CONFIG = "tokenizer_config.json"
+TOKENIZER_FILES = ("tokenizer.json", TOKENIZER_CONFIG, "special_tokens_map.json")
 READABLE = 0o644
 OF_ITS_OWN = (
     *(TEXT_PAIRS, TOKEN_TYPES, THRESHOLDS, PRECISION),
@@ -100,7 +101,7 @@ def save(model: Trainee, base: Checkpoint, folder: Path, card: Card, merge: bool
                 _copy_sentence_settings(base, into)
         config = json.dumps(_config(model, base), indent=2)
         (into / "config.json").write_text(config + "\n", encoding="utf-8")
-        _copy_tokenizer(base, into)
+        _copy_tokenizer(base, into, model.window)
         usage = _usage(model.head, name_of_base(base) if adapter else None)
         (into / "README.md").write_text(card.text() + usage, encoding="utf-8")
 
@@ -215,8 +216,13 @@ def _copy_sentence_settings(base: Checkpoint, into: Path) -> None:
                 shutil.copyfile(settings, into / one["path"] / "config.json")
 
 
-def _copy_tokenizer(base: Checkpoint, into: Path) -> None:
+def _copy_tokenizer(base: Checkpoint, into: Path, window: int | None = None) -> None:
     for name in TOKENIZER_FILES:
         source = base.tokenizer.with_name(name)
         if source.is_file():
             shutil.copyfile(source, into / name)
+    if window is not None:
+        settings = into / TOKENIZER_CONFIG
+        declared = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+        declared["model_max_length"] = window
+        settings.write_text(json.dumps(declared, indent=2) + "\n", encoding="utf-8")

@@ -98,7 +98,8 @@ class Trainee(nn.Module):
         layer of a masked-LM head as the identity. An adapter is trained on, at its rank; one with
         another head gives its changes of the encoder. `config` are further settings for
         config.json; token types that are to tell capitals begin as all the same. `exact` computes
-        in float32 also where bfloat16 is quicker, as the engines do.
+        in float32 also where bfloat16 is quicker, as the engines do. `window` is how many tokens
+        the checkpoint is to read at once, where that is fewer than its base can.
         """
         super().__init__()
         self.kind = str(checkpoint.config["model_type"])
@@ -137,6 +138,7 @@ class Trainee(nn.Module):
         self.plain = plain
         self.settings = config
         self.exact = False
+        self.window: int | None = None
         self._token_types = getattr(plain.config, "type_vocab_size", 0) > 1
         self._padding = int(plain.config.pad_token_id or 0)
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bertcli.checkpoints.layout import read_checkpoint, with_adapter
-from bertcli.checkpoints.load import LoadOptions, load_encoder
+from bertcli.checkpoints.load import LoadOptions, load_encoder, load_tokenizer, window_of
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.cli.app import main
 from bertcli.cli.train.run import held_out, usual_epochs
@@ -210,6 +210,21 @@ def test_anothers_adapter_gets_word_embeddings(has: bool, base: Path, tmp_path: 
         assert torch.equal(ours[f"{layer}.default{dot}{end}"], tensor)
     tables = [len(one) for name, one in ours.items() if "lora_embedding_A" in name]
     assert tables == [2 if has else 3]
+
+
+def test_a_tagger_keeps_its_window(run: Train) -> None:
+    """It reads as many tokens at once as it has learnt to, in plain transformers too."""
+    from transformers import AutoTokenizer
+
+    ran = run("ner", "--epochs", 1, "--window", 20)
+    assert ran.code == 0, ran.err
+    checkpoint = resolve(ModelChoice("out"))
+    assert window_of(checkpoint, load_tokenizer(checkpoint)) == 20
+    assert AutoTokenizer.from_pretrained("out").model_max_length == 20
+    card = Path("out/README.md").read_text()
+    assert "windows of 20 tokens" in card
+    ran = run("ner", "-m", "out", "--window", 21, output="further")
+    assert (ran.code, "--window 21: out reads 20 tokens at once" in ran.err) == (2, True)
 
 
 def test_word_embeddings_are_not_always_lora(run: Train) -> None:

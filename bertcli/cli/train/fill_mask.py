@@ -55,7 +55,9 @@ def fill_mask(
     output: Output,
     flags: TrainFlags,
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps.")] = None,
-    block: Annotated[int, typer.Option(min=16, help="Tokens in a block.")] = 128,
+    block: Annotated[
+        int, typer.Option(min=16, help="Tokens in a block; longer texts are read less well later.")
+    ] = 128,
     apart: Annotated[
         bool, typer.Option(help="No block has two texts: for lines that are used one by one.")
     ] = False,

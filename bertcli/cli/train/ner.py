@@ -49,6 +49,15 @@ def ner(
             show_default=False,
         ),
     ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Tokens that the tagger reads at once, now and when it is used; all that the "
+            "base can without it.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train a tagger on texts with marked names.
 
@@ -99,6 +108,9 @@ def ner(
     if told and not tokenizer.folds_case:
         raise UsageError(f"--capitals: {checkpoint.name} reads them itself")
     settings = {TOKEN_TYPES: CAPITALS} if told else {}
+    reads = window_of(checkpoint, tokenizer)
+    if window is not None and window > reads:
+        raise UsageError(f"--window {window}: {checkpoint.name} reads {reads} tokens at once")
     rank = lora_rank(flags, checkpoint)
     model = Trainee(
         checkpoint,
@@ -110,15 +122,15 @@ def ner(
         flags.embedding_rank,
         **settings,
     )
-    window = window_of(checkpoint, tokenizer)
-    task = Ner(model, tokenizer, window, tags, capitals=told)
+    model.window = window
+    task = Ner(model, tokenizer, model.window or reads, tags, capitals=told)
 
     def measure() -> Scores:
         total = measure_ner(task, valid).total
         return {"F1": total.f1, "precision": total.precision, "recall": total.recall}
 
     rng = np.random.default_rng(flags.seed) if told else None
-    examples = ner_examples(texts, tags, tokenizer, window, rng)
+    examples = ner_examples(texts, tags, tokenizer, task.window, rng)
     about = About(
         "token-classification",
         "bertcli train ner",
@@ -126,6 +138,7 @@ def ner(
         f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
         (
             *(["the model is told which words have capitals"] if told else []),
+            *([f"windows of {window} tokens"] if window else []),
             *([f"labels renamed {' '.join(map_labels)}"] if map_labels else []),
         ),
     )
