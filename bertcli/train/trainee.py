@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 ENCODE_TOKENS = 4_096
+KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+"""How many kernels oneDNN keeps, with their memory: each shape of batch has its own.
+
+Of 1,024, its own number, 200 steps held 4.3 GB; of 32 they hold 2.8 GB at the same speed.
+"""
 DROPOUTS = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -102,6 +108,7 @@ class Trainee(nn.Module):
         the checkpoint is to read at once, where that is fewer than its base can.
         """
         super().__init__()
+        os.environ.setdefault(*KERNELS)
         self.kind = str(checkpoint.config["model_type"])
         if head is Head.MASKED_LM and self.kind not in MASKED_HEADS:
             raise CheckpointError(

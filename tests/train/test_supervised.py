@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -210,6 +211,17 @@ def test_anothers_adapter_gets_word_embeddings(has: bool, base: Path, tmp_path: 
         assert torch.equal(ours[f"{layer}.default{dot}{end}"], tensor)
     tables = [len(one) for name, one in ours.items() if "lora_embedding_A" in name]
     assert tables == [2 if has else 3]
+
+
+@pytest.mark.parametrize("own", [None, "7"])
+def test_few_kernels_are_kept(own: str | None, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of all shapes would fill the memory with them; a number that the user set stays."""
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(name, own or "")
+    if own is None:
+        monkeypatch.delenv(name)
+    Trainee(read_checkpoint(base), Head.SEQUENCE, 4, ("no", "yes"))
+    assert os.environ[name] == (own or "32")
 
 
 def test_a_tagger_keeps_its_window(run: Train) -> None:
