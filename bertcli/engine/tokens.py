@@ -76,7 +76,7 @@ class TextTokenizer:
             raise CheckpointError(f"{path}: not a readable tokenizer ({error})") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._settings = _settings(path.with_name("tokenizer_config.json"))
+        self._settings = tokenizer_settings(path.with_name("tokenizer_config.json"))
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Return every text's tokens, without special tokens."""
@@ -278,7 +278,11 @@ def _inner(sequence_ids: Sequence[int | None], which: int) -> tuple[int, int]:
     return inside[0], inside[-1] + 1
 
 
-def _settings(path: Path) -> dict[str, object]:
+def tokenizer_settings(path: Path) -> dict[str, object]:
+    """Return what a tokenizer_config.json says; nothing where there is none, or no JSON object.
+
+    Raises CheckpointError for a file that cannot be read as JSON.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

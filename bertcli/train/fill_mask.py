@@ -16,6 +16,7 @@ from bertcli.engine.batching import Batch, plan
 from bertcli.train.blocks import MaskRates, Vocabulary, draw_masks, framed, lengths_of
 from bertcli.train.examples import one_epoch
 from bertcli.train.loop import Scores
+from bertcli.train.trainee import ENCODE_TOKENS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
 
 EVALUATION_BLOCKS = 512
-EVALUATION_TOKENS = 4_096
 ALL_MASKED = MaskRates(select=0.15, mask=1.0, random=0.0)
 
 
@@ -61,7 +61,7 @@ def measure(model: Trainee, blocks: NDArray[np.uint32], vocabulary: Vocabulary) 
     rng = np.random.default_rng(1)
     first = within = total = 0
     loss = 0.0
-    for rows in plan(lengths_of(blocks, vocabulary).tolist(), EVALUATION_TOKENS):
+    for rows in plan(lengths_of(blocks, vocabulary).tolist(), ENCODE_TOKENS):
         batch, right = _masked(blocks[np.sort(rows)], vocabulary, ALL_MASKED, rng)
         with torch.inference_mode():
             logits = model(batch)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bertcli.checkpoints.catalog import BASE_NAME, base_folder, builtin
 from bertcli.checkpoints.layout import HEAD_CONFIG, THRESHOLDS, Checkpoint
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, TOKEN_TYPES, Head
+from bertcli.engine.tokens import tokenizer_settings
 from bertcli.engine.torch_encoder import AUTO_CLASSES
 from bertcli.errors import OutputError
 
@@ -223,6 +224,5 @@ def _copy_tokenizer(base: Checkpoint, into: Path, window: int | None = None) -> 
             shutil.copyfile(source, into / name)
     if window is not None:
         settings = into / TOKENIZER_CONFIG
-        declared = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-        declared["model_max_length"] = window
+        declared = tokenizer_settings(settings) | {"model_max_length": window}
         settings.write_text(json.dumps(declared, indent=2) + "\n", encoding="utf-8")

@@ -239,6 +239,16 @@ def test_a_tagger_keeps_its_window(run: Train) -> None:
     assert (ran.code, "--window 21: out reads 20 tokens at once" in ran.err) == (2, True)
 
 
+def test_a_window_needs_no_settings_of_the_base(run: Train, base: Path, tmp_path: Path) -> None:
+    """Where they are no JSON object, as bertcli reads them, the tagger's own say it alone."""
+    shutil.copytree(base, tmp_path / "odd")
+    (tmp_path / "odd/tokenizer_config.json").write_text("[]")
+    ran = run("ner", "-m", "odd", "--epochs", 1, "--window", 20)
+    assert ran.code == 0, ran.err
+    settings = json.loads(Path("out/tokenizer_config.json").read_text())
+    assert settings == {"model_max_length": 20}
+
+
 def test_word_embeddings_are_not_always_lora(run: Train) -> None:
     """Full fine-tuning has them anyway, and to fill masks they are the output too."""
     ran = run("classify", "--method", "full", "--embedding-rank", 2)

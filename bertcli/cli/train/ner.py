@@ -123,7 +123,7 @@ def ner(
         **settings,
     )
     model.window = window
-    task = Ner(model, tokenizer, model.window or reads, tags, capitals=told)
+    task = Ner(model, tokenizer, window or reads, tags, capitals=told)
 
     def measure() -> Scores:
         total = measure_ner(task, valid).total
