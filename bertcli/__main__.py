@@ -5,14 +5,14 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from bertcli.cli.memory import prepare_for_little_memory
+from bertcli.cli.memory import work_within_little_memory
 from bertcli.cli.signals import asked_to_end, heed_signals
 
 
 def run() -> None:
     """Run the command line and leave with its exit code."""
     _replace_closed_streams()
-    prepare_for_little_memory()
+    work_within_little_memory()
     heed_signals()
     try:
         from bertcli.cli.app import main

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 from contextlib import suppress
+from typing import NoReturn
 
 NO_MEMORY = (
     "bertcli: out of memory: use a smaller --batch-tokens or shorter records, or raise the limit "
@@ -21,6 +23,11 @@ MEMORY_SIGNS = (
     "ThreadPoolBuildError",
 )
 """What libraries say, in errors of all kinds, when there is no memory left."""
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
+ONE_ARENA = (-8, 1)
+"""`mallopt` of glibc: threads share what is allocated, where each would reserve 64 MB."""
+ENDED_WITH_PARENT = 1
+"""`prctl` of Linux: which signal a process gets when its parent ends."""
 
 _kept: list[object] = []
 """What C has a pointer to must not be freed."""
@@ -31,18 +38,31 @@ def is_of_memory(error: BaseException) -> bool:
     return any(sign in str(error) for sign in MEMORY_SIGNS)
 
 
-def prepare_for_little_memory() -> None:
-    """Where memory is limited, have libraries that meet the limit end with a line, not a core.
+def work_within_little_memory() -> None:
+    """Where memory is limited, go on in a child, and tell when the limit has crashed it.
 
-    glibc would end the process when it cannot load what it wants for a thread that cannot be made,
-    OpenBLAS would interrupt it without room for threads of its own, and what is thrown in C++ where
-    nothing may be thrown would abort it.
+    Libraries meet the limit in ways of their own: glibc ends the process when it cannot load what
+    it wants for a thread that cannot be made, OpenBLAS runs into nothing while it is loaded, Rust
+    aborts. The parent has nothing to do but to end as the child does, or with a line.
     """
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if child := os.fork():
+        _end_as(child)
+    _prepare()
+
+
+def _prepare() -> None:
+    """Do in the child what keeps libraries from crashing, as far as there is something."""
     import ctypes
 
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    c = ctypes.CDLL(None)
+    with suppress(AttributeError):
+        c.mallopt(*ONE_ARENA)
+    with suppress(AttributeError):
+        c.prctl(ENDED_WITH_PARENT, signal.SIGKILL)
     with suppress(OSError):
         ctypes.CDLL("libgcc_s.so.1")
     with suppress(OSError, AttributeError):
@@ -51,6 +71,27 @@ def prepare_for_little_memory() -> None:
         _kept.append(end)
 
 
-def _end() -> None:
+def _end_as(child: int) -> NoReturn:
+    """Wait for a child, handing on to it what is asked of this process, and end in its way."""
+
+    def hand_on(number: int, _: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, hand_on)
+    if os.isatty(2):  # a terminal interrupts the child as well
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if -code in CRASHES:
+        _end()
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _end() -> NoReturn:
     os.write(2, f"{NO_MEMORY}\n".encode())
     os._exit(1)

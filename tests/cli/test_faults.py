@@ -20,12 +20,7 @@ MB = 1 << 20
 @pytest.mark.parametrize("megabytes", [150, 200, 250, 290, 310, 330, 350, 400])
 def test_a_memory_limit_is_told(classifier: Path, megabytes: int) -> None:
     """Whichever library meets the limit first, the run answers or ends with a line, not a core."""
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (megabytes * MB, megabytes * MB))
-
-    line = [*BERTCLI, "classify", "-m", str(classifier), "some words here"]
-    ran = subprocess.run(line, capture_output=True, text=True, preexec_fn=limited)
+    ran = _within(megabytes, "classify", "-m", str(classifier), "some words here")
     assert ran.returncode in (0, 1)
     if ran.returncode:
         last = ran.stderr.splitlines()[-1].lower()
@@ -39,14 +34,30 @@ def test_a_memory_limit_is_told(classifier: Path, megabytes: int) -> None:
 def test_a_memory_limit_is_told_in_bulk(here: Path, megabytes: int) -> None:
     """Threads that meet the limit in a library end the run with the line as well."""
     Path("a.txt").write_text("".join(f"{'some words here ' * n}\n" for n in range(1, 60)))
+    ran = _within(megabytes, "embed", "-i", "a.txt", "-f", "csv")
+    assert ran.returncode in (0, 1)
+    assert ran.returncode == 0 or "memory" in ran.stderr.splitlines()[-1].lower()
+
+
+@pytest.mark.parametrize("megabytes", [400, 500, 600])
+def test_a_library_that_crashes_at_a_memory_limit_is_told(here: Path, megabytes: int) -> None:
+    """OpenBLAS runs into nothing, and Rust aborts, where they are loaded beside each other."""
+    Path("a.txt").write_text("some words here\n")
+    assert _within(8_000, "index", "build", "./notes", "a.txt").returncode == 0
+    ran = _within(megabytes, "search", "words", "--index", "./notes")
+    assert ran.returncode in (0, 1)
+    assert ran.returncode == 0 or "memory" in ran.stderr.splitlines()[-1].lower()
+
+
+def _within(megabytes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process with so much address space."""
 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (megabytes * MB, megabytes * MB))
 
-    line = [*BERTCLI, "embed", "-i", "a.txt", "-f", "csv"]
-    ran = subprocess.run(line, capture_output=True, text=True, preexec_fn=limited)
-    assert ran.returncode in (0, 1)
-    assert ran.returncode == 0 or "memory" in ran.stderr.splitlines()[-1].lower()
+    return subprocess.run(
+        [*BERTCLI, *arguments], capture_output=True, text=True, preexec_fn=limited
+    )
 
 
 def test_nothing_is_sent_anywhere(classifier: Path, tmp_path: Path) -> None:
