@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bertcli.index.words import TOKENIZER
+from bertcli.index.words import FOLDING, TOKENIZER
 
 REMOVED_TABLE = """
 CREATE TABLE IF NOT EXISTS removed (
@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS removed (
 """
 HASH_INDEX = "CREATE INDEX IF NOT EXISTS documents_by_hash ON documents (hash)"
 
-WORDS_TABLE = f"CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize=\"{TOKENIZER}\")"
+WORDS = f"fts5 (body, content='', tokenize=\"{TOKENIZER}\" /* folding {FOLDING} */)"
+WORDS_TABLE = f"CREATE VIRTUAL TABLE words USING {WORDS}"
 
 # Texts have a table of their own, so that conditions on documents never walk through them. A
 # chunk's text is a slice of its document's. The full-text table keeps no copy of the text either;

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from bertcli.index.content import NewDocument, Row, is_outline, outlined, text_hash
 from bertcli.index.documents import Documents
-from bertcli.index.schema import WORDS_TABLE
-from bertcli.index.words import TOKENIZER, full_text
+from bertcli.index.schema import WORDS, WORDS_TABLE
+from bertcli.index.words import full_text
 
 NO_COLUMNS = (
     "typeof(metadata) != 'text' OR NOT (json_valid(metadata) AND json_type(metadata) = 'object')"
@@ -177,7 +177,7 @@ class Upkeep:
     def has_old_words(self) -> bool:
         """Tell whether the full-text table is of a bertcli that told words apart otherwise."""
         made = self._rows("SELECT sql FROM sqlite_master WHERE name = 'words'")
-        return not any(TOKENIZER in sql for (sql,) in made)
+        return not any(WORDS in sql for (sql,) in made)
 
     def _fill(self, table: str) -> None:
         """Fill an empty full-text table from the texts."""

@@ -18,8 +18,14 @@ UNSPACED = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # unicode61 folds the accents of Latin letters alone. Of Greek, Hebrew, Arabic and the Cyrillic yo
-# they are written or left out as one likes, and to the tatweel nobody listens.
-_POINTED = re.compile("[\u0370-\u03ff\u1f00-\u1fff\u0401\u0451\u0591-\u05f4\u0600-\u06ff]+")
+# they are written or left out as one likes, and to the tatweel nobody listens. Letters that Unicode
+# takes apart no further are written in the second way where a keyboard lacks them.
+_PLAIN = str.maketrans(
+    dict(zip("ĐđÐðĦħŁłØøŦŧı", "DdDdHhLlOoTti", strict=True))
+    | {"Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "ẞ": "SS", "ß": "ss", "Þ": "Th", "þ": "th"}
+)
+_POINTED = "\u0370-\u03ff\u1f00-\u1fff\u0401\u0451\u0591-\u05f4\u0600-\u06ff"
+_SPELLED_OTHERWISE = re.compile(f"[{_POINTED}{''.join(map(chr, _PLAIN))}]+")
 _TATWEEL = "\u0640"
 
 _INDIC = map(chr, range(0x0900, 0x0E00))
@@ -28,24 +34,26 @@ VOWEL_SIGNS = "".join(one for one in _INDIC if unicodedata.category(one) in ("Mn
 
 TOKENIZER = f"porter unicode61 remove_diacritics 2 tokenchars '{VOWEL_SIGNS}'"
 """Stands between double quotes in SQL."""
+FOLDING = 2
+"""Of `full_text`, kept in the definition of a table: another one has other words."""
 
 
 def full_text(text: str) -> str:
     """Return the text for the full-text table: full-width forms and accents folded, CJK spaced.
 
-    A chunk is taken out of the table by handing in the same string again: after a change here, or
-    of TOKENIZER, which tells the tables apart, the table must be filled anew from the documents.
+    A chunk is taken out of the table by handing in the same string again: after a change here,
+    which counts FOLDING up, or of TOKENIZER, the table must be filled anew from the documents.
 
-    >>> full_text("去東京ＯＫ"), full_text("οδός")
-    (' 去  東  京 OK', 'οδος')
+    >>> full_text("去東京ＯＫ"), full_text("οδός"), full_text("Łódź, Straße")
+    (' 去  東  京 OK', 'οδος', 'Lódź, Strasse')
     """
-    folded = _POINTED.sub(_bare, unicodedata.normalize("NFKC", text))
+    folded = _SPELLED_OTHERWISE.sub(_bare, unicodedata.normalize("NFKC", text))
     return UNSPACED.sub(r" \g<0> ", folded)
 
 
 def _bare(letters: re.Match[str]) -> str:
-    """Return letters without the signs upon them."""
-    apart = unicodedata.normalize("NFD", letters[0])
+    """Return letters of the plain spelling, without the signs upon them."""
+    apart = unicodedata.normalize("NFD", letters[0].translate(_PLAIN))
     return "".join(one for one in apart if one != _TATWEEL and unicodedata.category(one) != "Mn")
 
 

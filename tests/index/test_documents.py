@@ -61,24 +61,32 @@ def matches(path: Path, phrase: str) -> list[int]:
         ("की", [9]),
         ("का", []),
         ("क", []),
+        ("lodz", [10]),
+        ("Łódź", [10]),
+        ("strasse", [10]),
+        ("STRAẞE", [10]),
+        ("soren", [11]),
+        ("Aeon", [11]),
     ],
 )
 def test_words_of_every_script_are_found(tmp_path: Path, phrase: str, found: list[int]) -> None:
     """The full-text table finds one and two characters of Chinese, and words without accents."""
     lines = ["我爱北京天安门", "東京タワー", "한국어 문장", "a café is ok 𠮷野家\x00"]
     lines += ["Η οδός", "Мой ёлка", "العَرَبِيَّـــة", "שָׁלוֹם", "की किताब"]
+    lines += ["ŁÓDŹ, die Straße", "Søren an æon"]
     build(tmp_path / "i", (entry(text, [1, 0, 0, 0]) for text in lines))
     assert sorted(matches(tmp_path / "i", phrase)) == found
 
 
+@pytest.mark.parametrize("older", [" tokenchars", '" /* folding'])
 @pytest.mark.parametrize("change", ["remove", "repair"])
-def test_words_of_an_older_index_are_renewed(change: str, tmp_path: Path) -> None:
+def test_words_of_an_older_index_are_renewed(change: str, older: str, tmp_path: Path) -> None:
     """By who writes; until then they are found as they were, and check tells."""
     lines = ["Η οδός", "a café", "gone"]
     path = build(tmp_path / "i", (entry(one, [1, 0, 0, 0], line=i) for i, one in enumerate(lines)))
     with database(path) as connection:
         connection.execute("DROP TABLE words")
-        connection.execute(WORDS_TABLE.partition(" tokenchars")[0] + '")')
+        connection.execute(WORDS_TABLE.partition(older)[0] + '")')
         connection.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", enumerate(lines, 1))
         connection.commit()
 

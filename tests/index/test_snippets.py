@@ -21,6 +21,7 @@ TEXT = "Cats sleep. The cat eats fish and cats like fish! Nothing else."
         (TEXT, '"eats fish"', ["eats fish"]),
         (TEXT, "eating", ["eats"]),
         ("Ein Café, zwei CAFES", "cafe", ["Café", "CAFES"]),
+        ("Eine Straße in Łódź.", "strasse lodz", ["Straße", "Łódź"]),
         ("我爱北京天安门", "北京", ["北京"]),
         ("ＡＢＣ and 東京ＯＫ", "ok abc", ["ＡＢＣ", "ＯＫ"]),
         ("検索ｴﾝｼﾞﾝ 2", "エンジン", ["ｴﾝｼﾞﾝ"]),
