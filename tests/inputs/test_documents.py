@@ -95,6 +95,16 @@ def test_html() -> None:
     assert titles(document) == [(1, "Big news")]
 
 
+def test_the_title_of_a_page() -> None:
+    """It is a heading where the page has none of the first level; of a chapter it is the book's."""
+    page = "<html><head><title>Tides\n of May</title></head><body><h2>High</h2>Words.</body></html>"
+    document = html(page)
+    assert titles(document) == [(1, "Tides of May"), (2, "High")]
+    assert document.text == "Tides of May\n\nHigh\n\nWords."
+    assert titles(html(page, xhtml=True)) == [(2, "High")]
+    assert titles(html("<title> </title><svg><title>no</title></svg>Words.")) == []
+
+
 def test_html_of_any_depth() -> None:
     """A page that nests a hundred thousand elements is read like any other."""
     assert html("<div>" * 100_000 + "deep").text == "deep"
@@ -244,7 +254,7 @@ def saved_notebook(path: Path) -> None:
 
 
 def pdf_of(*pages: str) -> bytes:
-    """Return a PDF with one line of text on each page."""
+    """Return a PDF with these lines of text on its pages."""
     kids = " ".join(f"{4 + 2 * i} 0 R" for i in range(len(pages)))
     objects = [
         "<</Type/Catalog/Pages 2 0 R>>",
@@ -252,7 +262,8 @@ def pdf_of(*pages: str) -> bytes:
         "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
     ]
     for i, text in enumerate(pages):
-        stream = f"BT /F 12 Tf 9 9 Td ({text}) Tj ET"
+        lines = text.replace("\n", ") Tj T* (")
+        stream = f"BT /F 12 Tf 14 TL 9 700 Td ({lines}) Tj ET"
         objects.append(
             f"<</Type/Page/Parent 2 0 R/Contents {5 + 2 * i} 0 R/Resources<</Font<</F 3 0 R>>>>>>"
         )
@@ -310,6 +321,26 @@ def test_pdf_pages(tmp_path: Path) -> None:
     assert isinstance(document, Document)
     assert document.text == "First words.\n\nLast words."
     assert document.pages == (0, document.text.index("Last"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "read"),
+    [
+        ("more infor-\nmation, and more", "more information,\nand more"),
+        ("a well-\nknown word", "a wellknown\nword"),
+        ("a well-\nknown, well-known word", "a well-known,\nwell-known word"),
+        ("well, it is well-\nknown and known", "well, it is well-known\nand known"),
+        ("over, all over-\nall, all overall", "over, all overall,\nall overall"),
+        ("Jean-\nPaul and A-\nb and 1-\n2", "Jean-\nPaul and A-\nb and 1-\n2"),
+        ("at the end-\n- of a line", "at the end-\n- of a line"),
+    ],
+)
+def test_words_divided_between_lines_of_a_pdf(tmp_path: Path, lines: str, read: str) -> None:
+    """They are whole again, unless the hyphen is their own as far as the document tells."""
+    (tmp_path / "a.pdf").write_bytes(pdf_of("First.", lines))
+    (document,) = read_documents(tmp_path / "a.pdf", "a.pdf", "text")
+    assert isinstance(document, Document)
+    assert document.text == f"First.\n\n{read}"
 
 
 def encrypted_pdf(path: Path) -> None:

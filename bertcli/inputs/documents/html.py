@@ -70,14 +70,21 @@ def decoded(data: bytes) -> str:
 
 
 def html(text: str, xhtml: bool = False) -> Document:
-    """Return the text of a page, a block per paragraph, list item, row of a table or heading."""
+    """Return the text of a page, a block per paragraph, list item, row of a table or heading.
+
+    A page without a heading of the first level has its title there, but a chapter (XHTML) has not:
+    that is often the title of the book.
+    """
     from selectolax.lexbor import LexborHTMLParser
 
     page = _Page()
     if xhtml or text.lstrip().startswith("<?xml"):
         text = EMPTY.sub(r"<\1\2></\1>", text)
-    body = LexborHTMLParser(text).body
+    tree = LexborHTMLParser(text)
+    body = tree.body
     if body is not None:
+        if not xhtml and body.css_first("h1") is None and (title := tree.css_first("head > title")):
+            page.entitle(title.text())
         page.read(body)
     return page.done()
 
@@ -88,6 +95,10 @@ class _Page:
         self._line: list[str] = []
         self._kept_space = 0
         self._heading = 0  # the level of one that is open, until its first line is read
+
+    def entitle(self, title: str) -> None:
+        """Begin with a heading."""
+        self._built.heading(INVISIBLE.sub("", title), 1)
 
     def read(self, top: LexborNode) -> None:
         """Read the nodes below one in their order, without recursion: pages nest at any depth."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import posixpath
+import re
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -27,6 +29,10 @@ WORD_BLOCKS = ("p", "tbl")
 WORD_SETTINGS = ("pPr", "rPr", "tblPr", "trPr", "tcPr", "sdtPr", "sectPr")
 WORD_UNSEEN = frozenset({"del", "moveFrom", "Fallback", "rt", "", *WORD_SETTINGS})
 """What was deleted or moved away, what is for programs that cannot show it, readings, settings."""
+_LETTERS = r"[^\W\d_]"
+WORD = re.compile(rf"{_LETTERS}+(?:-{_LETTERS}+)*")
+DIVIDED = re.compile(rf"({_LETTERS}{{2,}})([-\u2010\u00ad]) ?\n({_LETTERS}{{2,}})(\S*) ?")
+"""A word that goes on in the next line, with what follows it there."""
 _CONTAINER = "META-INF/container.xml"
 
 
@@ -43,11 +49,13 @@ def pdf(data: bytes) -> Document:
         reader = pypdf.PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not _opens(reader):
             raise DataError("is encrypted: save it without a password")
-        for page in reader.pages:
-            built.page()
-            built.block(page.extract_text())
+        pages = [page.extract_text() for page in reader.pages]
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"is a damaged PDF ({first_line(error, SAID_LETTERS)})") from error
+    words = Counter(WORD.findall(DIVIDED.sub(" ", "\n".join(pages)).lower()))
+    for page in pages:
+        built.page()
+        built.block(_undivided(page, words))
     document = built.done()
     if not document.text.strip():
         raise DataError(
@@ -55,6 +63,25 @@ def pdf(data: bytes) -> Document:
             "run it through text recognition first, as with `ocrmypdf`"
         )
     return document
+
+
+def _undivided(page: str, words: Mapping[str, int]) -> str:
+    """Return a page with the words whole that are divided between two lines.
+
+    The hyphen stays where it may be the word's own: the document has the word with it elsewhere, or
+    has both parts and never the two as one.
+    """
+
+    def whole(divided: re.Match[str]) -> str:
+        first, sign, then, rest = divided.groups()
+        if not then[0].islower():
+            return divided[0]
+        one, two = (f"{first}{hyphen}{then}" for hyphen in ("", "-"))
+        apart = words[first.lower()] and words[then.lower()]
+        own = sign != "\u00ad" and not words[one.lower()] and (words[two.lower()] or apart)
+        return f"{two if own else one}{rest}\n"
+
+    return DIVIDED.sub(whole, page)
 
 
 def _opens(reader: PdfReader) -> bool:
