@@ -331,6 +331,7 @@ def test_pdf_pages(tmp_path: Path) -> None:
         ("a well-\nknown, well-known word", "a well-known,\nwell-known word"),
         ("well, it is well-\nknown and known", "well, it is well-known\nand known"),
         ("over, all over-\nall, all overall", "over, all overall,\nall overall"),
+        ("OP-\nTIONAL", "OPTIONAL"),
         ("Jean-\nPaul and A-\nb and 1-\n2", "Jean-\nPaul and A-\nb and 1-\n2"),
         ("at the end-\n- of a line", "at the end-\n- of a line"),
     ],

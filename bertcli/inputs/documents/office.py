@@ -74,7 +74,7 @@ def _undivided(page: str, words: Mapping[str, int]) -> str:
 
     def whole(divided: re.Match[str]) -> str:
         first, sign, then, rest = divided.groups()
-        if not then[0].islower():
+        if not (then[0].islower() or f"{first}{then}".isupper()):
             return divided[0]
         one, two = (f"{first}{hyphen}{then}" for hyphen in ("", "-"))
         apart = words[first.lower()] and words[then.lower()]
