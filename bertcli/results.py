@@ -461,7 +461,8 @@ class FoundAnswers:
     """The answers to a question in the passages of an index, best first; none when no passage has
     one.
 
-    `no_answer` is the least probability among the passages read that one holds no answer.
+    `no_answer` is the least probability among the passages read that one holds no answer, by what
+    reading it says and by its cosine with the question; the answers are ranked by both.
     """
 
     question: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.checkpoints.catalog import BASE_SHA256
 from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.options import FIELD, BulkFlags, InputFlags, ModelFlags, OutputFlags, grouped
 from bertcli.cli.recipe import (
@@ -139,9 +140,12 @@ def _from_index(
 ) -> Iterator[Answer]:
     """Yield each question with its answers from the passages that an index finds for it."""
     from bertcli.index.query import words_of
-    from bertcli.tasks.passages import answer_from_passages
+    from bertcli.tasks.passages import BUILT_IN, Relevance, answer_from_passages
     from bertcli.tasks.run import answers
 
+    model = folder.manifest.model
+    of_built_in = model.weights_sha256 == BASE_SHA256 and model.normalize
+    relevance = BUILT_IN if of_built_in else Relevance()
     for asked in answers(embed, items):
         if not isinstance(asked.result, EmbedResult) or not isinstance(asked.record, Record):
             yield asked
@@ -151,7 +155,7 @@ def _from_index(
         if not hits:
             nothing_found()
         try:
-            yield Answer(asked.record, answer_from_passages(task, question, hits))
+            yield Answer(asked.record, answer_from_passages(task, question, hits, relevance))
         except RecordError as error:
             yield Answer(asked.record, error=str(error))
 

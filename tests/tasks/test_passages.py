@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from bertcli.engine.families import Head
 from bertcli.errors import RecordError
 from bertcli.results import Hit
-from bertcli.tasks.passages import answer_from_passages
+from bertcli.tasks.passages import Relevance, answer_from_passages
 from bertcli.tasks.qa import Qa
 from tiny import SENTENCES
 
@@ -26,21 +27,32 @@ def task(tiny_checkpoint: Any) -> Qa:
 
 
 def test_answers_are_those_of_the_passages(task: Qa) -> None:
-    """The best over all of them, each with its own passage, place and cosine."""
+    """First that of the passage which most probably has one, with its place and cosine."""
     hits = [Hit(0.9 - i / 10, text, f"{i}.txt", 10 * i) for i, text in enumerate(SENTENCES)]
     found = answer_from_passages(replace(task, top_k=3), QUESTION, hits)
     alone = results(task, records(SENTENCES, question=QUESTION))
-    best = sorted(((one.answers[0].score, i) for i, one in enumerate(alone)), reverse=True)
-    assert [one.score for one in found.answers[:1]] == pytest.approx([best[0][0]])
-    first = found.answers[0]
-    number = best[0][1]
+    number = min(range(len(alone)), key=lambda i: alone[i].no_answer)
+    first, best = found.answers[0], alone[number].answers[0]
+    assert (first.text, first.score) == (best.text, pytest.approx(best.score))
     assert (first.document, first.passage) == (f"{number}.txt", SENTENCES[number])
-    assert first.line == 10 * number + alone[number].answers[0].line - 1
+    assert first.line == 10 * number + best.line - 1
     assert first.passage_score == hits[number].score
     assert found.no_answer == pytest.approx(min(one.no_answer for one in alone))
-    assert [one.score for one in found.answers] == sorted(
-        (one.score for one in found.answers), reverse=True
-    )
+    assert len(found.answers) == 3
+
+
+def test_a_cosine_counts_as_much_as_it_is_told_to(task: Qa) -> None:
+    """It ranks the passages and makes an answer more or less probable, by the odds."""
+    cosines = dict(zip(SENTENCES, (0.1, 0.8, *([0.2] * len(SENTENCES))), strict=False))
+    hits = [Hit(cosine, text, text) for text, cosine in cosines.items()]
+    alone = results(task, records(SENTENCES[1:2], question=QUESTION))[0]
+    odds = (1 - alone.no_answer) / alone.no_answer * math.exp(100 * (0.8 - 0.5))
+    found = answer_from_passages(task, QUESTION, hits, Relevance(100, 0.5))
+    assert found.answers[0].document == SENTENCES[1]
+    assert found.no_answer == pytest.approx(1 / (1 + odds), abs=1e-9)
+    strict = replace(task, threshold=0.5)
+    assert answer_from_passages(strict, QUESTION, hits, Relevance(100, 0.9)).answers == ()
+    assert answer_from_passages(strict, QUESTION, hits, Relevance(100, 0.5)).answers != ()
 
 
 def test_an_answer_knows_its_page(task: Qa) -> None:
@@ -53,7 +65,7 @@ def test_an_answer_knows_its_page(task: Qa) -> None:
 
 
 def test_the_same_answer_is_told_once(task: Qa) -> None:
-    """From where it is most probable."""
+    """From the best passage that has it."""
     hits = [Hit(0.5, SENTENCES[1], "a.txt"), Hit(0.4, SENTENCES[1], "b.txt")]
     found = answer_from_passages(replace(task, top_k=5), QUESTION, hits)
     assert len({one.text for one in found.answers}) == len(found.answers)
