@@ -22,6 +22,17 @@ _PART = re.compile(
     r"""(?P<minus>(?<!\S)-(?!-)(?=[^\s\w"]*["\w]))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))"""
 )
 _WORD = re.compile(rf"(?:[^\W_]|[{VOWEL_SIGNS}])+")
+_SHORTENED = re.compile(
+    r"\b[^\W_]['’](?=[^\W_]{2})|(?<=[^\W_])['’](?:s|d|m|ll|re|ve)\b", re.IGNORECASE
+)
+"""What an apostrophe ties to a word: *d'* of *d'été*, *'s* and *'ll* of *she's* and *she'll*."""
+_VERB = (
+    "(?:ai|are|ca|could|dare|did|does|do|had|has|have|is|might|must|need|ought|sha|should|was|were"
+    "|wo|would)n"
+)
+_NOT = re.compile(rf"\W*{_VERB}['’]t\W*", re.IGNORECASE)
+_NOT_SOUGHT = re.compile(f"{_VERB} t", re.IGNORECASE)
+"""A verb with *n't*, as it is written and as the full-text table has it: a function word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +108,11 @@ def fuse(rankings: Iterable[Sequence[int]], constant: int = RANK_CONSTANT) -> li
 
 def _telling(phrases: Iterable[str]) -> tuple[str, ...]:
     listed = tuple(phrases)
-    return tuple(one for one in listed if one.lower() not in FUNCTION_WORDS) or listed
+    return tuple(one for one in listed if not _says_nothing(one)) or listed
+
+
+def _says_nothing(phrase: str) -> bool:
+    return phrase.lower() in FUNCTION_WORDS or bool(_NOT_SOUGHT.fullmatch(phrase))
 
 
 def _phrase(text: str) -> list[str]:
@@ -107,7 +122,14 @@ def _phrase(text: str) -> list[str]:
 
 
 def _words(text: str) -> Iterable[str]:
-    """Yield what is sought of a word: its parts between signs, and pairs of unspaced characters."""
+    """Yield what is sought of a word: its parts between signs, and pairs of unspaced characters.
+
+    Of a shortened one what is left, and one with *n't* as it is.
+    """
+    if _NOT.fullmatch(text):
+        yield from _phrase(text)
+        return
+    text = _SHORTENED.sub("", text)
     for run in _WORD.findall(full_text(text).replace("  ", "")):
         unspaced = "".join(UNSPACED.findall(run))
         yield from _WORD.findall(UNSPACED.sub(" ", run))

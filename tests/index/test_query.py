@@ -41,6 +41,12 @@ from .samples import MANIFEST, build, entry, unit_vectors
         ("!?", (), (), "!?"),
         ('"never closed', ("never", "closed"), (), "never closed"),
         ('"" ""', (), (), '"" ""'),
+        ("I don't think, you CAN’T!", ("think",), (), None),
+        ("can't", ("can t",), (), None),
+        ('it won\'t be "option t"', ("option t",), (), "it won't be option t"),
+        ("the company's, she'll O’Brien", ("company", "Brien"), (), None),
+        ("l'amour d’été rock'n'roll", ("amour", "été", "rock", "roll"), (), None),
+        ("vitamin C's 'quoted' Qur'an", ("vitamin", "C", "quoted", "Qur"), (), None),
     ],
 )
 def test_what_a_query_asks(
