@@ -28,7 +28,7 @@ from bertcli.inputs.labelled import read_questions
 from bertcli.records import AnsweredQuestion
 from bertcli.tasks.passages import BUILT_IN, Passage, Relevance, best_answers, read_passages
 
-WEIGHTS, MIDDLES = (6.0, 8.0, 10.0, 12.0), (0.4, 0.45, 0.5)
+WEIGHTS, MIDDLES = (4.0, 6.0, 8.0, 10.0, 12.0), (0.35, 0.4, 0.45, 0.5)
 THRESHOLD = 0.5
 
 
@@ -41,12 +41,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="questions of each kind")
     arguments = parser.parse_args()
     asked = [one for one in read_questions(arguments.asked) if one.answers]
-    known = sorted({one.context for one in asked})
+    known = {one.context for one in asked}
     others = [one for one in read_questions(arguments.others) if one.context not in known]
     asked, others = some(asked, arguments.count), some(others, arguments.count)
     with tempfile.TemporaryDirectory() as temporary:
         contexts, index = Path(temporary) / "contexts.jsonl", Path(temporary) / "index"
-        contexts.write_text("".join(json.dumps({"text": one}) + "\n" for one in known))
+        contexts.write_text("".join(json.dumps({"text": one}) + "\n" for one in sorted(known)))
         command = [BERTCLI, "index", "build", str(index), str(contexts), *arguments.texts, "-q"]
         subprocess.run(command, check=True)
         read = passages_of(str(index), [*asked, *others])

@@ -8,6 +8,8 @@ import signal
 from contextlib import suppress
 from typing import NoReturn
 
+from bertcli.cli.signals import ENDED
+
 NO_MEMORY = (
     "bertcli: out of memory: use a smaller --batch-tokens or shorter records, or raise the limit "
     "(ulimit -v)"
@@ -48,21 +50,27 @@ def work_within_little_memory() -> None:
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         return
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if child := os.fork():
-        _end_as(child)
-    _prepare()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else its end could not be waited for
+    parent = os.getpid()
+    with suppress(OSError):  # no process to be had: without one, then
+        if child := os.fork():
+            _end_as(child)
+    _prepare(parent)
 
 
-def _prepare() -> None:
-    """Do in the child what keeps libraries from crashing, as far as there is something."""
+def _prepare(parent: int) -> None:
+    """Do what keeps libraries from crashing, as far as there is something."""
     import ctypes
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     c = ctypes.CDLL(None)
     with suppress(AttributeError):
         c.mallopt(*ONE_ARENA)
-    with suppress(AttributeError):
-        c.prctl(ENDED_WITH_PARENT, signal.SIGKILL)
+    if os.getpid() != parent:
+        with suppress(AttributeError):
+            c.prctl(ENDED_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
     with suppress(OSError):
         ctypes.CDLL("libgcc_s.so.1")
     with suppress(OSError, AttributeError):
@@ -72,7 +80,10 @@ def _prepare() -> None:
 
 
 def _end_as(child: int) -> NoReturn:
-    """Wait for a child, handing on to it what is asked of this process, and end in its way."""
+    """Wait for a child, handing on to it what is asked of this process, and end in its way.
+
+    What is asked of a group of processes, as by Ctrl-C, comes to the child twice: see `signals`.
+    """
 
     def hand_on(number: int, _: object) -> None:
         with suppress(ProcessLookupError):
@@ -81,14 +92,14 @@ def _end_as(child: int) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, hand_on)
-    if os.isatty(2):  # a terminal interrupts the child as well
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if -code in CRASHES:
         _end()
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        with suppress(OSError):  # of those that are never caught
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
+        code = ENDED - code  # where the first process of a container does not end by it
     os._exit(code)
 
 

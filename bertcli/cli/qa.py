@@ -81,7 +81,7 @@ def qa(
     bertcli qa -i squad.jsonl -f csv -o answers.csv
     bertcli qa "How long do refunds take?" --index help
     """
-    from bertcli.cli.index.open import note_unfinished, open_index, unknown_columns
+    from bertcli.cli.index.open import note_state, open_index, unknown_columns
     from bertcli.index.where import compile_where
     from bertcli.tasks.run import answers
 
@@ -94,7 +94,7 @@ def qa(
         folder, embed = open_index(index, replace(model, model=None, revision=None), items.few)
         checkpoint, task = qa_task(model, top_k, no_answer_threshold, items.few)
         with folder:
-            note_unfinished(folder, out.quiet)
+            note_state(folder, out.quiet)
             compute = partial(
                 _from_index,
                 folder=folder,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.cli.bulk import answer_all, hashes_of
-from bertcli.cli.index.open import IndexOption, note_unfinished, open_index, unknown_columns
+from bertcli.cli.index.open import IndexOption, note_state, open_index, unknown_columns
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import Incoming, choose_checkpoint, load_model, read_items, warn
 from bertcli.errors import CheckpointError, RecordError, UsageError
@@ -140,13 +140,13 @@ def search(
         if prompt:
             raise UsageError("--prompt is for the model, which --mode keyword has none of")
         with IndexFolder.open(place_of(index)) as folder:
-            note_unfinished(folder, out.quiet)
+            note_state(folder, out.quiet)
             finder = _finder(folder, None, source, find, model, items.few, out)
             answer_all(context, partial(_by_words, finder=finder), items, out, bulk, finder.hashes)
         return
     folder, embed = open_index(index, model, items.few)
     with folder:
-        note_unfinished(folder, out.quiet)
+        note_state(folder, out.quiet)
         embed = replace(embed, prompt=prompt)
         finder = _finder(folder, embed, source, find, model, items.few, out)
         compute = partial(_by_meaning, finder=finder, embeds=items.options is not None)

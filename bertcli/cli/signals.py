@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from types import FrameType
 
 ENDED = 128
 """A process that a signal ended has this and the signal's number as its exit code."""
 
+AGAIN_SECONDS = 1.0
+"""What comes so soon after another asks for the same: to a process and to its group, say."""
+
 _asked: list[int] = []
+_when: list[float] = []
 
 
 def heed_signals() -> None:
@@ -30,10 +35,20 @@ def asked_to_end() -> int | None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    _asked.append(number)
-    sys.exit(ENDED + number)
+    if _is_new(number):
+        sys.exit(ENDED + number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _is_new(number):
+        raise KeyboardInterrupt
+
+
+def _is_new(number: int) -> bool:
+    """Note a signal and tell whether it is one of its own, which may interrupt the cleaning up."""
+    now = time.monotonic()
+    if _when and now - _when[-1] < AGAIN_SECONDS:
+        return False
     _asked.append(number)
-    raise KeyboardInterrupt
+    _when.append(now)
+    return True

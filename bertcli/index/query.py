@@ -23,14 +23,15 @@ _PART = re.compile(
 )
 _WORD = re.compile(rf"(?:[^\W_]|[{VOWEL_SIGNS}])+")
 _SHORTENED = re.compile(
-    r"\b[^\W_]['’](?=[^\W_]{2})|(?<=[^\W_])['’](?:s|d|m|ll|re|ve)\b", re.IGNORECASE
+    r"\b[^\W\d_]['’](?!(?:ll|re|ve)\b)(?=[^\W_]{2})|(?<=[^\W_])['’](?:s|d|m|ll|re|ve)\b",
+    re.IGNORECASE,
 )
 """What an apostrophe ties to a word: *d'* of *d'été*, *'s* and *'ll* of *she's* and *she'll*."""
 _VERB = (
     "(?:ai|are|ca|could|dare|did|does|do|had|has|have|is|might|must|need|ought|sha|should|was|were"
     "|wo|would)n"
 )
-_NOT = re.compile(rf"\W*{_VERB}['’]t\W*", re.IGNORECASE)
+_NOT = re.compile(rf"\b{_VERB}['’]t(?:['’]ve)?\b", re.IGNORECASE)
 _NOT_SOUGHT = re.compile(f"{_VERB} t", re.IGNORECASE)
 """A verb with *n't*, as it is written and as the full-text table has it: a function word."""
 
@@ -126,11 +127,10 @@ def _words(text: str) -> Iterable[str]:
 
     Of a shortened one what is left, and one with *n't* as it is.
     """
-    if _NOT.fullmatch(text):
-        yield from _phrase(text)
-        return
-    text = _SHORTENED.sub("", text)
-    for run in _WORD.findall(full_text(text).replace("  ", "")):
+    spelled = full_text(text).replace("  ", "")
+    for verb in _NOT.findall(spelled):
+        yield from _phrase(verb)
+    for run in _WORD.findall(_SHORTENED.sub("", _NOT.sub(" ", spelled))):
         unspaced = "".join(UNSPACED.findall(run))
         yield from _WORD.findall(UNSPACED.sub(" ", run))
         if len(unspaced) <= 2:

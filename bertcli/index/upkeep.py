@@ -255,7 +255,7 @@ class Upkeep:
         if missing or extra:
             yield f"the full-text table lacks {missing} passages and has {extra} that are gone"
         elif self.has_old_words():
-            yield "the full-text table is of an older bertcli, which folded Latin accents alone"
+            yield "the full-text table is of an older bertcli: the next change renews it"
         elif wrong := self._wrong_words():
             yield f"the full-text table has {wrong} words in other passages than the texts have"
 

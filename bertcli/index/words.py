@@ -25,7 +25,7 @@ _PLAIN = str.maketrans(
     | {"Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "ẞ": "SS", "ß": "ss", "Þ": "Th", "þ": "th"}
 )
 _POINTED = "\u0370-\u03ff\u1f00-\u1fff\u0401\u0451\u0591-\u05f4\u0600-\u06ff"
-_SPELLED_OTHERWISE = re.compile(f"[{_POINTED}{''.join(map(chr, _PLAIN))}]+")
+_SPELLED_OTHERWISE = re.compile(f"[{_POINTED}{''.join(map(chr, _PLAIN))}ǢǣǼǽǾǿ]+")
 _TATWEEL = "\u0640"
 
 _INDIC = map(chr, range(0x0900, 0x0E00))
@@ -53,8 +53,9 @@ def full_text(text: str) -> str:
 
 def _bare(letters: re.Match[str]) -> str:
     """Return letters of the plain spelling, without the signs upon them."""
-    apart = unicodedata.normalize("NFD", letters[0].translate(_PLAIN))
-    return "".join(one for one in apart if one != _TATWEEL and unicodedata.category(one) != "Mn")
+    apart = unicodedata.normalize("NFD", letters[0])
+    bare = (one for one in apart if one != _TATWEEL and unicodedata.category(one) != "Mn")
+    return "".join(bare).translate(_PLAIN)
 
 
 @contextmanager

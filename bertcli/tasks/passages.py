@@ -83,13 +83,15 @@ def best_answers(
         none = min(none, 1 - probable)
         if 1 - probable > threshold:
             continue
-        for span in result.answers:
+        share = 1.0
+        for span in result.answers:  # best first, which is not by their scores
+            share = min(share, span.score / max(result.answers[0].score, LEAST))
             line = None if hit.line is None else hit.line + span.line - 1
             if line is not None and hit.last_line is not None:
                 line = min(line, hit.last_line)  # a row's text may have more lines than its file
             page = hit.page_of(span.start)
             place = (hit.document, line, hit.score, hit.text, page)
-            rank = probable * span.score / max(result.answers[0].score, LEAST)
+            rank = probable * share
             key = " ".join(span.text.lower().split())
             if key not in best or best[key][0] < rank:
                 best[key] = rank, FoundAnswer(span.text, span.score, *place)

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.engine.families import Head
 from bertcli.index.content import Entry
 from bertcli.index.folder import IndexFolder
+from bertcli.index.schema import WORDS_TABLE
 from tiny import change_config
 
 from .conftest import Ran, Run
@@ -53,6 +56,22 @@ def test_meaning_finds_what_words_do_not(run: Run, here: Path) -> None:
     best, second = record["hits"]
     assert (best["text"], best["document"], best["line"]) == (NOTES.splitlines()[0], "notes.txt", 1)
     assert 1 >= best["score"] > second["score"]
+
+
+def test_an_index_with_the_words_of_an_older_bertcli_is_told(
+    tiny: Callable[..., Ran], built: Path
+) -> None:
+    """Some words may not be found in it, until repair has renewed them."""
+    (database,) = built.glob("documents-*.sqlite")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("DROP TABLE words")
+        connection.execute(WORDS_TABLE.partition(" /*")[0] + ")")
+        connection.commit()
+    asked = "search", "cat", "--index", "./idx", "--mode", "keyword"
+    assert tiny(*asked).said("older bertcli", "`bertcli index repair ./idx` renews them")
+    assert tiny("index", "repair", "./idx").code == 0
+    ran = tiny(*asked)
+    assert (ran.err, len(ran.records[0]["hits"])) == ("", 1)
 
 
 def test_modes_of_search(run: Run, here: Path) -> None:

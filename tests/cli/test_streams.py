@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -302,14 +302,20 @@ def endless(here: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("gigabytes", [None, 8])
+@pytest.mark.parametrize(("gigabytes", "send"), [(None, os.kill), (8, os.kill), (8, os.killpg)])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_cleans_up(
-    classifier: Path, endless: Path, number: signal.Signals, code: int, gigabytes: int | None
+    classifier: Path,
+    endless: Path,
+    number: signal.Signals,
+    code: int,
+    gigabytes: int | None,
+    send: Callable[[int, int], None],
 ) -> None:
     """Ctrl-C and kill leave the older file as it was and no temporary one, and say little.
 
-    So do they within a limit of memory, where the work is done by a child.
+    So do they within a limit of memory, where the work is done by a child, which what is sent to
+    both reaches twice.
     """
 
     def start() -> None:
@@ -320,9 +326,11 @@ def test_an_interrupted_run_cleans_up(
     old = endless.with_name("answers.jsonl")
     old.write_text("old\n")
     line = [*BERTCLI, "classify", "-m", classifier, "-i", endless, "-o", old]
-    with subprocess.Popen(line, stderr=subprocess.PIPE, preexec_fn=start) as running:
+    with subprocess.Popen(
+        line, stderr=subprocess.PIPE, preexec_fn=start, start_new_session=True
+    ) as running:
         _wait_for(lambda: any(path.stat().st_size for path in old.parent.glob(".bertcli-*.tmp")))
-        running.send_signal(number)
+        send(running.pid, number)
         assert running.wait(20) == code
         assert running.stderr is not None
         said = running.stderr.read().decode()

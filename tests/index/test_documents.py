@@ -67,13 +67,14 @@ def matches(path: Path, phrase: str) -> list[int]:
         ("STRAẞE", [10]),
         ("soren", [11]),
         ("Aeon", [11]),
+        ("orestad", [11]),
     ],
 )
 def test_words_of_every_script_are_found(tmp_path: Path, phrase: str, found: list[int]) -> None:
     """The full-text table finds one and two characters of Chinese, and words without accents."""
     lines = ["我爱北京天安门", "東京タワー", "한국어 문장", "a café is ok 𠮷野家\x00"]
     lines += ["Η οδός", "Мой ёлка", "العَرَبِيَّـــة", "שָׁלוֹם", "की किताब"]
-    lines += ["ŁÓDŹ, die Straße", "Søren an æon"]
+    lines += ["ŁÓDŹ, die Straße", "Søren an æon, Ǿrestad"]
     build(tmp_path / "i", (entry(text, [1, 0, 0, 0]) for text in lines))
     assert sorted(matches(tmp_path / "i", phrase)) == found
 

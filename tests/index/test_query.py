@@ -45,6 +45,8 @@ from .samples import MANIFEST, build, entry, unit_vectors
         ("can't", ("can t",), (), None),
         ('it won\'t be "option t"', ("option t",), (), "it won't be option t"),
         ("the company's, she'll O’Brien", ("company", "Brien"), (), None),
+        ("I've lost it, I'll find it", ("lost", "find"), (), None),
+        ("5'UTR don't/won't cafe\u0301's", ("5", "UTR", "café"), (), None),
         ("l'amour d’été rock'n'roll", ("amour", "été", "rock", "roll"), (), None),
         ("vitamin C's 'quoted' Qur'an", ("vitamin", "C", "quoted", "Qur"), (), None),
     ],

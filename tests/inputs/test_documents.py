@@ -103,6 +103,8 @@ def test_the_title_of_a_page() -> None:
     assert document.text == "Tides of May\n\nHigh\n\nWords."
     assert titles(html(page, xhtml=True)) == [(2, "High")]
     assert titles(html("<title> </title><svg><title>no</title></svg>Words.")) == []
+    assert titles(html("<title>Logo</title><h1><img src=a></h1>Words.")) == [(1, "Logo")]
+    assert html("<title>App</title><div id=root></div>").text == ""
 
 
 def test_html_of_any_depth() -> None:
@@ -327,11 +329,17 @@ def test_pdf_pages(tmp_path: Path) -> None:
     ("lines", "read"),
     [
         ("more infor-\nmation, and more", "more information,\nand more"),
+        ("more infor-\nmation\nin lines", "more information\nin lines"),
+        ("infor-\nmation-\nal", "informational"),
         ("a well-\nknown word", "a wellknown\nword"),
         ("a well-\nknown, well-known word", "a well-known,\nwell-known word"),
         ("well, it is well-\nknown and known", "well, it is well-known\nand known"),
         ("over, all over-\nall, all overall", "over, all overall,\nall overall"),
-        ("OP-\nTIONAL", "OPTIONAL"),
+        ("state-of-the-\nart, mother-in-\nlaw", "state-of-the-art,\nmother-in-law"),
+        ("state-\nof-the-art, state-of-the-art", "state-of-the-art, state-of-the-art"),
+        ("short-\nand long-term", "short-\nand long-term"),
+        ("with-\nin, within", "within,\nwithin"),
+        ("CD-\nROM, OP-\nTIONAL OPTIONAL", "CD-ROM,\nOPTIONAL\nOPTIONAL"),
         ("Jean-\nPaul and A-\nb and 1-\n2", "Jean-\nPaul and A-\nb and 1-\n2"),
         ("at the end-\n- of a line", "at the end-\n- of a line"),
     ],

@@ -10,8 +10,8 @@ import pytest
 
 from bertcli.engine.families import Head
 from bertcli.errors import RecordError
-from bertcli.results import Hit
-from bertcli.tasks.passages import Relevance, answer_from_passages
+from bertcli.results import Hit, QaResult, Reading, Span
+from bertcli.tasks.passages import Relevance, answer_from_passages, best_answers
 from bertcli.tasks.qa import Qa
 from tiny import SENTENCES
 
@@ -69,6 +69,10 @@ def test_the_same_answer_is_told_once(task: Qa) -> None:
     hits = [Hit(0.5, SENTENCES[1], "a.txt"), Hit(0.4, SENTENCES[1], "b.txt")]
     found = answer_from_passages(replace(task, top_k=5), QUESTION, hits)
     assert len({one.text for one in found.answers}) == len(found.answers)
+    assert {one.document for one in found.answers} == {"a.txt"}
+    farther = [replace(hit, score=-hit.score) for hit in hits]
+    found = answer_from_passages(replace(task, top_k=5), QUESTION, farther, Relevance(5, 0))
+    assert {one.document for one in found.answers} == {"b.txt"}
     assert {one.line for one in found.answers} == {None}
 
 
@@ -78,3 +82,13 @@ def test_no_passages_and_no_question(task: Qa) -> None:
     assert answer_from_passages(task, QUESTION, []).no_answer == 1
     with pytest.raises(RecordError, match="too long"):
         answer_from_passages(task, "who " * 90, [Hit(0.5, SENTENCES[1], "a.txt")])
+
+
+def test_the_first_answer_is_the_same_however_many_are_asked_for(task: Qa) -> None:
+    """A passage's answers stay in their order, whatever their scores."""
+    hit, reading = Hit(0.5, "one two", "a.txt"), Reading(4, 1)
+    spans = (Span("one", 0, 3, 1, 0.3), Span("two", 4, 7, 1, 0.4))
+    passages = [(hit, QaResult(QUESTION, spans, 0.2, reading))]
+    for count in (1, 2):
+        found = best_answers(passages, QUESTION, count, 0.5, Relevance())
+        assert [one.text for one in found.answers] == ["one", "two"][:count]

@@ -81,12 +81,16 @@ def html(text: str, xhtml: bool = False) -> Document:
     if xhtml or text.lstrip().startswith("<?xml"):
         text = EMPTY.sub(r"<\1\2></\1>", text)
     tree = LexborHTMLParser(text)
-    body = tree.body
-    if body is not None:
-        if not xhtml and body.css_first("h1") is None and (title := tree.css_first("head > title")):
-            page.entitle(title.text())
-        page.read(body)
-    return page.done()
+    if tree.body is not None:
+        page.read(tree.body)
+    read = page.done()
+    title = None if xhtml else tree.css_first("head > title")
+    if title is None or not read.text.strip() or any(one.level == 1 for one in read.headings):
+        return read
+    built = DocumentBuilder()
+    built.heading(INVISIBLE.sub("", title.text()), 1)
+    built.append(read)
+    return built.done()
 
 
 class _Page:
@@ -95,10 +99,6 @@ class _Page:
         self._line: list[str] = []
         self._kept_space = 0
         self._heading = 0  # the level of one that is open, until its first line is read
-
-    def entitle(self, title: str) -> None:
-        """Begin with a heading."""
-        self._built.heading(INVISIBLE.sub("", title), 1)
 
     def read(self, top: LexborNode) -> None:
         """Read the nodes below one in their order, without recursion: pages nest at any depth."""

@@ -8,7 +8,7 @@ import posixpath
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -29,10 +29,15 @@ WORD_BLOCKS = ("p", "tbl")
 WORD_SETTINGS = ("pPr", "rPr", "tblPr", "trPr", "tcPr", "sdtPr", "sectPr")
 WORD_UNSEEN = frozenset({"del", "moveFrom", "Fallback", "rt", "", *WORD_SETTINGS})
 """What was deleted or moved away, what is for programs that cannot show it, readings, settings."""
-_LETTERS = r"[^\W\d_]"
-WORD = re.compile(rf"{_LETTERS}+(?:-{_LETTERS}+)*")
-DIVIDED = re.compile(rf"({_LETTERS}{{2,}})([-\u2010\u00ad]) ?\n({_LETTERS}{{2,}})(\S*) ?")
+_LETTER = r"[^\W\d_]"
+WORD = re.compile(rf"{_LETTER}+(?=(-{_LETTER}+)?)")
+_HYPHENS = r"\u2010\u00ad-"
+DIVIDED = re.compile(
+    rf"(?<!{_LETTER})({_LETTER}{{2,}})([{_HYPHENS}]) ?\n({_LETTER}{{2,}})([^\s{_HYPHENS}]*)( ?)"
+)
 """A word that goes on in the next line, with what follows it there."""
+LITTLE_WORDS = frozenset(("and", "or", "nor", "to", "but", "the", "und", "oder", "bis", "et", "ou"))
+"""After a hyphen they are no part of the word: *short- and long-term*."""
 _CONTAINER = "META-INF/container.xml"
 
 
@@ -52,7 +57,7 @@ def pdf(data: bytes) -> Document:
         pages = [page.extract_text() for page in reader.pages]
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"is a damaged PDF ({first_line(error, SAID_LETTERS)})") from error
-    words = Counter(WORD.findall(DIVIDED.sub(" ", "\n".join(pages)).lower()))
+    words = _words_of(DIVIDED.sub(" ", "\n".join(pages)).lower())
     for page in pages:
         built.page()
         built.block(_undivided(page, words))
@@ -65,23 +70,37 @@ def pdf(data: bytes) -> Document:
     return document
 
 
-def _undivided(page: str, words: Mapping[str, int]) -> str:
+def _words_of(text: str) -> Counter[str]:
+    """Count the words of a text, and each two that a hyphen ties."""
+    found = Counter[str]()
+    for word in WORD.finditer(text):
+        found[word[0]] += 1
+        if word[1]:
+            found[word[0] + word[1]] += 1
+    return found
+
+
+def _undivided(page: str, words: Counter[str]) -> str:
     """Return a page with the words whole that are divided between two lines.
 
-    The hyphen stays where it may be the word's own: the document has the word with it elsewhere, or
-    has both parts and never the two as one.
+    The hyphen stays where it may be the word's own: there is another one before it, or the document
+    has the word with it elsewhere, or has both parts and never the two as one.
     """
 
     def whole(divided: re.Match[str]) -> str:
-        first, sign, then, rest = divided.groups()
-        if not (then[0].islower() or f"{first}{then}".isupper()):
+        first, sign, then, rest, blank = divided.groups()
+        one, two = f"{first}{then}", f"{first}-{then}"
+        capitals, known = one.isupper(), words[one.lower()] > 0
+        if not (then[0].islower() or capitals) or (then in LITTLE_WORDS and not known):
             return divided[0]
-        one, two = (f"{first}{hyphen}{then}" for hyphen in ("", "-"))
         apart = words[first.lower()] and words[then.lower()]
-        own = sign != "\u00ad" and not words[one.lower()] and (words[two.lower()] or apart)
-        return f"{two if own else one}{rest}\n"
+        tied = divided.string[divided.start() - 1 : divided.start()] == "-" or words[two.lower()]
+        own = sign != "\u00ad" and not known and (apart or tied or capitals)
+        return f"{two if own else one}{rest}" + ("\n" if blank else "")
 
-    return DIVIDED.sub(whole, page)
+    while (joined := DIVIDED.sub(whole, page)) != page:  # a word may go over three lines
+        page = joined
+    return page
 
 
 def _opens(reader: PdfReader) -> bool:
