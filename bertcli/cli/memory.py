@@ -51,10 +51,11 @@ def work_within_little_memory() -> None:
         return
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else its end could not be waited for
-    parent = os.getpid()
-    with suppress(OSError):  # no process to be had: without one, then
-        if child := os.fork():
-            _end_as(child)
+    parent, child = os.getpid(), 0
+    with suppress(OSError):  # where there is no process to be had, this one does the work
+        child = os.fork()
+    if child:
+        _end_as(child)
     _prepare(parent)
 
 
