@@ -114,8 +114,8 @@ def search(
 ) -> None:
     """Find the passages of an index that fit a query best, in meaning and in words.
 
-    "Words in quotes" are sought together, -words are kept out. The score is the cosine of query and
-    passage; by words alone it is their BM25. With -q only the places are written.
+    "Words in quotes" must be there together, -words are kept out. The score is the cosine of query
+    and passage; by words alone it is their BM25. With -q only the places are written.
 
     --where takes comparisons, in, like, between, is null, and, or, not. A missing value is neither
     equal nor unequal, neither in nor not in; "not" before a condition turns that round too.
@@ -208,7 +208,7 @@ class Finder:
             query = replace(query, wanted=())
 
         def fetch(count: int) -> list[Hit]:
-            if vector is not None and by_meaning and not query.unwanted:
+            if vector is not None and by_meaning and not query.narrows:
                 hits = self.folder.search(vector[None], count, self.condition)[0]
             else:
                 hits = self.folder.find(query, vector, count, self.condition)
@@ -439,7 +439,7 @@ def _reranker(name: str, model: ModelFlags, quiet: bool) -> Checkpoint:
         warn(
             f"--rerank {name}: its labels ({named}) say nothing of relevance or "
             f"entailment: expected a cross-encoder, such as {CROSS_ENCODER}, not a classifier of "
-            "single texts"
+            "single texts; it orders the passages all the same"
         )
     return checkpoint
 

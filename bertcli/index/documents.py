@@ -34,7 +34,6 @@ from bertcli.index.content import (
 from bertcli.index.failures import damaged
 from bertcli.index.files import REMOVED, Files
 from bertcli.index.keywords import Keywords, Live, Match
-from bertcli.index.query import any_of
 from bertcli.index.schema import HASH_INDEX, REMOVED_TABLE, SCHEMA
 from bertcli.index.where import Filter
 from bertcli.index.words import full_text, storable
@@ -402,11 +401,11 @@ class Documents:
         place = name if line is None else f"{name}:{line}"
         return place if there == 1 else f"{place}#{document}"
 
-    def holding(self, phrases: Sequence[str]) -> NDArray[np.int64]:
-        """Return the vector rows of all chunks with any of the phrases."""
+    def holding(self, expression: str) -> NDArray[np.int64]:
+        """Return the vector rows of all chunks that fit an expression of the full-text table."""
         found = self.connection.execute(
             "SELECT row FROM chunks WHERE id IN (SELECT rowid FROM words WHERE words MATCH ?)",
-            (any_of(phrases),),
+            (expression,),
         )
         return np.fromiter((row for (row,) in found), np.int64)
 

@@ -18,6 +18,7 @@ your
 """
 FUNCTION_WORDS = frozenset(_LITTLE.split())
 """English words that say nothing of a subject: sought only where a query has no others."""
+_STRAIGHT = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 _PART = re.compile(
     r"""(?P<minus>(?<!\S)-(?!-)(?=[^\s\w"]*["\w]))?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))"""
 )
@@ -38,41 +39,50 @@ _NOT_SOUGHT = re.compile(f"{_VERB} t", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query as it was typed, and what of it is sought and kept out.
+    """A query as it was typed, and what of it is sought, kept out, and must be there.
 
-    `wanted` and `unwanted` are phrases for the full-text table; `meaning` is the text without
-    quotes and without what is kept out, for the embedding model.
+    `wanted`, `unwanted` and `needed` are phrases for the full-text table; `meaning` is the text
+    without quotes and without what is kept out, for the embedding model.
     """
 
     text: str
     wanted: tuple[str, ...]
     unwanted: tuple[str, ...]
     meaning: str
+    needed: tuple[str, ...] = ()
+
+    @property
+    def narrows(self) -> bool:
+        """Whether some passages are left out, however near."""
+        return bool(self.unwanted or self.needed)
 
 
 def parse(text: str) -> Query:
-    """Return a query of words, "phrases in quotes" and -exclusions.
+    """Return a query of words, "phrases in quotes", which must be there, and -exclusions.
 
     A word of Chinese, Japanese or Korean is sought by each two of its characters, since nobody
     marks where words end.
 
     >>> query = parse('red "town hall" -rent')
-    >>> query.wanted, query.unwanted, query.meaning
-    (('red', 'town hall'), ('rent',), 'red town hall')
+    >>> query.wanted, query.needed, query.unwanted, query.meaning
+    (('red', 'town hall'), ('town hall',), ('rent',), 'red town hall')
     """
     wanted: dict[str, None] = {}
     unwanted: dict[str, None] = {}
+    needed: dict[str, None] = {}
     meaning = []
-    for part in _PART.finditer(text):
+    for part in _PART.finditer(text.translate(_STRAIGHT)):
         phrase, word = part["phrase"], part["word"]
         said = word if phrase is None else phrase
         if part["minus"]:
             unwanted |= dict.fromkeys(_phrase(said))
             continue
         meaning.append(said)
-        wanted |= dict.fromkeys(_phrase(said) if phrase is not None else _words(said))
+        found = dict.fromkeys(_words(said) if phrase is None else _phrase(said))
+        wanted |= found
+        needed |= {} if phrase is None else found
     plain = " ".join(" ".join(meaning).split())
-    return Query(text, _telling(wanted), tuple(unwanted), plain or text)
+    return Query(text, _telling(wanted), tuple(unwanted), plain or text, tuple(needed))
 
 
 def words_of(text: str) -> Query:

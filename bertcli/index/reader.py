@@ -18,7 +18,7 @@ from bertcli.index.documents import Documents
 from bertcli.index.failures import storage_failures
 from bertcli.index.files import FileState, Source
 from bertcli.index.manifest import Manifest
-from bertcli.index.query import Query, fuse
+from bertcli.index.query import Query, all_of, any_of, fuse
 from bertcli.index.upkeep import Upkeep
 from bertcli.index.vectors import (
     ROW_TYPE,
@@ -113,7 +113,9 @@ class IndexReader:
         k: int,
         where: Filter | None = None,
     ) -> list[Hit]:
-        """Return the `k` passages that fit a query best, none that holds what it keeps out.
+        """Return the `k` passages that fit a query best, of those that hold what it needs.
+
+        None holds what it keeps out.
 
         Only passages that `where` holds for are looked at.
 
@@ -124,10 +126,9 @@ class IndexReader:
         with storage_failures(self.path), self._documents.reading():
             committed = self._documents.committed_rows()
             live = self._live(committed, where)
-            if query.unwanted:
-                live = np.ones(committed, bool) if live is None else live.copy()
-                live[self._documents.holding(query.unwanted)] = False
-            narrowed = where is not None or query.unwanted
+            if query.narrows:
+                live = self._narrowed(query, np.ones(committed, bool) if live is None else live)
+            narrowed = where is not None or query.narrows
             worded_live = live if narrowed else None  # rows that were removed have no words
             if vector is None:
                 best = self._documents.matching(query.wanted, depth, worded_live)[:k]
@@ -149,6 +150,17 @@ class IndexReader:
             rows = list(dict.fromkeys(first + fuse(rankings)))[:k]
             cosines = read_rows(self._vector_file, rows, dimension) @ asked[0]
             return self._hits(rows, cosines.tolist())
+
+    def _narrowed(self, query: Query, live: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which of the rows have all that a query needs and nothing that it keeps out."""
+        left = live.copy()
+        if query.needed:
+            left[:] = False
+            left[self._documents.holding(all_of(query.needed))] = True
+            left &= live
+        if query.unwanted:
+            left[self._documents.holding(any_of(query.unwanted))] = False
+        return left
 
     @property
     def is_complete(self) -> bool:

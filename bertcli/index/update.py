@@ -139,8 +139,8 @@ def survey(
             elif other.hash == old.hash and other.name == old.name:
                 unread += failed_before
                 renewed.append(Found(old_source, replace(other, error=old.error), file))
-            elif old.error == REMOVED:
-                unchanged += 1
+            elif old.error == REMOVED:  # known again by what it is now, should it move
+                renewed.append(Found(number, replace(other, error=REMOVED), file))
             elif other.hash == old.hash:
                 unread += failed_before
                 renewed.append(Found(number, replace(other, error=old.error), file))

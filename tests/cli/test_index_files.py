@@ -125,7 +125,7 @@ def test_a_broken_file_that_is_broken_otherwise(
     ran = run("index", "update", "./i")
     assert ran.code == 3 and "broken.pdf: is a damaged PDF" in ran.err
     assert "stays" not in ran.err
-    assert run("index", "update", "./i").said("1 still without text")
+    assert run("index", "update", "./i").said("1 still without readable text")
 
 
 def test_a_dry_run_counts_each_kind_of_file(tiny: Callable[..., Ran], run: Run, here: Path) -> None:
@@ -164,10 +164,12 @@ def test_an_update_follows_the_files(tiny: Callable[..., Ran], run: Run, docs: P
     (docs / "sub" / "prices.csv").unlink()
     ran = run("index", "update", "./i")
     assert ran.code == 0
-    assert ran.said("1 added, 1 changed, 1 moved, 1 deleted, 1 still without text; 3 documents")
+    assert ran.said(
+        "1 added, 1 changed, 1 moved, 1 deleted, 1 still without readable text; 3 documents"
+    )
     assert [one["document"] for one in hits(run, "opening")] == ["docs/moved.py"]
     assert hits(run, "children") == [] and len(hits(run, "farewell")) == 1
-    assert run("index", "update", "./i").said("files: 3 unchanged, 1 still without text")
+    assert run("index", "update", "./i").said("files: 3 unchanged, 1 still without readable text")
     assert run("index", "check", "./i").records[0]["problems"] == []
 
 
@@ -268,7 +270,9 @@ def test_globs_and_what_is_no_document(tiny: Callable[..., Ran], run: Run, docs:
 def test_an_index_within_its_own_folder(tiny: Callable[..., Ran], run: Run) -> None:
     """An index does not index itself."""
     tiny("index", "build", "./docs/i", "docs", "-q")
-    assert run("index", "update", "./docs/i").said("files: 3 unchanged, 1 still without text")
+    assert run("index", "update", "./docs/i").said(
+        "files: 3 unchanged, 1 still without readable text"
+    )
 
 
 def test_what_was_removed_comes_back_when_it_is_added(
@@ -283,6 +287,19 @@ def test_what_was_removed_comes_back_when_it_is_added(
     ran = tiny("index", "add", "./i", "docs/sub/prices.csv", "--field", "year")
     assert ran.said("files: 1 changed; 4 documents")
     assert hits(run, "children") == [] and len(hits(run, "2023")) == 1
+
+
+def test_what_was_removed_stays_out_when_it_changes_and_moves(
+    tiny: Callable[..., Ran], run: Run, docs: Path
+) -> None:
+    """An update knows it again by what it has become."""
+    tiny("index", "build", "./i", "docs/sub", "-q")
+    assert run("index", "remove", "./i", "--path", "docs/sub/code.py").said("1 documents removed")
+    with (docs / "sub" / "code.py").open("a") as file:
+        file.write("more = 1\n")
+    assert tiny("index", "update", "./i").said("files: 3 unchanged; 3 documents")
+    (docs / "sub" / "code.py").replace(docs / "sub" / "other.py")
+    assert tiny("index", "update", "./i").said("files: 1 moved, 2 unchanged; 3 documents")
 
 
 def test_an_index_has_a_name(tiny: Callable[..., Ran], run: Run, here: Path) -> None:

@@ -74,6 +74,22 @@ def test_an_index_with_the_words_of_an_older_bertcli_is_told(
     assert (ran.err, len(ran.records[0]["hits"])) == ("", 1)
 
 
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "keyword"])
+def test_a_phrase_must_be_there(tiny: Callable[..., Ran], here: Path, mode: str) -> None:
+    """In every mode, with a condition too."""
+    (here / "a.txt").write_text("a red bicycle\na bicycle, red\nred red bicycle\n")
+    tiny("index", "build", "./p", "-i", "a.txt")
+
+    def lines(query: str, *options: str) -> list[int]:
+        (record,) = tiny("search", query, "--index", "./p", "--mode", mode, *options).records
+        return sorted(hit["line"] for hit in record["hits"])
+
+    assert lines('"red bicycle"') == [1, 3]
+    assert lines("“red bicycle” bicycle", "--where", "line > 1") == [3]
+    assert lines('"red bicycle" -"red red"') == [1]
+    assert lines('"blue bicycle"') == []
+
+
 def test_modes_of_search(run: Run, here: Path) -> None:
     """Words find what has them, meaning what is near, and both together put the one on top."""
     (here / "notes.txt").write_text(NOTES)

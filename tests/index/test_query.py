@@ -60,6 +60,13 @@ def test_what_a_query_asks(
     assert found.meaning == (text if meaning is None else meaning)
 
 
+def test_what_must_be_there() -> None:
+    """Phrases, whichever quotes they are in."""
+    assert parse('red "town hall" “so be it” -"x y"').needed == ("town hall", "so be it")
+    assert parse('"" the "never closed').needed == ()
+    assert words_of('"town hall"').needed == ()
+
+
 def test_words_alone_have_no_signs() -> None:
     """A question from a collection is sought as it is, hyphens and quotes and all."""
     found = words_of('is "it" -really so?')

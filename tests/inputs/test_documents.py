@@ -72,6 +72,12 @@ def test_markdown_headings() -> None:
     assert document.text[document.headings[0].start :].startswith("# One")
 
 
+def test_headings_in_quotations_and_lists() -> None:
+    """They are not of what comes after them."""
+    document = markdown("# Guide\n\n> # Said\n\n1. # Item\n\n## Use\n\nwords")
+    assert titles(document) == [(1, "Guide"), (2, "Use")]
+
+
 def test_restructured_headings() -> None:
     """Levels follow the signs in the order in which they come."""
     assert titles(restructured(RST)) == [
@@ -91,7 +97,7 @@ def test_a_short_line_under_a_title() -> None:
 def test_html() -> None:
     """What a reader sees, in blocks, with the headings; nothing of the machinery."""
     document = html(HTML)
-    assert document.text == "Big news\n\nOne two, three.\nFour\n\na\n\nb\n\nc \t d"
+    assert document.text == "Big news\n\nOne two, three.\nFour\n\na\n\nb\n\n| c | d |"
     assert titles(document) == [(1, "Big news")]
 
 
@@ -105,6 +111,14 @@ def test_the_title_of_a_page() -> None:
     assert titles(html("<title> </title><svg><title>no</title></svg>Words.")) == []
     assert titles(html("<title>Logo</title><h1><img src=a></h1>Words.")) == [(1, "Logo")]
     assert html("<title>App</title><div id=root></div>").text == ""
+
+
+def test_rows_of_tables() -> None:
+    """A row stays together, whatever its cells are made of; a single cell lays out a page."""
+    cells = "<td><p>Tea</p></td><td><div>1.40</div><ul><li>hot<li>cold</ul></td>"
+    assert html(f"<table><tr>{cells}</table>").text == "| Tea | 1.40\nhot\ncold |"
+    page = "<table><tr><td><h1>Top</h1><p>One.</p><p>Two.</p></td></tr></table>Below."
+    assert html(page).text == "Top\n\nOne.\n\nTwo.\n\nBelow."
 
 
 def test_html_of_any_depth() -> None:
@@ -175,12 +189,12 @@ def test_cells_of_word_are_read_once(tmp_path: Path) -> None:
     inner = f"<w:tbl>{row(cell(said('in')), cell(said('ner')))}</w:tbl>"
     rows = row(cell(said("merged"), 2)) + row(cell(said("left") + inner), cell(said("right")))
     found = word_of(tmp_path / "a.docx", f"<w:tbl>{rows}</w:tbl>")
-    assert found.text == "merged\n\nleft\nin \t ner \t right"
+    assert found.text == "merged\n\n| left\nin \t ner | right |"
     start, on = '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
     cities = [(said("Germany"), start, "Berlin"), ("<w:p/>", on, "Hamburg")]
     rows = "".join(row(cell(country, 1, how), cell(said(city))) for country, how, city in cities)
     found = word_of(tmp_path / "b.docx", f"<w:tbl>{rows}</w:tbl>")
-    assert found.text == "Germany \t Berlin\n\nGermany \t Hamburg"
+    assert found.text == "| Germany | Berlin |\n\n| Germany | Hamburg |"
 
 
 @pytest.mark.parametrize(
@@ -244,6 +258,33 @@ def saved_epub(path: Path) -> None:
         book.writestr("o/p.opf", package)
         book.writestr("o/a.xhtml", "<h1>Top</h1><p>First words.</p>")
         book.writestr("o/b c.xhtml", "<h2>Below</h2><p>Last words.</p>")
+
+
+def epub_of(path: Path, kept: str, locked: str) -> None:
+    """Save a book with one of its two chapters, and a note of what is encrypted."""
+    saved_epub(path)
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    reference = f'<enc:CipherReference xmlns:enc="enc" URI="{locked}"/>'
+    parts["META-INF/encryption.xml"] = f"<encryption>{reference}</encryption>".encode()
+    with zipfile.ZipFile(path, "w") as book:
+        for name, data in parts.items():
+            if not name.endswith(".xhtml") or name == kept:
+                book.writestr(name, data)
+
+
+def test_a_book_that_lacks_a_chapter(tmp_path: Path) -> None:
+    """What is there is read; fonts may be encrypted, a chapter may not."""
+    epub_of(tmp_path / "a.epub", "o/b c.xhtml", "o/font.otf")
+    (document,) = read_documents(tmp_path / "a.epub", "a.epub", "text")
+    assert isinstance(document, Document)
+    assert titles(document) == [(2, "Below")]
+    epub_of(tmp_path / "a.epub", "o/b c.xhtml", "o/b%20c.xhtml")
+    with pytest.raises(DataError, match="is encrypted"):
+        list(read_documents(tmp_path / "a.epub", "a.epub", "text"))
+    epub_of(tmp_path / "a.epub", "none", "o/font.otf")
+    with pytest.raises(DataError, match="lacks its chapters"):
+        list(read_documents(tmp_path / "a.epub", "a.epub", "text"))
 
 
 def saved_notebook(path: Path) -> None:
@@ -352,13 +393,25 @@ def test_words_divided_between_lines_of_a_pdf(tmp_path: Path, lines: str, read: 
     assert document.text == f"First.\n\n{read}"
 
 
-def encrypted_pdf(path: Path) -> None:
+def encrypted_pdf(path: Path, password: str = "password", algorithm: str = "RC4-128") -> None:
     import pypdf
 
     writer = pypdf.PdfWriter()
     writer.append(pypdf.PdfReader(io.BytesIO(pdf_of("secret"))))
-    writer.encrypt("password", algorithm="RC4-128")
+    writer.encrypt(password, "owner", algorithm=algorithm)
     writer.write(path)
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_a_pdf_that_anyone_may_open(tmp_path: Path, algorithm: str) -> None:
+    """Only changing it takes a password: it is read. With one to open it, that is told."""
+    encrypted_pdf(tmp_path / "a.pdf", "", algorithm)
+    (document,) = read_documents(tmp_path / "a.pdf", "a.pdf", "text")
+    assert isinstance(document, Document)
+    assert document.text == "secret"
+    encrypted_pdf(tmp_path / "a.pdf", algorithm=algorithm)
+    with pytest.raises(DataError, match="is encrypted: save it without a password"):
+        list(read_documents(tmp_path / "a.pdf", "a.pdf", "text"))
 
 
 def scanned_pdf(path: Path) -> None:

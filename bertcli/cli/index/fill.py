@@ -86,8 +86,9 @@ def build(
 ) -> None:
     """Build an index over files and folders; a long text becomes several passages.
 
-    Folders are read to any depth, without what .gitignore names: text, Markdown, reStructuredText,
-    HTML, PDF, Word, EPUB, Jupyter and source code whole, CSV, JSON lines and Parquet row by row.
+    Folders are read to any depth, without what is hidden or named by .gitignore: text, Markdown,
+    reStructuredText, HTML, PDF, Word, EPUB, Jupyter and source code whole, CSV, JSON lines and
+    Parquet row by row.
     With -i every record is a text of its own, which `index update` does not come back to.
 
     \b
@@ -380,7 +381,7 @@ def _told(changes: Survey, failed: set[str]) -> str:
         "deleted": len(changes.deleted),
         "unchanged": changes.unchanged + len(changes.renewed) - changes.unread,
         "failed": sum(one.state.path in failed for one in changes.to_read),
-        "still without text": changes.unread,
+        "still without readable text": changes.unread,
     }
     told = [f"{count} {what}" for what, count in counts.items() if count]
     return f"files: {', '.join(told) or 'none'}"

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from bertcli.errors import DataError
-from bertcli.inputs.documents.build import DocumentBuilder
+from bertcli.inputs.documents.build import DocumentBuilder, table_row
 from bertcli.records import Document
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ thead tr ul xmp
 BLOCKS = frozenset(_BLOCKS.split())
 """What stands on lines of its own; all other elements, also those of a page's own, do not."""
 CELLS = frozenset({"td", "th"})
+IN_CELLS = frozenset({"p", "div", "ul", "ol", "li"})
+"""What is only a line of its own within a cell, so that its row stays together."""
+CELL_END = "\x1f"  # the unit separator: no page has it
 KEPT_SPACE = frozenset({"pre", "textarea"})
 
 
@@ -97,7 +100,7 @@ class _Page:
     def __init__(self) -> None:
         self._built = DocumentBuilder()
         self._line: list[str] = []
-        self._kept_space = 0
+        self._kept_space = self._cells = 0
         self._heading = 0  # the level of one that is open, until its first line is read
 
     def read(self, top: LexborNode) -> None:
@@ -117,8 +120,8 @@ class _Page:
             elif name == "br":
                 self._line.append("\n")
             else:
-                if name in BLOCKS:
-                    self._flush()
+                self._cells += name in CELLS
+                self._end_block(name)
                 self._heading = HEADINGS.get(name, self._heading)
                 self._kept_space += name in KEPT_SPACE
                 waiting.append((node, "close"))
@@ -135,7 +138,15 @@ class _Page:
             self._flush()
             self._heading = 0
         elif name in CELLS:
-            self._line.append(" \t ")
+            self._cells -= 1
+            self._line.append(CELL_END)
+        else:
+            self._end_block(name)
+
+    def _end_block(self, name: str) -> None:
+        """End what stands before an element, or in it."""
+        if self._cells and name in IN_CELLS:
+            self._line.append("\n")
         elif name in BLOCKS:
             self._flush()
 
@@ -157,8 +168,11 @@ class _Page:
             self._heading = 0
             self._line.clear()
             return
-        lines = said.split("\n")
-        self._built.block("\n".join(line.rstrip() for line in map(_unindented, lines)))
+        *cells, after = said.split(CELL_END)
+        if cells:
+            said = table_row([*cells, after] if after.strip() else cells)
+        lines = [line.rstrip() for line in map(_unindented, said.split("\n"))]
+        self._built.block("\n".join(lines))
         self._line.clear()
 
 

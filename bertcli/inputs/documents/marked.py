@@ -19,7 +19,8 @@ _ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1*[ \t]*\r?$")
 def markdown(text: str) -> Document:
     """Return Markdown with its headings, as CommonMark finds them.
 
-    A block of YAML at the very top is no heading, and neither is `# this` within code.
+    A block of YAML at the very top is no heading, and neither is `# this` within code; one in a
+    quotation or a list is not of what comes after it.
     """
     from markdown_it import MarkdownIt
 
@@ -35,7 +36,7 @@ def markdown(text: str) -> Document:
             " ".join(inline.content.split()),
         )
         for token, inline in pairwise(tokens)
-        if token.type == "heading_open" and token.map and inline.content.strip()
+        if token.type == "heading_open" and not token.level and token.map and inline.content.strip()
     ]
     return Document(text, tuple(headings))
 

@@ -8,19 +8,16 @@ import posixpath
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container, Iterable, Iterator
+from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from bertcli.errors import DataError, first_line
-from bertcli.inputs.documents.build import SAID_LETTERS, DocumentBuilder
+from bertcli.inputs.documents.build import SAID_LETTERS, DocumentBuilder, table_row
 from bertcli.inputs.documents.html import decoded, html
 from bertcli.inputs.documents.marked import markdown
 from bertcli.records import Document
-
-if TYPE_CHECKING:
-    from pypdf import PdfReader
 
 UNPACKED_BYTES = 500 << 20
 """A packed document that would be larger than this unpacked is refused."""
@@ -46,15 +43,19 @@ def pdf(data: bytes) -> Document:
     import logging
 
     import pypdf
-    from pypdf.errors import PyPdfError
+    from pypdf.errors import DependencyError, PyPdfError
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its warnings are not ours to show
     built = DocumentBuilder()
     try:
         reader = pypdf.PdfReader(io.BytesIO(data))
-        if reader.is_encrypted and not _opens(reader):
+        if reader.is_encrypted and not reader.decrypt(""):
             raise DataError("is encrypted: save it without a password")
         pages = [page.extract_text() for page in reader.pages]
+    except DependencyError as error:
+        raise DataError(
+            "is encrypted with AES, which takes a library: pip install cryptography"
+        ) from error
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"is a damaged PDF ({first_line(error, SAID_LETTERS)})") from error
     words = _words_of(DIVIDED.sub(" ", "\n".join(pages)).lower())
@@ -103,16 +104,6 @@ def _undivided(page: str, words: Counter[str]) -> str:
     return page
 
 
-def _opens(reader: PdfReader) -> bool:
-    """Tell whether a PDF opens without a password; AES takes a library that may not be there."""
-    from pypdf.errors import DependencyError
-
-    try:
-        return bool(reader.decrypt(""))
-    except DependencyError:
-        return False
-
-
 def docx(data: bytes) -> Document:
     """Return the text of a Word document: paragraphs, headings and the rows of its tables.
 
@@ -132,7 +123,7 @@ def docx(data: bytes) -> Document:
         for block in _word_parts(document.element.body, *WORD_BLOCKS):
             if _local(block) == "tbl":
                 for row in _word_rows(block):
-                    built.block(row)
+                    built.block(table_row(row))
             else:
                 style = Paragraph(block, document._body).style
                 _paragraph(built, _word_text(block), (style.name or "") if style else "")
@@ -165,7 +156,7 @@ def _word_parts(element: Any, *wanted: str) -> Iterator[Any]:
             yield from _word_parts(child, *wanted)
 
 
-def _word_rows(table: Any) -> Iterator[str]:
+def _word_rows(table: Any) -> Iterator[list[str]]:
     """Yield the cells of each row; one that is merged over several rows is in each of them."""
     above: dict[int, str] = {}
     for row in _word_parts(table, "tr"):
@@ -174,7 +165,7 @@ def _word_rows(table: Any) -> Iterator[str]:
             width, goes_on = _merged(cell)
             here[at] = above.get(at, "") if goes_on else _word_cell(cell)
             at += width
-        yield " \t ".join(here.values())
+        yield list(here.values())
         above = here
 
 
@@ -195,7 +186,7 @@ def _word_cell(cell: Any) -> str:
     parts = list[str]()
     for block in _word_parts(cell, *WORD_BLOCKS):
         if _local(block) == "tbl":
-            parts += _word_rows(block)
+            parts += map(" \t ".join, _word_rows(block))
         else:
             parts += [_word_text(block), *_word_boxes(block)]
     return "\n".join(part.strip() for part in parts if part.strip())
@@ -242,15 +233,28 @@ def epub(data: bytes) -> Document:
     built = DocumentBuilder()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as book:
-            if "META-INF/encryption.xml" in book.namelist():
-                names = book.read("META-INF/encryption.xml")
-                if b"rights" in names.lower() or b"adept" in names.lower():
-                    raise DataError("is encrypted (DRM): only books without it can be read")
-            for chapter in _spine(book):
-                built.append(html(decoded(book.read(chapter)), xhtml=True))
+            names, chapters = set(book.namelist()), _spine(book)
+            if _is_locked(book, names, chapters):
+                raise DataError("is encrypted (DRM): only books without it can be read")
+            for chapter in chapters:
+                if chapter in names:
+                    built.append(html(decoded(book.read(chapter)), xhtml=True))
+            if not names.intersection(chapters):
+                raise DataError("is a damaged EPUB: it lacks its chapters")
     except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, StopIteration) as error:
         raise DataError(f"is a damaged EPUB ({first_line(error, SAID_LETTERS)})") from error
     return built.done()
+
+
+def _is_locked(book: zipfile.ZipFile, names: Container[str], chapters: Iterable[str]) -> bool:
+    """Tell whether a chapter of a book is encrypted, or all of it; fonts may be."""
+    if "META-INF/encryption.xml" not in names:
+        return False
+    data = book.read("META-INF/encryption.xml")
+    if b"rights" in data.lower() or b"adept" in data.lower():
+        return True
+    of = (one for one in ElementTree.fromstring(data).iter() if _local(one) == "CipherReference")
+    return not {unquote(one.attrib.get("URI", "")) for one in of}.isdisjoint(chapters)
 
 
 def _spine(book: zipfile.ZipFile) -> list[str]:
