@@ -117,6 +117,7 @@ def test_rows_of_tables() -> None:
     """A row stays together, whatever its cells are made of; a single cell lays out a page."""
     cells = "<td><p>Tea</p></td><td><div>1.40</div><ul><li>hot<li>cold</ul></td>"
     assert html(f"<table><tr>{cells}</table>").text == "| Tea | 1.40\nhot\ncold |"
+    assert html("<table><tr><td>&nbsp;<td>Alone<td></table>").text == "Alone"
     page = "<table><tr><td><h1>Top</h1><p>One.</p><p>Two.</p></td></tr></table>Below."
     assert html(page).text == "Top\n\nOne.\n\nTwo.\n\nBelow."
 

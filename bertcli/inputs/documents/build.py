@@ -15,12 +15,10 @@ SAID_LETTERS = 120
 def table_row(cells: Sequence[str]) -> str:
     """Return a row of a table as Markdown has it, which `qa` reads right more often than tabs.
 
-    It has no empty line. A single cell stands alone: such tables lay out pages.
+    It has no empty line. The only cell with a text stands alone: such tables lay out pages.
     """
-    if len(cells) < 2:
-        return "".join(cells)
-    said = " | ".join(_EMPTY_LINES.sub("\n", cell.strip()) for cell in cells)
-    return f"| {said} |"
+    said = [_EMPTY_LINES.sub("\n", cell.strip()) for cell in cells]
+    return f"| {' | '.join(said)} |" if sum(map(bool, said)) > 1 else "".join(cells)
 
 
 class DocumentBuilder:
