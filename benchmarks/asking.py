@@ -66,15 +66,13 @@ def passages_of(index: str, questions: list[AnsweredQuestion]) -> list[list[Pass
     """Return what is found for each question, and read."""
     folder, embed = open_index(index, ModelFlags())
     task = qa_task(ModelFlags())[1]
+    texts = [one.question for one in questions]
+    vectors = replace(embed, prompt="").vectors(texts)
     with folder:
-        hits = [
-            folder.find(words_of(one.question), vector, PASSAGES)
-            for one in questions
-            for vector in replace(embed, prompt="").vectors([one.question])
+        return [
+            read_passages(task, text, folder.find(words_of(text), vector, PASSAGES))
+            for text, vector in zip(texts, vectors, strict=True)
         ]
-    return [
-        read_passages(task, one.question, found) for one, found in zip(questions, hits, strict=True)
-    ]
 
 
 def row(

@@ -13,8 +13,8 @@ ENDED = 128
 AGAIN_SECONDS = 1.0
 """What comes so soon after another asks for the same: to a process and to its group, say."""
 
-_asked: list[int] = []
-_when: list[float] = []
+_asked: list[tuple[int, float]] = []
+"""The signals that have come, and when, in seconds of a clock that never goes back."""
 
 
 def heed_signals() -> None:
@@ -31,7 +31,7 @@ def asked_to_end() -> int | None:
 
     A library that is just being loaded may turn the exception into one of its own.
     """
-    return ENDED + _asked[-1] if _asked else None
+    return ENDED + _asked[-1][0] if _asked else None
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -47,8 +47,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _is_new(number: int) -> bool:
     """Note a signal and tell whether it is one of its own, which may interrupt the cleaning up."""
     now = time.monotonic()
-    if _when and now - _when[-1] < AGAIN_SECONDS:
+    if _asked and now - _asked[-1][1] < AGAIN_SECONDS:
         return False
-    _asked.append(number)
-    _when.append(now)
+    _asked.append((number, now))
     return True

@@ -155,9 +155,9 @@ class IndexReader:
         """Return which of the rows have all that a query needs and nothing that it keeps out."""
         left = live.copy()
         if query.needed:
-            left[:] = False
-            left[self._documents.holding(all_of(query.needed))] = True
-            left &= live
+            having = np.zeros_like(left)
+            having[self._documents.holding(all_of(query.needed))] = True
+            left &= having
         if query.unwanted:
             left[self._documents.holding(any_of(query.unwanted))] = False
         return left

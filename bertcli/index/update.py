@@ -65,9 +65,9 @@ class Found:
 class Survey:
     """What became of the files of an index since it last saw them.
 
-    `renewed` have the same content under the same name and only another time of change; `deleted`
-    are numbers of files. Of the renewed and the unchanged `unread` gave no text before, and are not
-    tried again.
+    `renewed` have the same content and only another name or time of change, or were removed, and
+    are known again by what they have become; `deleted` are numbers of files. Of the renewed and the
+    unchanged `unread` gave no text before, and are not tried again.
     """
 
     added: tuple[Found, ...] = ()
@@ -139,9 +139,7 @@ def survey(
             elif other.hash == old.hash and other.name == old.name:
                 unread += failed_before
                 renewed.append(Found(old_source, replace(other, error=old.error), file))
-            elif old.error == REMOVED:  # known again by what it is now, should it move
-                renewed.append(Found(number, replace(other, error=REMOVED), file))
-            elif other.hash == old.hash:
+            elif other.hash == old.hash or old.error == REMOVED:
                 unread += failed_before
                 renewed.append(Found(number, replace(other, error=old.error), file))
             else:

@@ -19,8 +19,8 @@ LEAST = 1e-9
 class Relevance:
     """What a passage's cosine with a question says about whether it answers it, beside reading it.
 
-    The odds that reading gives are taken `exp(weight · (cosine - middle))` times: logistic
-    regression on both, with the weight of the logit of reading kept at 1.
+    The odds that reading gives are taken `exp(weight · (cosine - middle))` times, as in a logistic
+    model of both in which the logit of reading has the weight 1.
     """
 
     weight: float = 0.0
@@ -37,9 +37,9 @@ class Relevance:
 
 
 BUILT_IN = Relevance(10.0, 0.45)
-"""Of the built-in embeddings: the best of twenty, on two collections (`benchmarks/asking.py`). Of
-another model the cosines have another scale, and are left out of it."""
-
+"""Of the built-in embeddings: chosen among twenty for answers and refusals together, on the two
+collections of `benchmarks/asking.py`. The cosines of another model have another scale, and do not
+count."""
 
 Passage = tuple[Hit, QaResult]
 

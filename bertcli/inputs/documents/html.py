@@ -171,8 +171,8 @@ class _Page:
         *cells, after = said.split(CELL_END)
         if cells:
             said = table_row([*cells, after] if after.strip() else cells)
-        lines = [line.rstrip() for line in map(_unindented, said.split("\n"))]
-        self._built.block("\n".join(lines))
+        lines = said.split("\n")
+        self._built.block("\n".join(line.rstrip() for line in map(_unindented, lines)))
         self._line.clear()
 
 
