@@ -28,6 +28,8 @@ MEMORY_SIGNS = (
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
 ONE_ARENA = (-8, 1)
 """`mallopt` of glibc: threads share what is allocated, where each would reserve 64 MB."""
+PATIENCE_SECONDS = 10
+"""How long a child that is asked to end may take over it: in a library it may hear nothing."""
 ENDED_WITH_PARENT = 1
 """`prctl` of Linux: which signal a process gets when its parent ends."""
 
@@ -84,12 +86,18 @@ def _end_as(child: int) -> NoReturn:
     """Wait for a child, handing on to it what is asked of this process, and end in its way.
 
     What is asked of a group of processes, as by Ctrl-C, comes to the child twice: see `signals`.
+    A child that does not heed it is killed.
     """
 
     def hand_on(number: int, _: object) -> None:
         with suppress(ProcessLookupError):
             os.kill(child, number)
+        signal.alarm(PATIENCE_SECONDS)
 
+    def kill(_: int, __: object) -> None:
+        os.kill(child, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, kill)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, hand_on)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import mmap
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +19,8 @@ from bertcli.index.vectors import Vectors
 from bertcli.index.words import UNSPACED
 
 STARTS = 3
+BLAS_BYTES = 40 << 20
+"""What OpenBLAS takes for each thread that multiplies, and asks for without end if refused."""
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 
 
@@ -32,6 +36,7 @@ def kmeans(vectors: Vectors, count: int, seed: int = 0) -> list[Cluster]:
     """Return at most `count` clusters of vectors `(n, d)` of length one, the largest first."""
     from sklearn.cluster import KMeans
 
+    _see_to_memory()
     count = min(count, len(np.unique(vectors, axis=0)))
     labels = KMeans(count, n_init=STARTS, random_state=seed).fit_predict(vectors)
     return _clusters(vectors, labels)
@@ -47,6 +52,7 @@ def hdbscan(vectors: Vectors, min_size: int) -> list[Cluster]:
 
     if len(vectors) < min_size:
         return [Cluster(None, tuple(range(len(vectors))))]
+    _see_to_memory()
     labels = HDBSCAN(min_cluster_size=min_size, copy=True).fit_predict(vectors)
     return _clusters(vectors, labels)
 
@@ -88,6 +94,14 @@ def terms(text: str) -> list[str]:
         elif len(word) > 1 and word not in FUNCTION_WORDS:
             found.append(word)
     return found
+
+
+def _see_to_memory() -> None:
+    """Raise MemoryError where scikit-learn's threads could not all have what OpenBLAS takes."""
+    try:
+        mmap.mmap(-1, BLAS_BYTES * (os.cpu_count() or 1)).close()
+    except OSError:
+        raise MemoryError from None
 
 
 def _clusters(vectors: Vectors, labels: NDArray[np.int_]) -> list[Cluster]:

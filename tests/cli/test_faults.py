@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,14 +50,44 @@ def test_a_library_that_crashes_at_a_memory_limit_is_told(here: Path, megabytes:
     assert ran.returncode == 0 or "memory" in ran.stderr.splitlines()[-1].lower()
 
 
-def _within(megabytes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize("megabytes", [430, 450, 470])
+def test_clusters_do_not_wait_for_memory(here: Path, megabytes: int) -> None:
+    """OpenBLAS asks without end for what a limit keeps from it: it is not left to."""
+    Path("a.txt").write_text("".join(f"some {n} words of {n * n} here\n" for n in range(200)))
+    ran = _within(megabytes, "cluster", "-i", "a.txt", timeout=60)
+    assert ran.returncode in (0, 1)
+    assert ran.returncode == 0 or "memory" in ran.stderr.splitlines()[-1].lower()
+
+
+def test_a_child_that_does_not_heed_is_killed() -> None:
+    """Within a limit of memory the work is a child's, which in a library may hear no signal."""
+    deaf = """
+import resource, signal, time
+from bertcli.cli import memory
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+memory.PATIENCE_SECONDS = 1
+memory.work_within_little_memory()
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf", flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.terminate()
+        assert running.wait(20) == -signal.SIGKILL
+
+
+def _within(
+    megabytes: int, *arguments: str, timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command in a process with so much address space."""
 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (megabytes * MB, megabytes * MB))
 
     return subprocess.run(
-        [*BERTCLI, *arguments], capture_output=True, text=True, preexec_fn=limited
+        [*BERTCLI, *arguments], capture_output=True, text=True, preexec_fn=limited, timeout=timeout
     )
 
 
