@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bertcli.errors import RecordError
+from bertcli.errors import DataError, RecordError
 from bertcli.evaluate.intervals import Interval, mean_interval
 from bertcli.records import LabelledText, Record
 from bertcli.results import ClassifyResult
@@ -16,6 +16,10 @@ from bertcli.tasks.classify import LIKELY
 from bertcli.tasks.run import Task, answers
 
 BINS = 10
+
+
+MOST_SCORES = 100_000_000
+"""Texts times labels that are measured together: each takes ten bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +153,11 @@ def measure_classify(
 
     With `multi_label` a label is given from its threshold on, or from 0.5; else the likeliest is.
     `names` says what a label of the data is called by the classifier. Raises RecordError for a text
-    that cannot be classified.
+    that cannot be classified, and DataError for more than MOST_SCORES.
     """
     texts = list(texts)
     known = {**dict.fromkeys([*labels, *_called(texts, names)])}
+    check_size(len(texts), len(known), MOST_SCORES, "measure on fewer texts")
     probabilities = np.zeros((len(texts), len(known)))
     number = {label: i for i, label in enumerate(known)}
     records = (
@@ -169,6 +174,15 @@ def measure_classify(
         predicted = np.arange(len(known)) == probabilities.argmax(axis=1)[:, None]
     gold = one_hot([[(names or {}).get(one, one) for one in t.labels] for t in texts], list(known))
     return ClassifyScore(tuple(known), gold, predicted, probabilities, thresholds or {})
+
+
+def check_size(texts: int, labels: int, most: int, instead: str) -> None:
+    """Raise DataError where every text with every label is more than can be held in memory."""
+    if texts * labels > most:
+        raise DataError(
+            f"{texts:,} texts times {labels:,} labels are more than {most:,}, too many to hold in "
+            f"memory: {instead}"
+        )
 
 
 def _called(texts: Iterable[LabelledText], names: Mapping[str, str] | None) -> list[str]:

@@ -9,8 +9,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from bertcli.engine.families import Head
+from tiny import make_checkpoint
 
 from .conftest import Run
 
@@ -166,6 +170,37 @@ def test_a_million_combining_characters(classify: Run, here: Path) -> None:
     Path("a.txt").write_text("e" + "\u0301" * 1_000_000 + " cat\n")
     (found,) = classify("-i", "a.txt").records
     assert found["tokens"] < 10
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_hundred_thousand_labels(run: Run, tiny_checkpoint: Any, here: Path, kept: bool) -> None:
+    """Of a checkpoint or given, they are all weighed, in bounded memory."""
+    labels = [f"label {n}" for n in range(100_000)]
+    if kept:
+        folder = make_checkpoint(here / "many", "bert", Head.SEQUENCE, labels=labels)
+        asked = ["-m", str(folder)]
+    else:
+        Path("labels.txt").write_text("\n".join(labels))
+        asked = ["-m", str(tiny_checkpoint("bert", Head.BASE)), "--labels-file", "labels.txt"]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ran = run("classify", *asked, "some words here", "-k", 100_000)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    (found,) = ran.records
+    scores = [one["score"] for one in found["labels"]]
+    assert {one["label"] for one in found["labels"]} == set(labels)
+    assert scores == sorted(scores, reverse=True)
+    assert grown < 400_000  # KB
+
+
+def test_too_many_labels_to_learn_are_told(run: Run, here: Path) -> None:
+    """Before anything is computed, with what to do instead."""
+    rows = [f"text {n},label {n // 2}" for n in range(20_000)]
+    Path("a.csv").write_text("\n".join(["text,label", *rows]))
+    ran = run("train", "classify", "a.csv", "--method", "head", "-o", "h")
+    assert ran.code == 1
+    assert "18,000 texts times 10,000 labels are more than 50,000,000" in ran.err
+    assert " and 9,900 more\n" in ran.err
+    assert not Path("h").exists()
 
 
 def test_utf16_without_a_mark_is_told(classify: Run, here: Path) -> None:

@@ -40,6 +40,7 @@ OF_A_HEAD = frozenset(
     {"model", "offline", "method", "seed", "resume", "debug", "valid", "valid_split"}
 )
 """The shared options that count for a linear head; the others are of a training by steps."""
+SHOWN_LABELS = 100
 
 
 @grouped
@@ -78,7 +79,7 @@ def classify(
     from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.cli.train.teach import check_teachers, lesson
     from bertcli.engine.families import TEXT_PAIRS, Head
-    from bertcli.evaluate.classify import measure_classify
+    from bertcli.evaluate.classify import MOST_SCORES, check_size, measure_classify
     from bertcli.inputs.labelled import are_pairs, read_labelled
     from bertcli.tasks.classify import Choice, Classify
     from bertcli.train.classify import (
@@ -114,10 +115,13 @@ def classify(
         raise UsageError("--smoothing: for one label a text only, not for several")
     if unlabelled and pairs:
         raise UsageError("--unlabelled: files of texts, and the data are pairs of texts")
+    check_size(len(valid), len(labels), MOST_SCORES, "hold fewer out (--valid-split)")
+    if multi:
+        check_size(len(texts), len(labels), MOST_SCORES, "train on fewer")
     kind = "pairs of texts" if pairs else "texts"
     warn(
         f"{len(texts):,} {kind} of {named_files(data)}, {len(valid):,} held out, "
-        f"labels: {', '.join(labels)}"
+        f"labels: {_in_short(labels)}"
     )
     if odd:
         warn(f"{odd.place} has {labels_of(odd)}, so that a text may get several labels or none")
@@ -148,7 +152,7 @@ def classify(
     about = About(
         "text-classification",
         "bertcli train classify",
-        f"Labels: {', '.join(labels)}.",
+        f"Labels: {_in_short(labels)}.",
         f"{len(texts):,} {kind} from {named_files(data)}, {len(valid):,} held out.",
         ("rare labels weighed up",) if balance else (),
     )
@@ -200,6 +204,12 @@ def _scores(score: ClassifyScore, multi_label: bool) -> Scores:
     return {"accuracy": score.accuracy, "macro F1": score.macro_f1}
 
 
+def _in_short(labels: Sequence[str]) -> str:
+    """Return the names of labels, the first of very many."""
+    more = len(labels) - SHOWN_LABELS
+    return ", ".join(labels[:SHOWN_LABELS]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def _train_head(
     texts: Sequence[LabelledText],
     valid: Sequence[LabelledText],
@@ -213,11 +223,12 @@ def _train_head(
     """Train a linear classifier on the embeddings of the base."""
     from bertcli.cli.embed import build_embed
     from bertcli.cli.recipe import choose_checkpoint
-    from bertcli.evaluate.classify import measure_classify, one_hot
+    from bertcli.evaluate.classify import check_size, measure_classify, one_hot
     from bertcli.tasks.classify import Choice, ClassifyByVector
-    from bertcli.train.head import fit_head, save_head
+    from bertcli.train.head import MOST_TARGETS, fit_head, save_head
     from bertcli.train.save import Card
 
+    check_size(len(texts), len(labels), MOST_TARGETS, "take --method lora")
     with work_folder(output, flags.resume):
         model = ModelFlags(model=flags.model, offline=flags.offline)
         checkpoint = choose_checkpoint(model, "embed")
@@ -232,7 +243,7 @@ def _train_head(
             checkpoint,
             "text-classification",
             "bertcli train classify --method head",
-            f"Labels: {', '.join(labels)}.",
+            f"Labels: {_in_short(labels)}.",
             f"{len(texts):,} texts from {named_files(data)}, {len(valid):,} held out.",
             "logistic regression on the frozen embeddings of the base"
             + (", rare labels weighed up" if balance else ""),
