@@ -395,10 +395,12 @@ def show_facts(facts: Mapping[str, object]) -> None:
     for name, value in facts.items():
         if value is None:
             continue
-        if isinstance(value, list):
-            value = ", ".join(map(str, value))
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        typer.echo(f"{name:15} {f'{value:,}' if number else visible(str(value))}")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            said = f"{value:,}"
+        else:
+            lines = value if isinstance(value, list) else [value]
+            said = f"\n{'':16}".join(visible(str(line)) for line in lines)
+        typer.echo(f"{name:15} {said}")
     typer.echo("")
 
 

@@ -155,6 +155,13 @@ class Files:
         found = self._connection.execute("SELECT count(*), count(error) FROM files").fetchone()
         return int(found[0]), int(found[1])
 
+    def skipped(self, most: int) -> list[str]:
+        """Return which files have no documents and why, by name, at most so many."""
+        rows = self._connection.execute(
+            "SELECT name, error FROM files WHERE error IS NOT NULL ORDER BY name LIMIT ?", (most,)
+        )
+        return [f"{name}: {error}" if error == REMOVED else error for name, error in rows]
+
 
 def _mistakable(source: Source, other: Source) -> bool:
     """Return whether files of two places may have the same name: `.`, said in two folders."""

@@ -35,12 +35,14 @@ from bertcli.results import Hit
 
 FUSED_DEPTH = 100
 """How far down the two rankings of a hybrid search are fused."""
+SKIPPED_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
     """What an index holds. `complete` is False when the last build or add did not get through:
-    what it committed is there and is searched, `index add` with the same files goes on."""
+    what it committed is there and is searched, `index add` with the same files goes on. `skipped`
+    tells the first SKIPPED_SHOWN files without documents, and why."""
 
     path: Path
     manifest: Manifest
@@ -50,6 +52,7 @@ class IndexInfo:
     complete: bool
     files: int = 0
     skipped_files: int = 0
+    skipped: tuple[str, ...] = ()
     unused_rows: int = 0
     ann: ann.Ann | None = None
 
@@ -274,7 +277,8 @@ class IndexReader:
         with storage_failures(self.path):
             with self._documents.reading():
                 counts = self._documents.counts()
-                files, skipped = self._documents.files.counts()
+                files, skipped_files = self._documents.files.counts()
+                skipped = self._documents.files.skipped(SKIPPED_SHOWN)
                 unused = self._documents.committed_rows() - counts.chunks
             sizes = list(_sizes(self.path))
         return IndexInfo(
@@ -285,7 +289,8 @@ class IndexReader:
             size_bytes=sum(sizes),
             complete=counts.complete,
             files=files,
-            skipped_files=skipped,
+            skipped_files=skipped_files,
+            skipped=tuple(skipped),
             unused_rows=unused,
             ann=ann.described(self.path, self.manifest.generation),
         )

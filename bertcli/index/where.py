@@ -5,9 +5,10 @@
 
 Names are the documents' columns, and `path` and `line`; a name with other signs than letters,
 digits and `_` stands between double quotes, as does that of a column called path or line. Values
-are 'texts', numbers, true and false. A value that is missing is neither equal nor unequal, neither
-in nor not in; `not` before a condition turns it round, missing values included. Nothing that is
-typed becomes part of the SQL but its known words: names and values are bound.
+are 'texts', numbers, true and false; `like '100!%' escape '!'` seeks a percent sign. A value that
+is missing is neither equal nor unequal, neither in nor not in; `not` before a condition turns it
+round, missing values included. Nothing that is typed becomes part of the SQL but its known words:
+names and values are bound.
 """
 
 from __future__ import annotations
@@ -235,7 +236,13 @@ class _Parser:
         if not pattern.isascii():  # LIKE itself knows the case of ASCII letters alone
             column, pattern = f"casefolded({column})", pattern.casefold()
         self.values.append(pattern)
-        return f"({column} LIKE ?)"
+        if not self._took("escape"):
+            return f"({column} LIKE ?)"
+        sign = self._next("a sign")
+        if sign.kind != "text" or len(escape := _unquoted(sign.text)) != 1 or escape.isalnum():
+            raise _wrong(self._text, sign.at, "escape needs one sign, such as '!' in like '10!%'")
+        self.values.append(escape)
+        return f"({column} LIKE ? ESCAPE ?)"
 
     def _value(self, token: _Token) -> Value:
         if token.kind == "text":

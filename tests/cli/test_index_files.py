@@ -70,6 +70,8 @@ def test_a_folder_of_mixed_files(tiny: Callable[..., Ran], run: Run) -> None:
     assert hits(run, "noise") == []
     (info,) = run("index", "info", "./i").records
     assert (info["files"], info["skipped_files"], info["sources"]) == (4, 1, ["docs"])
+    (skipped,) = info["skipped"]
+    assert skipped.startswith("docs/broken.pdf: is a damaged PDF")
 
 
 def test_files_of_the_same_name_in_two_places(
@@ -391,6 +393,9 @@ def test_globs_of_folders(tiny: Callable[..., Ran], run: Run) -> None:
     ran = tiny("index", "build", "./i", *both)
     assert 'bertcli: --include "subs": nothing to index in docs, docs/sub fits it\n' in ran.err
     assert '"sub":' not in ran.err and "none" not in ran.err
+    ran = tiny("index", "build", "./h", "./docs", "--exclude", "docs/sub")
+    line = '--exclude "docs/sub": nothing to index in ./docs fits it: paths are those within it'
+    assert f"bertcli: {line}\n" in ran.err
     assert tiny("index", "build", "./j", "docs", "--include", "./sub").said("2 added")
     assert tiny("index", "add", "./j", "docs", "--include", "none", "-q").err.count("none") == 0
 
@@ -411,6 +416,24 @@ def test_a_dry_run_counts_what_would_be_read(
     assert files("add", "./i", "docs") == 2
     run("index", "remove", "./i", "--path", "docs/sub/prices.csv")
     assert files("add", "./i", "docs") == 3
+
+
+def test_a_pipe_is_no_source(tiny: Callable[..., Ran], here: Path) -> None:
+    """It is told what is wrong and what reads it; nothing waits."""
+    os.mkfifo("pipe.txt")
+    ran = tiny("index", "build", "./i", "pipe.txt")
+    assert ran.err == "bertcli: pipe.txt: is neither a file nor a folder; read a pipe with -i\n"
+
+
+def test_a_dry_run_tells_how_many_files_it_could_not_read(
+    tiny: Callable[..., Ran], here: Path
+) -> None:
+    """The first ten by name."""
+    for number in range(12):
+        (here / "docs" / f"bad{number}.pdf").write_text("%PDF-1.4 no")
+    ran = tiny("index", "build", "./i", "docs", "--dry-run")
+    assert ran.err.count("is a damaged PDF") == 10
+    assert "bertcli: 3 more cannot be read\n" in ran.err
 
 
 def test_a_dry_run_writes_nothing(tiny: Callable[..., Ran], here: Path) -> None:

@@ -80,6 +80,8 @@ def found(index: IndexFolder, where: str) -> set[int]:
         ("not draft = true", {1, 2, 3, 4}),
         ("not lang = 'zh'", {2, 3, 4}),
         ("lang like 'e%'", {2, 3}),
+        ("lang like 'e!%' escape '!'", set()),
+        ("path like 'notes!/%' escape '!' and lang is not null", {0, 1}),
         ("path like 'notes/%'", {0, 1}),
         ("path not like '%/%'", {4}),
         ("line <= 2", {0, 1}),
@@ -114,6 +116,8 @@ def test_what_conditions_mean(index: IndexFolder, where: str, expected: set[int]
         ("(lang = 'zh'", "expected )"),
         ("lang = null", "nothing equals null: write is null"),
         ("lang like 5", "like needs a text"),
+        ("lang like 'a' escape 'no'", "escape needs one sign"),
+        ("lang like 'a' escape 'a'", "escape needs one sign"),
         ("lang not = 'x'", "expected in, like or between"),
         ("and = 1", "expected the name of a column"),
         ("lang = 'x'; DROP TABLE words", "this is no name"),
@@ -129,7 +133,8 @@ def test_what_cannot_be_read_is_told_with_its_place(where: str, message: str) ->
 
 
 PARTS = """
-lang year path 'zh' 'it''s' 2023 -1.5 and or not in like is null true between ( ) , = <= != "a\\" ?
+lang year path 'zh' 'it''s' 2023 -1.5 and or not in like escape '!'
+is null true between ( ) , = <= != "a\\" ?
 """
 WORDS = st.sampled_from(PARTS.split())
 

@@ -238,6 +238,8 @@ def _given(
     for one in sources:
         if not Path(one).exists():
             raise DataError(f"{one}: no such file or folder")
+        if not (Path(one).is_dir() or Path(one).is_file()):
+            raise DataError(f"{one}: is neither a file nor a folder; read a pipe with -i")
     if not sources and (include or exclude):
         raise UsageError("--include and --exclude choose files of a folder: name the folder")
     chosen = tuple(include or ()), tuple(exclude or ())
@@ -249,22 +251,28 @@ def _given(
             raise DataError(f"{shown}: its name is not UTF-8, rename it") from error
     given = [Source(str(Path(one).resolve()), one, *chosen, field) for one in sources]
     if not quiet:
-        _note_idle(chosen[0], given)
+        _note_idle(*chosen, given)
     return given
 
 
-def _note_idle(globs: Sequence[str], given: Sequence[Source]) -> None:
+def _note_idle(include: Sequence[str], exclude: Sequence[str], given: Sequence[Source]) -> None:
     """Say which globs to include fit no file of any source.
 
-    Of those to exclude that is usual: one list of them serves for many folders.
+    Of those to exclude that is usual, as one list of them serves for many folders, but for one that
+    begins with the name of a source.
     """
     from bertcli.inputs.folders import idle_globs
 
+    begins = tuple(f"{os.path.normpath(one.name)}/" for one in given)
+    outside = [glob for glob in exclude if os.path.normpath(glob).startswith(begins)]
     for one in given:
-        globs = idle_globs(Path(one.path), globs)
-    for glob in globs:
-        names = ", ".join(one.name for one in given)
-        warn(f'--include "{glob}": nothing to index in {names} fits it')
+        include = idle_globs(Path(one.path), include)
+        outside = idle_globs(Path(one.path), outside) if outside else []
+    names = ", ".join(one.name for one in given)
+    for option, globs in (("include", include), ("exclude", outside)):
+        for glob in globs:
+            beside = ": paths are those within it" if glob.startswith(begins) else ""
+            warn(f'--{option} "{glob}": nothing to index in {names} fits it{beside}')
 
 
 def _reading(source: InputFlags, given: list[Source]) -> str:

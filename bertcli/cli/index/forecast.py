@@ -19,7 +19,7 @@ from bertcli.cli.embed import build_embed
 from bertcli.cli.index.files import files_of, reader
 from bertcli.cli.index.open import ChunkTokens, Debug, Overlap, chunking_for, cutter, embedder
 from bertcli.cli.options import ModelFlags, grouped
-from bertcli.cli.recipe import choose_checkpoint, show_facts, warn
+from bertcli.cli.recipe import ERRORS_SHOWN, choose_checkpoint, show_facts, warn
 from bertcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -114,8 +114,10 @@ def forecast(sources: Sequence[Source], embed: Embed, chunking: Chunking, known:
         "failed_files": len(probe.failed),
     }
     show_facts(facts)
-    for line in probe.failed[:10]:
+    for line in probe.failed[:ERRORS_SHOWN]:
         warn(line)
+    if (more := len(probe.failed) - ERRORS_SHOWN) > 0:
+        warn(f"{more} more cannot be read")
 
 
 def _to_read(sources: Sequence[Source], known: Known) -> Iterator[tuple[Path, str, str]]:

@@ -112,6 +112,7 @@ def info(name: Name, debug: Debug = False) -> None:
             "passages": found.chunks,
             "files": found.files,
             "skipped_files": found.skipped_files,
+            "skipped": list(found.skipped) or None,
             "sources": sources,
             "size_bytes": found.size_bytes,
             "unused_vectors": found.unused_rows,
