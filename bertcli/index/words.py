@@ -47,6 +47,8 @@ def full_text(text: str) -> str:
     >>> full_text("去東京ＯＫ"), full_text("οδός"), full_text("Łódź, Straße")
     (' 去  東  京 OK', 'οδος', 'Lódź, Strasse')
     """
+    if text.isascii():
+        return text  # what follows would change nothing
     folded = _SPELLED_OTHERWISE.sub(_bare, unicodedata.normalize("NFKC", text))
     return UNSPACED.sub(r" \g<0> ", folded)
 
