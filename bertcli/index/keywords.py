@@ -156,7 +156,11 @@ class Keywords:
         return found, len(sought) == len(there)
 
     def _alive(self, chunks: NDArray[np.int32], live: Live, size: _Size) -> NDArray[np.int32]:
-        """Return which of some chunks have a row that may be found."""
+        """Return which of some chunks have a row that may be found, as far as that is asked.
+
+        Of a damaged index the table may have words of chunks that there are not.
+        """
+        chunks = chunks[(chunks >= 0) & (chunks <= size.last)]
         if live is None:
             return chunks
         rows = self._rows_by_chunk(size.last)[chunks]

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bertcli.index import keywords
@@ -144,15 +145,18 @@ def test_the_best_of_many_alike_are_found_with_a_filter_too(
     assert found(index, "apple absent -word0", "n < 1055")[0][0] == 1054
 
 
-def test_words_without_a_chunk_are_passed_over(
-    index: IndexFolder, large: pytest.MonkeyPatch
-) -> None:
-    """As they are where there is room for all."""
+@pytest.mark.parametrize("are_many", [True, False])
+def test_words_without_a_chunk_are_passed_over(index: IndexFolder, are_many: bool) -> None:
+    """The first one's and the last one's, in a damaged index."""
     documents = index.documents
     with documents.writing():
-        documents.connection.execute("DELETE FROM chunks WHERE id = 1")
-    for query in QUERIES:
-        assert 0 not in [row for row, _ in documents.matching(words_of(query).wanted, 400)]
+        documents.connection.execute(f"DELETE FROM chunks WHERE id IN (1, {COUNT})")
+    with pytest.MonkeyPatch.context() as large:
+        large.setattr(keywords, "MANY_HITS", 100 if are_many else 10**6)
+        for query in QUERIES:
+            for live in (None, np.ones(COUNT, bool)):
+                found = documents.matching(words_of(query).wanted, 400, live)
+                assert found and not {0, COUNT - 1} & {row for row, _ in found}
 
 
 def test_what_is_kept_of_words_follows_the_index(
