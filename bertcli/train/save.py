@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertcli.checkpoints.catalog import BASE_NAME, base_folder, builtin
 from bertcli.checkpoints.layout import HEAD_CONFIG, THRESHOLDS, Checkpoint
+from bertcli.checkpoints.resolve import lasting_name
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, TOKEN_TYPES, Head
 from bertcli.engine.tokens import tokenizer_settings
 from bertcli.engine.torch_encoder import AUTO_CLASSES
@@ -180,10 +181,7 @@ def name_of_base(base: Checkpoint) -> str:
 
 def name_of_encoder(base: Checkpoint) -> str:
     """Return the name under which bertcli finds an encoder again, with its adapter if any."""
-    if base.adapter is None:
-        return name_of_base(base)
-    found, folder = builtin(base.name), base.adapter.folder
-    return base.name if found and found.folder == folder else str(folder.resolve())
+    return lasting_name(base) if base.adapter else name_of_base(base)
 
 
 def _config(model: Trainee, base: Checkpoint) -> dict[str, Any]:
