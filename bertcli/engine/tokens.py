@@ -252,16 +252,19 @@ def _word_numbers(offsets: Sequence[tuple[int, int]], text: str) -> list[int]:
     last_start, last_end = 0, 0
     for start, end in offsets:
         only_space = last_start == last_end == start
-        goes_on = start < last_end or only_space or not _is_edge(text, start)
+        goes_on = start < last_end or only_space or not _is_edge(text, last_end, start)
         before = numbers[-1] if numbers else 0
         numbers.append(before if goes_on or not numbers else before + 1)
         last_start, last_end = start, end
     return numbers
 
 
-def _is_edge(text: str, position: int) -> bool:
-    """Tell whether a word may end before a character: at a space, a sign or an unspaced script."""
-    return any(map(_stands_alone, text[max(0, position - 1) : position + 1]))
+def _is_edge(text: str, end: int, start: int) -> bool:
+    """Tell whether a word may end between two tokens: at a space, a sign or an unspaced script.
+
+    There may be characters between them that the tokenizer drops, such as marks of direction.
+    """
+    return any(map(_stands_alone, text[max(0, end - 1) : start + 1]))
 
 
 @lru_cache(4096)

@@ -100,12 +100,13 @@ class Trainee(nn.Module):
         With an `embedding_rank` LoRA changes the word embeddings too.
         Dropout is 0 unless asked for, since it more than halves the speed on a CPU. Eager attention
         trains 1.5 times as fast there as torch's fused one, whose backward pass is slow in
-        bfloat16. A head that the checkpoint does not have begins at random by `seed`, the dense
-        layer of a masked-LM head as the identity. An adapter is trained on, at its rank; one with
-        another head gives its changes of the encoder. `config` are further settings for
-        config.json; token types that are to tell capitals begin as all the same. `exact` computes
-        in float32 also where bfloat16 is quicker, as the engines do. `window` is how many tokens
-        the checkpoint is to read at once, where that is fewer than its base can.
+        bfloat16. A head that the checkpoint does not have begins at random by `seed`, as does that
+        of a label it does not know; the dense layer of a masked-LM head begins as the identity. An
+        adapter is trained on, at its rank; one with another head gives its changes of the encoder.
+        `config` are further settings for config.json; token types that are to tell capitals begin
+        as all the same. `exact` computes in float32 also where bfloat16 is quicker, as the engines
+        do. `window` is how many tokens the checkpoint is to read at once, where that is fewer than
+        its base can.
         """
         super().__init__()
         os.environ.setdefault(*KERNELS)
@@ -140,6 +141,9 @@ class Trainee(nn.Module):
                 )
         elif rank:
             self.peft = add_lora(plain, rank, modules, embedding_rank)
+        if labels:
+            of_base = checkpoint.labels if checkpoint.head is head else []
+            _carry_over(plain, of_base, labels)
         self.rank = self.peft.peft_config["default"].r if self.peft else None
         self.embedding_rank = rank_of_embeddings(self.peft) if self.peft else 0
         self.plain = plain
@@ -249,6 +253,31 @@ def _load(
             f"{checkpoint.name}: its weights are damaged: they are no finite numbers; copy it again"
         )
     return model.float(), missing
+
+
+def _carry_over(model: Any, of_base: Sequence[str], labels: Sequence[str]) -> None:
+    """Give each label the weights that the base has for the label of its name, or new ones.
+
+    Those of as many labels were loaded by their places, whatever the labels are called.
+    """
+    if list(of_base) == list(labels):
+        return
+    spread = model.config.initializer_range
+    for name, module in model.named_modules():
+        if "classifier" not in name.split(".") or name.endswith(".dense"):
+            continue
+        if isinstance(module, nn.Linear) and module.out_features == len(labels):
+            fresh = nn.Linear(module.in_features, module.out_features)
+            nn.init.normal_(fresh.weight, std=spread)
+            nn.init.zeros_(fresh.bias)
+            with torch.no_grad():
+                if len(of_base) == len(labels):
+                    for row, label in enumerate(labels):
+                        if label in of_base:
+                            fresh.weight[row] = module.weight[of_base.index(label)]
+                            fresh.bias[row] = module.bias[of_base.index(label)]
+                module.weight.copy_(fresh.weight)
+                module.bias.copy_(fresh.bias)
 
 
 def _start_alike(model: nn.Module, table: str) -> None:

@@ -67,6 +67,17 @@ def test_frames(kind: str, expected: Frame, second_type: int, tmp_path: Path) ->
     assert (tokenizer.frame.single, tokenizer.frame.pair) == (2, 2 + len(expected.between))
 
 
+@pytest.mark.parametrize("mark", ["\u200b", "\u200e", "\ufeff", "\u202a", "\0"])
+def test_words_stay_apart_at_what_is_dropped(mark: str, tmp_path: Path) -> None:
+    """BERT's tokenizer hears nothing of marks of direction, and of the space beside one."""
+    text = f"a cat\n{mark}sat (b{mark}c) {mark}on,{mark}a mat"
+    (tokens,) = of_kind("bert", tmp_path).tokenize([text])
+    words: dict[int, str] = {}
+    for word, (start, end) in zip(tokens.words.tolist(), tokens.offsets.tolist(), strict=True):
+        words[word] = words.get(word, "") + text[start:end].replace(mark, "")
+    assert list(words.values()) == ["a", "cat", "sat", "(", "bc", ")", "on", ",", "a", "mat"]
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_offsets_are_characters_of_the_text(text: str, tokenizer: TextTokenizer) -> None:
     """Offsets count code points: they stay in the text and never go back."""

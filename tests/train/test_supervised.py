@@ -32,7 +32,7 @@ from bertcli.records import AnsweredQuestion, LabelledText
 from bertcli.train.loop import Settings, train
 from bertcli.train.lora import add_lora
 from bertcli.train.trainee import Trainee
-from tiny import change_config
+from tiny import change_config, make_checkpoint
 
 HEADS = {"classify": Head.SEQUENCE, "ner": Head.TOKEN, "qa": Head.QA}
 WINDOW = Window(np.array([2, 10, 11, 12, 3]), np.zeros(5, np.int64), 0, 3, 1)
@@ -211,6 +211,47 @@ def test_anothers_adapter_gets_word_embeddings(has: bool, base: Path, tmp_path: 
         assert torch.equal(ours[f"{layer}.default{dot}{end}"], tensor)
     tables = [len(one) for name, one in ours.items() if "lora_embedding_A" in name]
     assert tables == [2 if has else 3]
+
+
+def classifier_of(trainee: Trainee) -> list[list[float]]:
+    """Return the weights of the last layer, a row for each label."""
+    linear = [
+        module
+        for name, module in trainee.plain.named_modules()
+        if "classifier" in name.split(".") and "original_module" not in name
+        if isinstance(module, nn.Linear)
+    ]
+    return list(linear[-1].weight.tolist())
+
+
+@pytest.mark.parametrize("rank", [None, 4])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+def test_a_head_is_carried_over_by_names(kind: str, rank: int | None, tmp_path: Path) -> None:
+    """Whatever their order; what it has of other labels, or to tag tokens, is none of theirs."""
+    made = make_checkpoint(tmp_path / "m", kind, Head.SEQUENCE, labels=["b", "a", "c"])
+
+    def rows(*labels: str, head: Head = Head.SEQUENCE) -> list[list[float]]:
+        return classifier_of(Trainee(read_checkpoint(made), head, rank, labels))
+
+    b, a, c = rows("b", "a", "c")
+    assert rows("a", "b", "c") == [a, b, c]
+    assert rows("a", "b", "d")[:2] == [a, b]
+    assert c not in rows("a", "b", "d")
+    if kind != "roberta":  # whose head is another one
+        fresh = rows("b", "a", "c", head=Head.TOKEN)
+        assert not any(one in fresh for one in (a, b, c))
+
+
+def test_an_adapters_head_is_carried_over_by_names() -> None:
+    """That of the built-in one: its labels turned round are the same labels."""
+    sentiment = resolve(ModelChoice("sentiment"))
+
+    def rows(*labels: str) -> list[list[float]]:
+        return classifier_of(Trainee(sentiment, Head.SEQUENCE, 8, labels))
+
+    negative, positive = rows("negative", "positive")
+    assert rows("positive", "negative") == [positive, negative]
+    assert not any(one in (negative, positive) for one in rows("good", "bad"))
 
 
 @pytest.mark.parametrize("own", [None, "7"])
