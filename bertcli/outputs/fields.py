@@ -1,8 +1,10 @@
 """How a record's own columns and its result become one row, with nothing lost.
 
 A record's own columns come first and keep their names. A result's key that would hide one of them
-is written as `predicted_<key>`. Plain text has no columns and is repeated as `text`, or as `query`
-in a search; of a file that is one record, the name is given as `source`.
+is written as `predicted_<key>`. What a name means is settled for a whole file by the first record
+that has it: in JSON an own column that comes later is written as `own_<name>`. Plain text has no
+columns and is repeated as `text`, or as `query` in a search; of a file that is one record, the name
+is given as `source`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from bertcli.results import Answer, FoundAnswers, GroupResult, PairResult, Searc
 
 Fields = dict[str, object]
 
+PREDICTED = "predicted_"
 ECHOES = ("query", "question")  # result keys that only repeat what was asked
 
 
@@ -48,7 +51,7 @@ def free_name(key: str, taken: Collection[str]) -> str:
     'predicted_label'
     """
     while key in taken:
-        key = f"predicted_{key}"
+        key = f"{PREDICTED}{key}"
     return key
 
 
@@ -62,19 +65,42 @@ def names_of(own: Mapping[str, object], found: Mapping[str, object]) -> dict[str
     return {key: free_name(key, own) for key in found if key not in repeated}
 
 
-def named(own: Mapping[str, object], found: Mapping[str, object]) -> Fields:
-    """Return a result's fields under names that hide no own column."""
-    return {name: found[key] for key, name in names_of(own, found).items()}
+class NestedRows:
+    """Makes one dictionary of each answer, in which a name always means the same."""
+
+    def __init__(self) -> None:
+        """Begin a file."""
+        self._settled: dict[str, str] = {}
+        self._own: set[str] = set()
+
+    def row(self, answer: Answer) -> Fields:
+        """Return an answer's own columns, then the nested result or the error."""
+        own = own_fields(answer)
+        if answer.result is not None:
+            return self._joined(own, answer.result.nested())
+        if isinstance(answer.record, BadRecord):
+            own = {"source": str(answer.record.place)} | own
+        return self._joined(own, {"error": error_of(answer)})
+
+    def _joined(self, own: Fields, found: Mapping[str, object]) -> Fields:
+        ours = names_of(own, found).keys()
+        may_clash = {*self._settled, *ours, "error"}
+        self._own |= {name for name in own if name.removeprefix(PREDICTED) in may_clash}
+        for key in ours:
+            self._settled.setdefault(key, free_name(key, self._own))
+        absent = self._settled.keys() - found.keys() - set(ECHOES)  # which say what the own ones do
+        taken = {self._settled[key] for key in (*ours, *absent)}
+        kept = {
+            name if name not in taken else _own_name(name, own): value
+            for name, value in own.items()
+        }
+        return kept | {self._settled[key]: found[key] for key in ours}
 
 
-def nested_row(answer: Answer) -> Fields:
-    """Return one dictionary for an answer: own columns, then the nested result or the error."""
-    own = own_fields(answer)
-    if answer.result is not None:
-        return own | named(own, answer.result.nested())
-    if isinstance(answer.record, BadRecord):
-        own = {"source": str(answer.record.place)} | own
-    return own | {free_name("error", own): error_of(answer)}
+def _own_name(name: str, own: Mapping[str, object]) -> str:
+    while name in own:
+        name = f"own_{name}"
+    return name
 
 
 def error_of(answer: Answer) -> str:

@@ -8,21 +8,22 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 
-from bertcli.outputs.fields import nested_row
+from bertcli.outputs.fields import NestedRows
 from bertcli.results import Answer
 
 
 def render_jsonl(answers: Iterable[Answer]) -> Iterator[str]:
     """Yield one JSON object and a newline per record."""
+    rows = NestedRows()
     for answer in answers:
-        yield as_json(nested_row(answer)) + "\n"
+        yield as_json(rows.row(answer)) + "\n"
 
 
 def render_json(answers: Iterable[Answer]) -> Iterator[str]:
     """Yield the parts of one JSON array, an object per line."""
-    opening = "["
+    opening, rows = "[", NestedRows()
     for answer in answers:
-        yield f"{opening}\n  {as_json(nested_row(answer))}"
+        yield f"{opening}\n  {as_json(rows.row(answer))}"
         opening = ","
     yield "[]\n" if opening == "[" else "\n]\n"
 

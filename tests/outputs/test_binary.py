@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bertcli.errors import OutputError, UsageError
-from bertcli.outputs.fields import nested_row
+from bertcli.outputs.fields import NestedRows
 from bertcli.outputs.formats import OutputFormat
 from bertcli.outputs.sink import GuardedStream
 from bertcli.outputs.vectors import npy_header, write_npy
@@ -51,7 +51,7 @@ def test_parquet_holds_what_json_lines_hold(task: str, tmp_path: Path) -> None:
     """A row of Parquet is nested like a JSON line; only a failure's place moves into the error."""
     answers = [a for a in SAMPLES[task]() if a.result is not None]
     rows = parquet(answers, tmp_path).to_pylist()
-    expected = [without_nulls(nested_row(answer)) for answer in answers]
+    expected = [without_nulls(NestedRows().row(answer)) for answer in answers]
     if task == "search":
         expected[0]["hits"][1]["columns"] = '{"id": 7, "tags": ["pet"]}'  # type: ignore[index]
     assert [without_nulls(row) for row in rows] == expected

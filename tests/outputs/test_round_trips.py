@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from bertcli.errors import OutputError
 from bertcli.outputs.delimited import render_csv, render_tsv
-from bertcli.outputs.fields import named
+from bertcli.outputs.fields import names_of
 from bertcli.outputs.jsonl import as_json, render_json, render_jsonl
-from bertcli.results import ClassifyResult, EmbedResult, LabelScore, Reading
+from bertcli.results import Answer, ClassifyResult, EmbedResult, LabelScore, Reading
 
 from .samples import answered, failed, unreadable
 
@@ -71,7 +71,7 @@ def test_own_columns_keep_their_names() -> None:
     """A result's key steps aside for an own column, as often as needed, and nothing is lost."""
     own = {"label": "gold", "predicted_label": "old", "query": "q"}
     found = {"label": "new", "query": "q", "score": 1}
-    assert named(own, found) == {"predicted_predicted_label": "new", "score": 1}
+    assert names_of(own, found) == {"label": "predicted_predicted_label", "score": "score"}
 
 
 def test_a_result_has_one_column_whatever_the_records_bring() -> None:
@@ -86,6 +86,28 @@ def test_a_result_has_one_column_whatever_the_records_bring() -> None:
     assert [row["label"] for row in rows] == ["fine", ""]
     with pytest.raises(OutputError, match="has the column label"):
         list(render_csv([less, more]))
+
+
+def test_a_name_in_json_means_the_same_in_every_row() -> None:
+    """What the first record settles holds for those with more columns, and for those with fewer."""
+    more = answered(0, "a", FINE, text="a", label="gold", error="none")
+    less = answered(1, "b", FINE, text="b")
+    odd = answered(2, "c", FINE, text="c", label="gold", own_label="old")
+    bad = failed(3, "d", "too long", text="d", label="own")
+
+    def written(*answers: Answer) -> list[dict[str, object]]:
+        return list(map(json.loads, render_jsonl(answers)))
+
+    rows = written(more, less, bad)
+    assert [row.get("label") for row in rows] == ["gold", None, "own"]
+    assert [row.get("predicted_label") for row in rows] == ["fine", "fine", None]
+    assert [row.get("error") for row in rows] == ["none", None, None]
+    assert rows[2]["predicted_error"] == "too long"
+    rows = written(less, more, odd, bad)
+    assert [row.get("label") for row in rows] == ["fine", "fine", "fine", None]
+    assert [row.get("own_label") for row in rows] == [None, "gold", "old", "own"]
+    assert rows[2]["own_own_label"] == "gold"
+    assert rows[1]["error"] == "none" and rows[3]["predicted_error"] == "too long"
 
 
 def test_nan_becomes_null() -> None:
