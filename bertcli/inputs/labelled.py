@@ -159,7 +159,8 @@ def read_questions(
 def read_pairs(files: Sequence[str], columns: Columns = Columns()) -> Iterator[ScoredPair]:
     """Yield the pairs of texts in two columns, with the number in a third where they have one.
 
-    The columns may also be called sentence1 and sentence2, as in GLUE's STS-B.
+    The columns may also be called sentence1 and sentence2, as in GLUE's STS-B. Where `columns` do
+    not say whether there is a score, all have one as the first has, or none: DataError else.
     """
     scored = columns.score
     for row in _whole_rows(files, columns.input_format):
@@ -168,6 +169,11 @@ def read_pairs(files: Sequence[str], columns: Columns = Columns()) -> Iterator[S
             names = replace(columns, first="sentence1", second="sentence2")
         if scored is None:  # as the first row is, so are all
             scored = SCORE if SCORE in row.columns else ""
+        if columns.score is None and not scored and SCORE in row.columns:
+            raise DataError(
+                f'{row.place}: has a "{SCORE}", which the pairs before it have not: give all of '
+                "them one, or learn that all are alike with --alike"
+            )
         need = {names.first: "--first-field", names.second: "--second-field"}
         _need(row, need | ({scored: "--score-field"} if scored else {}))
         first, second = _filled(row, names.first), _filled(row, names.second)

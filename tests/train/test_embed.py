@@ -204,6 +204,32 @@ def test_scores_that_are_all_the_same_have_no_order(
     assert "all 6 pairs have the score 1: there is no order" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_scores_of_some_pairs_only_are_told(
+    pairs: Path, capsys: pytest.CaptureFixture[str], first: bool
+) -> None:
+    """Whichever come first, and in the pairs to measure on: no score is passed over."""
+    rows = [{"text1": f"a {i}", "text2": f"b {i}", "score": i} for i in range(4)]
+    bare = [{"text1": f"a {i}", "text2": f"c {i}"} for i in range(4)]
+    for name, content in (("scored.jsonl", rows), ("bare.jsonl", bare)):
+        Path(name).write_text("".join(json.dumps(row) + "\n" for row in content))
+    files = ["scored.jsonl", "bare.jsonl"]
+    assert main(["train", "embed", *(files if first else files[::-1]), "-o", "out"]) == 1
+    said = capsys.readouterr().err
+    assert ("bare.jsonl:1: no column" if first else "scored.jsonl:1: has a ") in said
+    valid = files if first else files[::-1]
+    assert main(["train", "embed", valid[0], "--valid", valid[1], "-o", "out"]) == 1
+    assert f"{valid[1]}:1" in capsys.readouterr().err
+
+
+def test_one_held_out_pair_has_no_order(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No checkpoint is the best by it."""
+    rows = [{"text1": f"a {i}", "text2": f"b {i}", "score": i} for i in range(6)]
+    Path("few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["train", "embed", "few.jsonl", "-o", "out", "--valid-split", "0.17"]) == 2
+    assert "1 held out, all with the score" in capsys.readouterr().err
+
+
 def test_smoothing_is_refused(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An option that would do nothing is not taken."""
     assert main(["train", "embed", "pairs.jsonl", "-o", "out", "--smoothing", "0.1"]) == 2

@@ -23,7 +23,7 @@ from bertcli.cli.train.run import (
     lora_rank,
     named_files,
 )
-from bertcli.errors import UsageError
+from bertcli.errors import DataError, UsageError
 
 
 @grouped
@@ -80,7 +80,7 @@ def embed(
             f"all {len(pairs):,} pairs have the score {pairs[0].score:g}: give pairs that are less "
             "alike too, or learn that all of these are alike with --alike"
         )
-    columns = replace(columns, score=(score_field or SCORE) if scored else "")
+    columns = replace(columns, score=(score_field or SCORE) if scored else columns.score)
     pairs, valid = held_out(
         pairs,
         list(read_pairs(how.valid, columns.of_valid(how.valid))) if how.valid else None,
@@ -88,6 +88,16 @@ def embed(
         lambda one: (),
         flags.seed,
     )
+    if not scored and valid[0].score is not None:
+        raise DataError(
+            f"{valid[0].place}: has a score, where no pair of the training data has one: give them "
+            "one too, or learn that all are alike with --alike"
+        )
+    if scored and len({one.score for one in valid}) == 1:
+        raise UsageError(
+            f"{len(valid):,} held out, all with the score {valid[0].score:g}: they have no "
+            "order to measure by, hold more out (--valid-split, or --valid)"
+        )
     kind = "scored pairs" if scored else "pairs, all alike"
     warn(f"{len(pairs):,} {kind} of {named_files(data)}, {len(valid):,} held out")
     checkpoint = base_of(flags)
