@@ -60,8 +60,9 @@ def load_encoder(
     and UsageError where the engine asked for cannot run it.
     """
     if head not in (Head.BASE, checkpoint.head):
+        does = Head.SEQUENCE if checkpoint.linear else checkpoint.head
         raise CheckpointError(
-            f"{checkpoint.name}: made for {CAN_DO[checkpoint.head]}, not for {CAN_DO[head]}; "
+            f"{checkpoint.name}: made for {CAN_DO[does]}, not for {CAN_DO[head]}; "
             f"give a {head} checkpoint with -m"
         )
     engine = engine_for(checkpoint, options)

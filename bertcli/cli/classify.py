@@ -88,7 +88,9 @@ def classify(
     if template != TEMPLATE and not named:
         raise UsageError("--template goes with --labels: it is a sentence around each of them")
     if pair is not None and (pair_field or not pair.strip() or not texts):
-        raise UsageError("--pair TEXT goes with one TEXT or more; for files use --pair-field")
+        raise UsageError(
+            "--pair TEXT goes with one TEXT or more, and is not empty; for files use --pair-field"
+        )
     items = read_items(context, texts, source, pair_field)
     if threshold is not None and abstain_below is not None:
         raise UsageError("--threshold and --abstain-below both set the lowest score: give one")
@@ -181,16 +183,21 @@ def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:
     Raises UsageError when a label is given twice, or only one is.
     """
     pairs = [part.partition("=") for part in (listed or "").split(",")]
+    bare = "a description without a label was given: write label"
+    if any(sign and not label.strip() for label, sign, _ in pairs):
+        raise UsageError(f"--labels: {bare}=description")
     if file is not None:
         try:
-            pairs += [line.partition("\t") for line in file.read_text("utf-8-sig").splitlines()]
+            lines = [line.partition("\t") for line in file.read_text("utf-8-sig").splitlines()]
         except OSError as error:
             raise UsageError(f"--labels-file {file}: cannot be read ({error.strerror})") from error
         except UnicodeDecodeError as error:
             raise UsageError(f"--labels-file {file}: is not UTF-8, convert it first") from error
+        for number, (label, _, about) in enumerate(lines, 1):
+            if about.strip() and not label.strip():
+                raise UsageError(f"{file}:{number}: {bare}<TAB>description")
+        pairs += lines
     pairs = [pair for pair in pairs if "".join(pair).strip()]
-    if any(not label.strip() for label, _, _ in pairs):
-        raise UsageError("a description without a label was given: write label=description")
     named = {label.strip(): (about or label).strip() for label, _, about in pairs}
     if len(named) < len(pairs):
         counts = Counter(label.strip() for label, _, _ in pairs)

@@ -31,13 +31,15 @@ def label_map(pairs: list[str] | None, labels: Iterable[str]) -> dict[str, str]:
 
     Old names that are none of the file's `labels` are told: most probably they are misspelt.
     """
-    found, known = {}, set(labels)
+    found: dict[str, str] = {}
+    known = set(labels)
     for pair in pairs or ():
         ways = [(pair[:at].strip(), pair[at + 1 :].strip()) for at in _equals_signs(pair)]
         if not ways or not ways[0][0]:
             raise UsageError(f"--map {pair}: expected OLD=NEW, as in --map POS=positive")
         old, new = next((way for way in ways if way[0] in known), ways[0])
-        found[old] = new
+        if found.setdefault(old, new) != new:
+            raise UsageError(f"--map {pair}: {old} is called {found[old]} already")
     if idle := found.keys() - known:
         warn(f"--map {min(idle)}=…: no such label in the data, which has {named(sorted(known))}")
     return found

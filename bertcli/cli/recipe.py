@@ -174,6 +174,8 @@ def choose_checkpoint(flags: ModelFlags, task: str) -> Checkpoint:
 
     if flags.model is not None:
         return resolve(ModelChoice(flags.model, flags.revision, flags.offline, flags.allow_pickle))
+    if flags.revision is not None:
+        raise UsageError("--revision: of a checkpoint of the hub, which is named with -m")
     return builtin_checkpoint(builtin_for(task))
 
 

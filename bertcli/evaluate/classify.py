@@ -115,15 +115,15 @@ class ClassifyScore:
         return table
 
     @property
-    def answered(self) -> tuple[float, float]:
+    def answered(self) -> tuple[float, float | None]:
         """The share of texts whose best label reaches its threshold, and their accuracy.
 
-        For one label a text. A label without a threshold is always given.
+        For one label a text. A label without a threshold is always given. Of none there is none.
         """
         least = np.array([self.thresholds.get(label, 0.0) for label in self.labels])
         best = self.probabilities.argmax(axis=1)
         sure = self.probabilities.max(axis=1) >= least[best]
-        return float(sure.mean()), float(self.right[sure].mean()) if sure.any() else 0.0
+        return float(sure.mean()), float(self.right[sure].mean()) if sure.any() else None
 
     @property
     def calibration_error(self) -> float:

@@ -68,13 +68,13 @@ class FillMaskScore:
 
     @property
     def top1_interval(self) -> Interval:
-        """The 95 % interval of top-1, over texts."""
-        return bootstrap(len(self.masks), self.top1_of)
+        """The 95 % interval of top-1, over texts that have masks."""
+        return bootstrap(len(self._masked), lambda at: self.top1_of(self._masked[at]))
 
     @property
     def perplexity_interval(self) -> Interval:
-        """The 95 % interval of the perplexity, over texts."""
-        return bootstrap(len(self.masks), self.perplexity_of)
+        """The 95 % interval of the perplexity, over texts that have masks."""
+        return bootstrap(len(self._masked), lambda at: self.perplexity_of(self._masked[at]))
 
     def top1_of(self, at: NDArray[np.int64]) -> float:
         """Return top-1 over the texts of these numbers, with repetitions."""
@@ -83,6 +83,11 @@ class FillMaskScore:
     def perplexity_of(self, at: NDArray[np.int64]) -> float:
         """Return the perplexity over the texts of these numbers, with repetitions."""
         return math.exp(min(float(self.loss[at].sum() / max(self.masks[at].sum(), 1)), 700.0))
+
+    @cached_property
+    def _masked(self) -> NDArray[np.int64]:
+        """The texts that have masks: draws without any would count as perfect."""
+        return np.flatnonzero(self.masks)
 
     @cached_property
     def _all(self) -> NDArray[np.int64]:

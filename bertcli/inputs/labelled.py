@@ -106,6 +106,11 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
             yield _sentence(words)  # another file, or lines that are passed over as empty
             words = []
         last = row.place
+        if (
+            row.columns.get("error")
+            and row.columns.get(ENTITIES, row.columns.get(columns.tags)) is None
+        ):
+            raise DataError(f"{row.place}: a text that ner could not read: leave this row out")
         if ENTITIES in row.columns and columns.tags not in row.columns:
             yield _with_entities(row, columns)
             continue
@@ -126,22 +131,23 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
 
 
 def read_questions(
-    files: Sequence[str], columns: Columns = Columns()
+    files: Sequence[str], columns: Columns = Columns(), placed: bool = True
 ) -> Iterator[AnsweredQuestion]:
     """Yield the questions of files with their contexts and answers.
 
     From SQuAD's JSON, of version 1 or 2, or from rows with `question`, `context` and `answers`: an
     object with the lists `text` and `answer_start`, as the hub's data sets have it, or the answer
     itself, or a list of them; then the first place in the context that reads so is meant. Without
-    an answer are those with an empty list or cell, or with `is_impossible`.
+    an answer are those with an empty list or cell, or with `is_impossible`. Raises DataError for an
+    answer that the context does not have, unless it is only its words that count, not `placed`.
     """
     for row in _whole_rows(files, columns.input_format):
         if "paragraphs" in row.columns:
-            yield from _squad(row)
+            yield from _squad(row, placed)
             continue
         if "data" in row.columns and columns.question not in row.columns:
             for article in _list(row, row.columns["data"], "data"):
-                yield from _squad(Row(_object(row, article, "data"), row.place))
+                yield from _squad(Row(_object(row, article, "data"), row.place), placed)
             continue
         need = {columns.question: "--question-field", columns.context: "--context-field"}
         if not _is_impossible(row.columns):
@@ -153,7 +159,7 @@ def read_questions(
                 "--question-field NAME"
             )
         _need(row, need)
-        yield _question(row, row.columns, columns)
+        yield _question(row, row.columns, columns, placed)
 
 
 def read_pairs(files: Sequence[str], columns: Columns = Columns()) -> Iterator[ScoredPair]:
@@ -318,8 +324,6 @@ def _pairs(row: Row, columns: Columns) -> Iterator[tuple[str, str]]:
 
 def _with_entities(row: Row, columns: Columns) -> TaggedText:
     """Return a row's text with its entities; raises DataError where they are not in the text."""
-    if row.columns[ENTITIES] is None and row.columns.get("error"):
-        raise DataError(f"{row.place}: a text that ner could not read: leave this row out")
     _need(row, {columns.text: "--field"})
     text = _text(row, row.columns[columns.text], columns.text)
     spans = []
@@ -370,7 +374,7 @@ def _sentence(words: Sequence[tuple[str, str, Place]]) -> TaggedText:
 def _conll(row: Row) -> tuple[str | None, str]:
     """Return the word and the tag of a line; None for the end of a sentence.
 
-    Between tabs a word may have blanks.
+    Between tabs a word may have blanks, and so may a tag.
     """
     cells = CELL.findall(row.text or "")
     if not cells or cells[0] == "-DOCSTART-":
@@ -386,10 +390,10 @@ def _conll(row: Row) -> tuple[str | None, str]:
         raise DataError(f"{row.place}: expected a word and its tag on each line")
     tabbed = [cell for cell in five if CELL.search(cell)]
     word = tabbed[0] if len(tabbed) > 1 else cells[0]
-    return " ".join(CELL.findall(word)), cells[-1]
+    return " ".join(CELL.findall(word)), tabbed[-1].strip() if len(tabbed) > 1 else cells[-1]
 
 
-def _squad(row: Row) -> Iterator[AnsweredQuestion]:
+def _squad(row: Row, placed: bool) -> Iterator[AnsweredQuestion]:
     """Yield the questions of an article; each has its id in its place, or its number there."""
     title = str(row.columns.get("title") or "")
     article = Row(row.columns, replace(row.place, part=f'article "{title}"'))
@@ -402,10 +406,12 @@ def _squad(row: Row) -> Iterator[AnsweredQuestion]:
             name = found.get("id") or f'{number} of "{title}"'
             part = f'question {name} "{str(found.get("question"))[:40]}"'
             cells = {"title": title, **found, "context": inside.get("context")}
-            yield _question(Row(cells, replace(row.place, part=part)), cells, Columns())
+            yield _question(Row(cells, replace(row.place, part=part)), cells, Columns(), placed)
 
 
-def _question(row: Row, cells: dict[str, object], columns: Columns) -> AnsweredQuestion:
+def _question(
+    row: Row, cells: dict[str, object], columns: Columns, placed: bool
+) -> AnsweredQuestion:
     question = _text(row, cells.get(columns.question), columns.question)
     context = _text(row, cells.get(columns.context), columns.context)
     if not _is_impossible(cells) and cells.get(columns.answers) is None:
@@ -413,7 +419,8 @@ def _question(row: Row, cells: dict[str, object], columns: Columns) -> AnsweredQ
             f'{row.place}: no "{columns.answers}": expected answers, an empty list where there are '
             "none, or is_impossible: true"
         )
-    pairs = [] if _is_impossible(cells) else _answers(row, cells[columns.answers], context)
+    impossible = _is_impossible(cells)
+    pairs = [] if impossible else _answers(row, cells[columns.answers], context, placed)
     return AnsweredQuestion(
         question,
         context,
@@ -428,7 +435,7 @@ def _is_impossible(cells: dict[str, object]) -> bool:
     return cells.get("is_impossible") is True
 
 
-def _answers(row: Row, answers: object, context: str) -> list[tuple[object, object]]:
+def _answers(row: Row, answers: object, context: str, placed: bool) -> list[tuple[object, object]]:
     """Return the answers and the first character of each."""
     if isinstance(answers, dict):
         texts = _list(row, answers.get("text"), "text")
@@ -437,18 +444,19 @@ def _answers(row: Row, answers: object, context: str) -> list[tuple[object, obje
             raise DataError(f"{row.place}: {len(texts)} texts, but {len(starts)} answer_start")
         return list(zip(texts, starts, strict=True))
     if isinstance(answers, str):
-        answers = [answers] if answers.strip() else []
-    return [_answer(row, one, context) for one in _list(row, answers, "answers")]
+        listed = _as_list(answers) if answers not in context else answers
+        answers = listed if isinstance(listed, list) else [answers] if answers.strip() else []
+    return [_answer(row, one, context, placed) for one in _list(row, answers, "answers")]
 
 
-def _answer(row: Row, answer: object, context: str) -> tuple[object, object]:
-    """Return an answer and its first character in the context."""
+def _answer(row: Row, answer: object, context: str, placed: bool) -> tuple[object, object]:
+    """Return an answer and its first character in the context, 0 where that does not matter."""
     if not isinstance(answer, str):
         found = _object(row, answer, "answers")
         return found.get("text"), found.get("answer_start")
-    if answer not in context:
+    if placed and answer not in context:
         raise DataError(f'{row.place}: the answer "{answer[:40]}" does not stand in the context')
-    return answer, context.index(answer)
+    return answer, max(context.find(answer), 0)
 
 
 def _text(row: Row, value: object, name: str) -> str:
@@ -487,6 +495,7 @@ def _listed(row: Row, cells: dict[str, object], name: str) -> list[object]:
 
 
 def _list(row: Row, value: object, name: str) -> list[object]:
+    value = _as_list(value)
     if isinstance(value, list | tuple):
         return list(value)
     raise DataError(f'{row.place}: "{name}" is not a list')

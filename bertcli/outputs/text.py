@@ -56,4 +56,5 @@ def _tagged_words(answer: Answer) -> str:
         return ""
     if not isinstance(answer.result, NerResult):
         raise UsageError("conll is a format for ner only; choose another with -f, such as jsonl")
-    return "".join(f"{word.text}\t{word.tag}\n" for word in answer.result.words)
+    lines = (f"{word.text}\t{word.tag}\n" for word in answer.result.words)
+    return "".join(lines).replace("\0", "\ufffd")  # by which a file is told from a binary one

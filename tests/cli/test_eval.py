@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +376,12 @@ def test_differences_are_between_two(run: Run, here: Path) -> None:
         ("classify", "", (), "a.jsonl: is empty"),
         ("classify", '{"text": "x", "label": "y"}', ("--map", "y"), "--map y: expected OLD=NEW"),
         (
+            "classify",
+            '{"text": "x", "label": "y"}',
+            ("--map", "y=a", "--map", "y=b"),
+            "--map y=b: y is called a already",
+        ),
+        (
             "ner",
             '{"tokens": ["x"], "tags": ["O"]}',
             ("--errors", "no/w"),
@@ -420,6 +428,32 @@ def test_a_header_without_rows_is_refused(
     path.write_text("text,label,tokens,tags,text1,text2,score\n")
     assert main([*command, str(path)]) == 1
     assert capsys.readouterr() == ("", f"bertcli: {path}: there is no {what} to go by\n")
+
+
+def test_texts_without_masks_do_not_widen_the_interval() -> None:
+    """A draw of them alone would count as a perplexity of one."""
+    from bertcli.evaluate.fill_mask import FillMaskScore
+
+    masks, first = np.array([0] * 40 + [4]), np.array([0] * 40 + [2])
+    score = FillMaskScore(masks, first, first, np.array([0.0] * 40 + [8.0]))
+    assert {*asdict(score.perplexity_interval).values()} == {math.exp(2)}
+    assert {*asdict(score.top1_interval).values()} == {0.5}
+
+
+def test_queries_that_are_judged_but_not_asked_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They count as nothing found; by words alone there is nothing to compare."""
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d1", "text": "a cat"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "cat"}\n')
+    (tmp_path / "qrels.tsv").write_text("q1\t0\td1\t1\nq9\t0\td1\t1\n")
+    line = ["eval", "search", str(tmp_path), "--mode", "keyword"]
+    assert main(line) == 0
+    said = capsys.readouterr()
+    assert "1 of its queries are not among those of" in said.err and '"q9"' in said.err
+    assert json.loads(said.out)["ndcg@10"] == 0.5
+    assert main([*line, "--compare", "all-MiniLM-L6-v2"]) == 2
+    assert "every checkpoint finds the same" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--errors", "--differences"])

@@ -170,7 +170,7 @@ def test_eval_tells_how_often_sure_answers_are_right(
 
     assert sure() is None
     assert sure("--abstain-below", "0") == (1, 1)
-    assert sure("--abstain-below", "0.9999") == (0, 0)
+    assert sure("--abstain-below", "0.9999") == (0, None)
     config = head / "head_config.json"
     stored = json.loads(config.read_text()) | {"thresholds": {"billing": 0.9999}}
     config.write_text(json.dumps(stored))

@@ -235,6 +235,12 @@ London NNP B-LOC
 """
 
 
+def test_a_tag_between_tabs_may_have_blanks(write: Write) -> None:
+    """As bertcli writes those of labels with blanks."""
+    (found,) = read_tagged([write("a.conll", "New\tB-big city\nYork\tI-big city\nfell\tO\n")])
+    assert found.spans == ((0, 8, "big city"),)
+
+
 def test_conll_sentences_end_at_empty_lines(write: Write) -> None:
     """First and last column count; comments and document marks are no words, but "#" may be one."""
     found = list(read_tagged([write("a.conll", CONLL)]))
@@ -406,6 +412,35 @@ def test_a_question_of_which_nothing_is_said_is_refused(
 
 
 ROW = {"question": "Who?", "context": "Ada wrote it.", "answers": []}
+
+
+def test_lists_in_cells_of_csv_are_read(write: Write) -> None:
+    """As bertcli writes them: of answers, of entities, of tokens; one in brackets is itself."""
+    cell = '"[""Ada"", ""it""]"'
+    file = write("a.csv", f"question,context,answers\nWho?,Ada wrote it.,{cell}\nNo?,None.,[]\n")
+    first, second = read_questions([file])
+    assert (first.answers, second.answers) == ((("Ada", 0), ("it", 10)), ())
+    (one,) = read_questions([write("b.csv", "question,context,answers\nHow?,See [3].,[3]\n")])
+    assert one.answers == (("[3]", 4),)
+    entity = '"[{""start"": 0, ""end"": 3, ""label"": ""PER""}]"'
+    (tagged,) = read_tagged([write("c.csv", f"text,entities\nAda wrote it.,{entity}\n")])
+    assert tagged.spans == ((0, 3, "PER"),)
+
+
+def test_an_answer_in_other_words_can_be_measured(write: Write) -> None:
+    """SQuAD's measures need only the words; what is learnt must stand somewhere."""
+    file = write("a.jsonl", [ROW | {"answers": ["Eve", "Ada"]}])
+    (one,) = read_questions([file], placed=False)
+    assert [text for text, _ in one.answers] == ["Eve", "Ada"]
+    with pytest.raises(DataError, match="does not stand in the context"):
+        list(read_questions([file]))
+
+
+def test_an_error_row_of_ner_is_told_as_one(write: Write) -> None:
+    """JSON lines have no entities there."""
+    rows = [{"source": "x:1", "text": "", "error": "the text is empty"}]
+    with pytest.raises(DataError, match="leave this row out"):
+        list(read_tagged([write("a.jsonl", rows)]))
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def qa(
     from bertcli.inputs.labelled import read_questions
 
     flags.keep_apart(files)
-    questions = some(read_questions(files, asked.columns), files, "question")
+    questions = some(read_questions(files, asked.columns, placed=False), files, "question")
 
     def measured(chosen: ModelFlags) -> tuple[str, QaScore]:
         checkpoint, task = qa_task(chosen)

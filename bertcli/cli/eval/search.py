@@ -79,6 +79,8 @@ def search(
         raise UsageError("--errors is not for search: --save-run writes what was found")
     if run is not None and (idle := given(context, OF_ONE if flags.compare else OF_ONE | OF_ALL)):
         raise UsageError(f"{', '.join(idle)}: no checkpoint is asked where --run is measured")
+    if mode is Mode.KEYWORD and flags.compare is not None and run is None:
+        raise UsageError("--compare: by words alone every checkpoint finds the same")
     judged = qrels or beir_file(folder, *QRELS)
     read = [
         judged,
@@ -134,6 +136,11 @@ def _check_judged(
     if found.keys().isdisjoint(queries):
         raise DataError(
             f'{file}: judges none of the queries of {where}: "{queries[0]}" is not there'
+        )
+    if lacking := [query for query in queries if query not in found]:
+        warn(
+            f"{file}: {len(lacking):,} of its queries are not among those of {where}, as "
+            f'"{lacking[0]}": nothing was found for them'
         )
     if all(found.get(query, {}).keys().isdisjoint(judgements[query]) for query in queries):
         warn(f"{file}: judges none of the passages that were found: does it name those of {where}?")
