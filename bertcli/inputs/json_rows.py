@@ -100,10 +100,12 @@ def _json_rows(text: str, name: str, need: Sequence[str]) -> Iterator[Row | BadR
     start = _skip_space(text, 0)
     if text.startswith("[", start):
         line, counted = 1, 0
-        for position, end, value in _array_items(text, start):
+        on_one_line = "\n" not in text.strip()
+        for number, (position, end, value) in enumerate(_array_items(text, start), 1):
             line, counted = line + text.count("\n", counted, position), position
             escaped = ESCAPED_SURROGATE.search(text, position, end) is not None
-            yield _row(value, escaped, Place(name, line), end - position)
+            place = Place(name, line, f"item {number}" if on_one_line else None)
+            yield _row(value, escaped, place, end - position)
         return
     value, end = DECODER.raw_decode(text, start)
     _check_end(text, end)
@@ -113,8 +115,8 @@ def _json_rows(text: str, name: str, need: Sequence[str]) -> Iterator[Row | BadR
         place = Place(name, text.count("\n", 0, start) + 1)
         yield _row(value, escaped, place, end - start)
         return
-    for item in items:
-        yield _row(item, escaped, Place(name))
+    for number, item in enumerate(items, 1):
+        yield _row(item, escaped, Place(name, part=f"item {number}"))
 
 
 def _array_items(text: str, start: int) -> Iterator[tuple[int, int, object]]:

@@ -170,3 +170,10 @@ def test_json_lines_and_arrays_round_trip(read: Read, texts: list[str], ascii_on
     array = json.dumps(rows, ensure_ascii=ascii_only, indent=1)
     for items in (read("a.jsonl", lines), read("a.json", array)):
         assert [item.text for item in items if isinstance(item, Record)] == texts
+
+
+@pytest.mark.parametrize("wrap", ["[{}]", '{{"data": [{}]}}'])
+def test_an_item_on_a_line_with_others_is_told_by_its_number(wrap: str, read: Read) -> None:
+    """The line says nothing there."""
+    found = read("a.json", wrap.format('{"text": "a"}, {"text": 3}, {"text": "b"}') + "\n")
+    assert [str(one.place).rpartition(", ")[2] for one in found] == ["item 1", "item 2", "item 3"]

@@ -493,7 +493,7 @@ def test_a_question_of_squads_is_named(asked: object, told: str, write: Write) -
 
 def test_an_article_without_paragraphs_is_told_so(write: Write) -> None:
     """And one whose paragraphs have no questions; neither is a row that lacks a column."""
-    with pytest.raises(DataError, match=r'a\.json: no "paragraphs", as an article of SQuAD has'):
+    with pytest.raises(DataError, match=r'a\.json, item 1: no "paragraphs", as an article of SQ'):
         list(read_questions([write("a.json", json.dumps({"data": [{"title": "x"}]}))]))
     article = {"title": "x", "paragraphs": [{"context": "Ada wrote it."}]}
     with pytest.raises(DataError, match=r'a\.json, article "x": no "qas"'):
