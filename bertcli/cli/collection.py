@@ -166,6 +166,8 @@ def cluster(
     if method is Method.KMEANS:
         count = clusters or max(1, isqrt(len(these.members) // 2))
         found = kmeans(these.vectors, count, seed or 0)
+        if len(found) < (clusters or 0) and not out.quiet:
+            warn(f"{len(found)} clusters: no more of the texts differ")
     else:
         found = hdbscan(these.vectors, min_size or MIN_SIZE)
     its_texts = [[these.members[row].text for row in one.rows] for one in found]

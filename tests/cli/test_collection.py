@@ -155,3 +155,11 @@ def test_bad_input(run: Run, texts: Path, here: Path) -> None:
     for more in (("--on-error", "stop"), ("--max-errors", 0)):
         ran = run("similar", "-i", "some.csv", "--threshold", -1, *more)
         assert ran.code == 1 and ran.out == "" and "some.csv:3" in ran.err
+
+
+def test_fewer_clusters_than_asked_for_are_told(run: Run) -> None:
+    """There cannot be more than there are different texts."""
+    ran = run("cluster", "a cat", "a dog", "a cat", "-k", 9)
+    assert (ran.code, len(ran.records)) == (0, 2)
+    assert ran.said("2 clusters: no more of the texts differ")
+    assert run("cluster", "a cat", "a dog", "-k", 9, "-q").err == ""
