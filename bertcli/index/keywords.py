@@ -23,6 +23,8 @@ POOL = 150
 COMMON = 10
 """One chunk in so many has a phrase that is too common to look for chunks by."""
 MOST_PHRASES = 16
+LOOKED_UP = 4
+"""Looking up the rows of one chunk in so many takes as long as reading those of all."""
 KEPT, KEPT_COUNTS = 8_000_000, 100_000
 """For how many chunks it is kept that they have a phrase, 4 bytes each, and for how many phrases
 how many chunks have them."""
@@ -58,6 +60,7 @@ class Keywords:
         self._holders: dict[str, NDArray[np.int32]] = {}
         self._counts: dict[str, int] = {}
         self._row_of: NDArray[np.int64] | None = None
+        self._looked_up = 0
         self._version: object = None
 
     def matching(
@@ -73,7 +76,8 @@ class Keywords:
         if not phrases:
             return []
         if version != self._version or len(self._counts) > KEPT_COUNTS:
-            self._version, self._holders, self._counts, self._row_of = version, {}, {}, None
+            self._version, self._holders, self._counts = version, {}, {}
+            self._row_of, self._looked_up = None, 0
         size = self._size()
         if len(phrases) > 1 and self._are_many(phrases, size):
             pool, is_all = self._heaviest(phrases, max(depth, POOL), live, size)
@@ -163,7 +167,7 @@ class Keywords:
         chunks = chunks[(chunks >= 0) & (chunks <= size.last)]
         if live is None:
             return chunks
-        rows = self._rows_by_chunk(size.last)[chunks]
+        rows = self._rows_by_chunk(chunks, size.last)
         fitting: NDArray[np.bool_] = (rows >= 0) & live[rows]
         return chunks[fitting]
 
@@ -172,16 +176,23 @@ class Keywords:
         query = f"SELECT id, row FROM chunks WHERE id {AMONG}"
         yield from self._connection.execute(query, (_listed(chunks),))
 
-    def _rows_by_chunk(self, last: int) -> NDArray[np.int64]:
-        """Return the row of every chunk up to the last one, -1 for a number without a chunk."""
+    def _rows_by_chunk(self, chunks: NDArray[np.int32], last: int) -> NDArray[np.int64]:
+        """Return the rows of chunks up to the last one, -1 for a number without a chunk.
+
+        They are looked up one by one until that has taken as long as reading all.
+        """
         if self._row_of is None:
+            self._looked_up += len(chunks)
+            if self._looked_up < last / LOOKED_UP:
+                rows = dict(self._rows(chunks))
+                return np.array([rows.get(chunk, -1) for chunk in chunks.tolist()], np.int64)
             self._row_of = np.full(last + 1, -1)
             numbers = np.fromiter(
                 chain.from_iterable(self._connection.execute("SELECT id, row FROM chunks")),
                 np.int64,
             ).reshape(-1, 2)
             self._row_of[numbers[:, 0]] = numbers[:, 1]
-        return self._row_of
+        return self._row_of[chunks]
 
     def _scored(self, chunks: dict[int, int], phrases: Sequence[str]) -> list[Match]:
         """Return the rows of chunks with their BM25, best first.
