@@ -367,9 +367,12 @@ class Documents:
         return self._keywords.matching(phrases, depth, live, self.version())
 
     def where(self, condition: Filter) -> NDArray[np.int64]:
-        """Return the vector rows of all chunks that a condition holds for."""
+        """Return the vector rows of all chunks that a condition holds for.
+
+        In this order of the tables it is asked once for a document, not for each of its chunks.
+        """
         found = self.connection.execute(
-            "SELECT row FROM chunks JOIN documents ON documents.id = document "
+            "SELECT row FROM documents CROSS JOIN chunks ON documents.id = document "
             f"WHERE {condition.sql}",
             condition.values,
         )
