@@ -90,5 +90,13 @@ shuf "$paragraphs" -o "$paragraphs"
 one_by_one longer sixteenth 108 4e-4 401 1,150000 1,165000 512
 one_by_one longer seventeenth 108 6e-4 402 150001,300000 165001,337924 512
 python "$here/mean.py" "$output/sixteenth" "$output/seventeenth" "$output/again" 0.4
-python "$here/mean.py" "$output/longer" "$output/again" "$output/last" 0.85
+python "$here/mean.py" "$output/longer" "$output/again" "$output/gentler" 0.85
+one_by_one gentler eighteenth 106 2.5e-4 501 150001,300000 165001,337924 512
+one_by_one gentler nineteenth 106 4e-4 502 1,150000 1,165000 512
+python "$here/mean.py" "$output/eighteenth" "$output/nineteenth" "$output/once-more" 0.4
+python "$here/mean.py" "$output/gentler" "$output/once-more" "$output/gentlest" 0.85
+one_by_one gentlest twentieth 31 1.5e-4 601 1,150000 1,165000 512
+one_by_one gentlest twenty-first 31 2.5e-4 602 150001,300000 165001,337924 512
+python "$here/mean.py" "$output/twentieth" "$output/twenty-first" "$output/short" 0.4
+python "$here/mean.py" "$output/gentlest" "$output/short" "$output/last" 0.7
 bertcli eval fill-mask "$held_out" -m "$output/last"
