@@ -141,9 +141,9 @@ class Trainee(nn.Module):
                 )
         elif rank:
             self.peft = add_lora(plain, rank, modules, embedding_rank)
-        if labels:
-            of_base = checkpoint.labels if checkpoint.head is head else []
-            _carry_over(plain, of_base, labels)
+        classifies = checkpoint.head in (Head.SEQUENCE, Head.TOKEN)
+        if classifies and len(labels) == len(of_base := checkpoint.labels):
+            _carry_over(plain, of_base if checkpoint.head is head else [], labels)
         self.rank = self.peft.peft_config["default"].r if self.peft else None
         self.embedding_rank = rank_of_embeddings(self.peft) if self.peft else 0
         self.plain = plain
@@ -258,7 +258,7 @@ def _load(
 def _carry_over(model: Any, of_base: Sequence[str], labels: Sequence[str]) -> None:
     """Give each label the weights that the base has for the label of its name, or new ones.
 
-    Those of as many labels were loaded by their places, whatever the labels are called.
+    The base has as many labels, whose weights were loaded by their places.
     """
     if list(of_base) == list(labels):
         return
@@ -271,11 +271,10 @@ def _carry_over(model: Any, of_base: Sequence[str], labels: Sequence[str]) -> No
             nn.init.normal_(fresh.weight, std=spread)
             nn.init.zeros_(fresh.bias)
             with torch.no_grad():
-                if len(of_base) == len(labels):
-                    for row, label in enumerate(labels):
-                        if label in of_base:
-                            fresh.weight[row] = module.weight[of_base.index(label)]
-                            fresh.bias[row] = module.bias[of_base.index(label)]
+                for row, label in enumerate(labels):
+                    if label in of_base:
+                        fresh.weight[row] = module.weight[of_base.index(label)]
+                        fresh.bias[row] = module.bias[of_base.index(label)]
                 module.weight.copy_(fresh.weight)
                 module.bias.copy_(fresh.bias)
 
