@@ -107,8 +107,8 @@ class Keywords:
     ) -> dict[int, float]:
         """Return the chunks that an expression of the table holds for with their BM25, best first.
 
-        `among` are those to look at; FTS5 scores no others. `bm25` in an order with a limit takes a
-        quarter of the time of `rank`, which sorts all.
+        `among` are those to look at; FTS5 scores no others. `bm25` in an order with a limit takes
+        two thirds of the time of `rank`, which sorts all: 21 and 33 ms for 150 of 21,560 chunks.
         """
         there = "" if among is None else f"AND +rowid {AMONG} "
         values = () if among is None else (_listed(among),)
