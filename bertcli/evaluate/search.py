@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,19 @@ def score_run(run: Run, judgements: Judgements) -> SearchScore:
     reciprocal = values[f"mrr@{CUT}"]  # of any rank, and pytrec_eval knows no cut of it
     reciprocal[reciprocal < 1 / CUT] = 0
     return SearchScore(asked, values)
+
+
+def misses(run: Run, judgements: Judgements, score: SearchScore) -> list[dict[str, Any]]:
+    """Return the queries with nothing relevant among the first ten, and what stands there."""
+    return [
+        {
+            "query": query,
+            "relevant": [name for name, grade in judgements[query].items() if grade > 0],
+            "found": [name for name, _ in _ranked(run.get(query, {}))[:CUT]],
+        }
+        for query, gain in zip(score.queries, score.values[f"mrr@{CUT}"], strict=True)
+        if gain == 0
+    ]
 
 
 def run_lines(run: Run, name: str) -> list[str]:

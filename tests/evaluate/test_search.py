@@ -112,6 +112,25 @@ def test_eval_search_reads_a_beir_folder(beir: Path, capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["ndcg@10"] == 1.0
 
 
+def test_queries_without_a_hit_are_written(beir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is relevant on rank 11 is no hit; what grade 0 judged is not relevant."""
+    (beir / "qrels.tsv").write_text("7\t0\tp1\t1\n7\t0\tp2\t0\n")
+    wrong, run = beir / "wrong.jsonl", beir / "run.trec"
+    line = ["eval", "search", str(beir), "--run", str(run), "--errors", str(wrong)]
+    others = [f"7 Q0 x{i} {i} {20 - i} name" for i in range(1, 11)]
+    run.write_text("\n".join([*others, "7 Q0 p1 11 1 name"]))
+    assert main(line) == 0
+    assert json.loads(wrong.read_text()) == {
+        "query": "7",
+        "relevant": ["p1"],
+        "found": [f"x{i}" for i in range(1, 11)],
+    }
+    assert f"1 queries without a hit in {wrong}" in capsys.readouterr().err
+    run.write_text("\n".join([*others[1:], "7 Q0 p1 10 1 name"]))
+    assert main(line) == 0
+    assert wrong.read_text() == ""
+
+
 @pytest.mark.parametrize(
     "idle", [["-m", "embed"], ["--precision", "int8", "--mode", "dense"], ["--batch-tokens", "64"]]
 )

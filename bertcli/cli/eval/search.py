@@ -16,6 +16,7 @@ from bertcli.cli.eval.report import (
     other_model,
     show,
     write_differences,
+    write_errors,
     write_lines,
 )
 from bertcli.cli.index.open import identity
@@ -64,6 +65,7 @@ def search(
     """Measure search: nDCG@10, recall, MRR@10 and MAP over judged queries.
 
     Every passage is one of an index made for it, and 100 of them are found for each query.
+    --errors writes the queries that have nothing relevant among the first ten.
 
     \b
     bertcli eval search ./beir/scifact
@@ -72,11 +74,9 @@ def search(
     bertcli eval search ./beir/scifact --run bm25.trec
     """
     from bertcli.evaluate.intervals import mean_difference
-    from bertcli.evaluate.search import run_lines, score_run
+    from bertcli.evaluate.search import misses, run_lines, score_run
     from bertcli.inputs.beir import QRELS, beir_file, read_judgements, read_run
 
-    if flags.errors is not None:
-        raise UsageError("--errors is not for search: --save-run writes what was found")
     if run is not None and (idle := given(context, OF_ONE if flags.compare else OF_ONE | OF_ALL)):
         raise UsageError(f"{', '.join(idle)}: no checkpoint is asked where --run is measured")
     if mode is Mode.KEYWORD and flags.compare is not None and run is None:
@@ -124,6 +124,7 @@ def search(
             if one[i] != two[i]
         ]
     show(report)
+    write_errors(flags.errors, misses(found, judgements, score), "queries without a hit")
     write_differences(flags, differences)
     if save_run is not None:
         write_lines(save_run, run_lines(found, "bertcli"))
