@@ -22,6 +22,8 @@ from bertcli.tasks.run import Plan, count_read
 OUTSIDE = "O"
 STARTS = frozenset("BSU")
 ENDS = frozenset("ELSU")
+HANDLES = frozenset("@#")
+"""What is one name with the word behind it: @NASA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ def merge_pieces(pieces: Sequence[Piece], text: str) -> list[Entity]:
     """Return the entities of labelled pieces under BIO, IOB1 or BIOES/BILOU.
 
     An entity goes on while its type does, until a piece that starts one (B, S, U) or after one
-    that ends it (E, L, S, U). Labels without a scheme's prefix count as inside. The score is the
+    that ends it (E, L, S, U). Labels without a scheme's prefix count as inside. The sign of a
+    handle that starts one belongs to the name behind it that starts one too. The score is the
     mean of the pieces' probabilities.
     """
     entities: list[Entity] = []
@@ -148,6 +151,8 @@ def merge_pieces(pieces: Sequence[Piece], text: str) -> list[Entity]:
         prefix, kind = split_label(piece.label)
         last_prefix, last_kind = split_label(run[-1].label) if run else ("", OUTSIDE)
         goes_on = kind == last_kind and prefix not in STARTS and last_prefix not in ENDS
+        if kind == last_kind and run:
+            goes_on |= text[run[0].start : piece.start] in HANDLES
         if run and not goes_on:
             score = sum(one.score for one in run) / len(run)
             start, end = run[0].start, run[-1].end

@@ -114,6 +114,18 @@ def test_an_entitys_score_is_the_mean_of_its_words() -> None:
     assert merge_pieces(parts, "a b") == [Entity("X", 0, 3, "a b", pytest.approx(0.7))]
 
 
+def test_the_sign_of_a_handle_belongs_to_its_name() -> None:
+    """Of two names that touch each stays by itself, and so does a sign of another kind or place."""
+    handle = [Piece(0, 1, "B-ORG", 0.8), Piece(1, 5, "B-ORG", 0.9)]
+    assert merge_pieces(handle, "@NASA") == [Entity("ORG", 0, 5, "@NASA", pytest.approx(0.85))]
+    touching = [Piece(0, 1, "B-LOC", 0.8), Piece(1, 2, "B-LOC", 0.9)]
+    assert [one.text for one in merge_pieces(touching, "京都")] == ["京", "都"]
+    apart = [Piece(0, 1, "B-ORG", 0.8), Piece(2, 6, "B-ORG", 0.9)]
+    assert [one.text for one in merge_pieces(apart, "@ NASA")] == ["@", "NASA"]
+    other = [Piece(0, 1, "B-PER", 0.8), Piece(1, 5, "B-ORG", 0.9)]
+    assert [one.text for one in merge_pieces(other, "@NASA")] == ["@", "NASA"]
+
+
 @pytest.mark.parametrize(
     ("label", "expected"),
     [
