@@ -311,7 +311,8 @@ class Hit:
     after that one begin. `matches` are characters of the text that the query has the words of,
     `sentence` those of the sentence that fits it best; `before` and `after` are lines around it.
     `rerank_score` is a cross-encoder's probability, `copies` where nearly the same stands.
-    `run_name` is what a TREC run calls its document, set where one is written.
+    `run_name` is what a TREC run calls its document, set where one is written. `context` are the
+    headings above it that its text does not say.
     """
 
     score: float
@@ -334,6 +335,7 @@ class Hit:
     copies: tuple[str, ...] = ()
     page_starts: tuple[int, ...] = ()
     run_name: str | None = None
+    context: str | None = None
 
     @property
     def place(self) -> str:

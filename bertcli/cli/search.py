@@ -200,6 +200,22 @@ class Finder:
         """Return what tells its index and its cross-encoder from others."""
         return self.folder.hashes() | (hashes_of(self.reranker) if self.reranker else {})
 
+    def reads(self, query: Query) -> bool:
+        """Tell whether the model knows something of a query, and say so where it does not.
+
+        It has one vector for all that it does not know, to which no passage is near by its meaning.
+        """
+        if self.embed is None:
+            return False
+        ids = self.embed.tokenizer.ids([query.meaning])[0]
+        known = not len(ids) or bool((ids != self.embed.tokenizer.unknown_id).any())
+        if not (known or self.places_only):
+            found = (
+                "nothing is near it" if self.flags.mode is Mode.DENSE else "only its words count"
+            )
+            warn(f'the model knows no sign of "{query.meaning}": {found}')
+        return known
+
     def _hits(self, query: Query, vector: NDArray[np.float32] | None, wanted: Wanted) -> list[Hit]:
         from bertcli.index.refine import refined
 
@@ -336,6 +352,8 @@ def _by_meaning(items: Iterable[Item], finder: Finder, embeds: bool) -> Iterator
 
     With --like alone nothing `embeds`: the file's vector is the query.
     """
+    import numpy as np
+
     from bertcli.index.query import Query
     from bertcli.index.refine import rocchio
     from bertcli.tasks.run import answers
@@ -355,7 +373,7 @@ def _by_meaning(items: Iterable[Item], finder: Finder, embeds: bool) -> Iterator
         if not isinstance(result, EmbedResult) or query is None:
             yield replace(answer, record=record)
             continue
-        vector = result.vector
+        vector = result.vector if finder.reads(query) else np.zeros_like(result.vector)
         if finder.like is not None:
             vector = rocchio(vector, finder.like[None], vector[None][:0])
         yield _answer(record, finder, query, vector, result.reading)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +20,16 @@ Offsets = Sequence[tuple[int, int]] | NDArray[np.integer]
 _SENTENCE_END = re.compile(r"""(?:[.!?…]["'”’»)\]]*\s+|[。！？｡…][”’」』）】》]*\s*)$""")
 _LOOK_BEHIND = 8
 
+WITHIN_CHARACTER, WITHIN_WORD, WORD, LINE, SENTENCE, PARAGRAPH = range(-1, 5)
+"""What ends where a text may be cut, the best place last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Characters `start` to `end` (half-open) of a text; `line` is its first line, from 1.
 
     `heading` is the way to it through the document's headings, `page` its first page, from 1.
+    `context` is what of that way its own text does not say.
     """
 
     start: int
@@ -33,16 +37,26 @@ class Chunk:
     line: int
     heading: str | None = None
     page: int | None = None
+    context: str | None = None
 
 
 PATH_SIGN = " > "
+
+
+def sought_text(text: str, context: str | None) -> str:
+    """Return what a chunk is found by: its text, below the headings that it stands under.
+
+    The section "Hotel" of a note on Rome is found as one of Rome.
+    """
+    return text if context is None else f"{context}\n{text}"
 
 
 def divide(document: Document, token_offsets: Offsets, size: int, overlap: int) -> list[Chunk]:
     """Cut a document into chunks, each within one section, see `split`.
 
     A heading goes with the text below it, and with that of its first subsection where it has none
-    of its own. The same document and settings always give the same chunks.
+    of its own. A chunk leaves room for the headings above it, the innermost that take up to half of
+    `size`. The same document and settings always give the same chunks.
 
     >>> text = "# One\\nText.\\n# Two\\nMore."
     >>> headings = (Heading(0, 1, "One"), Heading(12, 1, "Two"))
@@ -53,27 +67,46 @@ def divide(document: Document, token_offsets: Offsets, size: int, overlap: int) 
     offsets = np.asarray(token_offsets, dtype=np.int64).reshape(-1, 2)
     starts = np.maximum.accumulate(offsets[:, 0]) if len(offsets) else offsets[:, 0]
     chunks = []
-    for begin, end, heading in _sections(document):
+    for begin, end, path in _sections(document):
         first, last = np.searchsorted(starts, (begin, end))
         local = np.maximum(offsets[first:last] - begin, 0)
-        for chunk in split(text[begin:end], local, size, overlap):
-            page = bisect_right(document.pages, chunk.start + begin) or None
-            moved = replace(chunk, start=chunk.start + begin, end=chunk.end + begin)
-            chunks.append(replace(moved, heading=heading, page=page))
+        above, taken = _inner(path, text, starts, size // 2)
+        room = max(size - taken, overlap + 1)
+        heading = _joined(one.title for one in path)
+        for chunk in split(text[begin:end], local, room, overlap):
+            start, stop = chunk.start + begin, chunk.end + begin
+            page = bisect_right(document.pages, start) or None
+            unsaid = _joined(one.title for one in above if one.title not in text[start:stop])
+            chunks.append(Chunk(start, stop, 1, heading, page, unsaid))
     return _numbered(text, chunks)
 
 
-def _sections(document: Document) -> Iterator[tuple[int, int, str | None]]:
+def _inner(
+    path: Sequence[Heading], text: str, starts: NDArray[np.integer], most: int
+) -> tuple[Sequence[Heading], int]:
+    """Return the innermost headings of a way with `most` tokens, and how many they have."""
+    taken = 0
+    for number, heading in enumerate(reversed(path)):
+        end = text.find("\n", heading.start)
+        first, last = np.searchsorted(starts, (heading.start, len(text) if end < 0 else end))
+        tokens = int(last - first) + 1  # and the sign that parts it from the next
+        if taken + tokens > most:
+            return path[len(path) - number :], taken
+        taken += tokens
+    return path, taken
+
+
+def _sections(document: Document) -> Iterator[tuple[int, int, Sequence[Heading]]]:
     """Yield first and last character of each section, and the way to it through the headings."""
     text, headings = document.text, document.headings
     begin, path = 0, list[Heading]()
     for number, heading in enumerate(headings):
         if text[begin : heading.start].strip() and not _bare(text, headings, number):
-            yield begin, heading.start, _said(path)
+            yield begin, heading.start, path
             begin = heading.start
         path = [one for one in path if one.level < heading.level] + [heading]
     if begin < len(text):
-        yield begin, len(text), _said(path)
+        yield begin, len(text), path
 
 
 def _bare(text: str, headings: Sequence[Heading], number: int) -> bool:
@@ -85,8 +118,8 @@ def _bare(text: str, headings: Sequence[Heading], number: int) -> bool:
     return "\n" not in body.replace("\r", "") or body == above.title
 
 
-def _said(path: Sequence[Heading]) -> str | None:
-    return PATH_SIGN.join(one.title for one in path) or None
+def _joined(titles: Iterable[str]) -> str | None:
+    return PATH_SIGN.join(titles) or None
 
 
 def _numbered(text: str, chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -149,28 +182,28 @@ def _best_cut(text: str, starts: Sequence[int], ends: Sequence[int], first: int,
 def _next_first(
     text: str, starts: Sequence[int], ends: Sequence[int], first: int, cut: int, overlap: int
 ) -> int:
-    """Return the token with which the next chunk begins: a word's first within the overlap."""
-    for token in range(max(first + 1, cut - overlap), cut):
-        if _boundary(text, ends[token - 1], starts[token]) > 0:
-            return token
-    return cut
+    """Return the token with which the next chunk begins, within the overlap.
+
+    The first with which a sentence begins, else a line, else a word.
+    """
+    within = range(max(first + 1, cut - overlap), cut)
+    kinds = [min(_boundary(text, ends[one - 1], starts[one]), SENTENCE) for one in within]
+    best = max(kinds, default=WITHIN_WORD)
+    return cut if best <= WITHIN_WORD else within[kinds.index(best)]
 
 
 def _boundary(text: str, end: int, start: int) -> int:
-    """Return how good a cut is between a token's end and the next one's start, 4 the best.
-
-    4 paragraph, 3 sentence, 2 line, 1 word, 0 within a word, -1 within a character.
-    """
+    """Return how good a cut is between a token's end and the next one's start."""
     if start < end:
-        return -1
+        return WITHIN_CHARACTER
     gap = text[end:start]
     if gap.count("\n") > 1:
-        return 4
+        return PARAGRAPH
     if _SENTENCE_END.search(text[max(0, end - _LOOK_BEHIND) : start]):
-        return 3
+        return SENTENCE
     if gap:
-        return 2 if "\n" in gap else 1
-    return 1 if start < len(text) and text[start] >= "\u2e80" else 0
+        return LINE if "\n" in gap else WORD
+    return WORD if start < len(text) and text[start] >= "\u2e80" else WITHIN_WORD
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

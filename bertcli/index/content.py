@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bertcli.index.chunks import Chunk
+from bertcli.index.chunks import Chunk, sought_text
 from bertcli.index.vectors import Vectors
 from bertcli.index.words import storable
 from bertcli.records import Document, Heading
@@ -98,11 +98,17 @@ class Passage:
     columns: Mapping[str, object]
     whole: str
     path: str | None = None
+    context: str | None = None
 
     @property
     def text(self) -> str:
         """The text of the chunk."""
         return self.whole[self.start : self.end]
+
+    @property
+    def sought(self) -> str:
+        """What the chunk is found by."""
+        return sought_text(self.text, self.context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import BertcliError
-from bertcli.index.chunks import Chunk
+from bertcli.index.chunks import Chunk, sought_text
 from bertcli.index.connection import connect, create, open_existing
 from bertcli.index.content import (
     Counts,
@@ -50,8 +51,8 @@ class Documents:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.files = Files(connection)
-        self._keywords = Keywords(connection)
         self.connection = connection
+        self._keywords = Keywords(connection, lambda: self.context)
         self._path = path
         self._expected = 0
         self._alike: dict[tuple[bytes, str], deque[int]] = {}
@@ -86,12 +87,23 @@ class Documents:
         finally:
             documents.close()
 
+    @cached_property
+    def context(self) -> str:
+        """How a query names the context of a chunk; an index of an older bertcli has none."""
+        return "context" if "context" in self._columns_of("chunks") else "NULL"
+
     def add_missing_tables(self) -> None:
         """Make the tables and columns that an index of an older bertcli lacks."""
         self.connection.execute(REMOVED_TABLE)
         self.connection.execute(HASH_INDEX)
-        if "count" not in (column for _, column, *_ in self.rows("PRAGMA table_info (removed)")):
+        if "count" not in self._columns_of("removed"):
             self.connection.execute("ALTER TABLE removed ADD COLUMN count INTEGER")
+        if "context" not in self._columns_of("chunks"):
+            self.connection.execute("ALTER TABLE chunks ADD COLUMN context TEXT")
+            self.context = "context"
+
+    def _columns_of(self, table: str) -> list[str]:
+        return [column for _, column, *_ in self.rows(f"PRAGMA table_info ({table})")]
 
     def close(self) -> None:
         """Close the file; the last to close folds the log back into it."""
@@ -305,10 +317,9 @@ class Documents:
         """Remove documents, their chunks and words; the rows of their vectors become unused."""
         for document in documents:
             text = self.stored(document).text
-            chunks = self.rows('SELECT id, start, "end" FROM chunks WHERE document = ?', document)
             self.connection.executemany(
                 "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)",
-                [(chunk, full_text(text[start:end])) for chunk, start, end in chunks],
+                self.words_of(document, text),
             )
             self.connection.execute(
                 "INSERT INTO unused SELECT row, hash, crc FROM chunks WHERE document = ?",
@@ -418,12 +429,13 @@ class Documents:
         passages = []
         for row in rows:
             found = self.connection.execute(
-                'SELECT id, document, start, "end", line, heading, page FROM chunks WHERE row = ?',
+                f'SELECT id, document, start, "end", line, heading, page, {self.context} '
+                "FROM chunks WHERE row = ?",
                 (row,),
             ).fetchone()
             if found is None:
                 raise damaged(self._path.parent, f"no passage has row {row} of the vectors")
-            chunk, document, start, end, line, heading, page = found
+            chunk, document, start, end, line, heading, page, context = found
             if not _are_whole(start, end, line, page) or start > end:
                 raise damaged(self._path.parent, f"the place of passage {chunk}")
             if document not in documents:
@@ -446,6 +458,7 @@ class Documents:
                     columns=stored.columns,
                     whole=stored.text,
                     path=stored.path,
+                    context=context,
                 )
             )
         return passages
@@ -462,9 +475,13 @@ class Documents:
         """Insert the chunks of a document that is there, each with its row of vectors."""
         text = storable(text)
         first = self.number("SELECT coalesce(max(id), 0) + 1 FROM chunks")
-        texts = [text[chunk.start : chunk.end] for chunk in chunks]
+        contexts = [None if one.context is None else storable(one.context) for one in chunks]
+        texts = [
+            sought_text(text[chunk.start : chunk.end], context)
+            for chunk, context in zip(chunks, contexts, strict=True)
+        ]
         self.connection.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     first + i,
@@ -477,6 +494,7 @@ class Documents:
                     chunk.page,
                     text_hash(texts[i]),
                     row.crc,
+                    contexts[i],
                 )
                 for i, (chunk, row) in enumerate(zip(chunks, rows, strict=True))
             ],
@@ -485,6 +503,14 @@ class Documents:
             "INSERT INTO words (rowid, body) VALUES (?, ?)",
             [(first + i, full_text(one)) for i, one in enumerate(texts)],
         )
+
+    def words_of(self, document: int, text: str) -> list[tuple[int, str]]:
+        """Return the chunks of a document, each with what the full-text table has of it."""
+        query = f'SELECT id, start, "end", {self.context} FROM chunks WHERE document = ?'
+        return [
+            (chunk, full_text(sought_text(text[start:end], context)))
+            for chunk, start, end, context in self.rows(query, document)
+        ]
 
     def checks(self) -> Iterator[Row]:
         """Yield the row of every chunk with the checksum that its vector should have."""

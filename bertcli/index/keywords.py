@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bertcli.index.chunks import sought_text
 from bertcli.index.query import all_of, any_of
 from bertcli.index.words import full_text, table_of
 
@@ -55,8 +56,10 @@ class Keywords:
     That is kept for later queries, as common words come again and again.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, context: Callable[[], str]) -> None:
+        """`context` gives how a query names the context of a chunk."""
         self._connection = connection
+        self._context = context
         self._holders: dict[str, NDArray[np.int32]] = {}
         self._counts: dict[str, int] = {}
         self._row_of: NDArray[np.int64] | None = None
@@ -224,14 +227,14 @@ class Keywords:
 
     def _texts(self, chunks: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield chunks with their texts as the full-text table has them."""
-        cut: dict[int, list[tuple[int, int, int]]] = {}
-        query = f'SELECT document, id, start, "end" FROM chunks WHERE id {AMONG}'
+        cut: dict[int, list[tuple[int, int, int, str | None]]] = {}
+        query = f'SELECT document, id, start, "end", {self._context()} FROM chunks WHERE id {AMONG}'
         for document, *part in self._connection.execute(query, (_listed(chunks),)):
             cut.setdefault(document, []).append(tuple(part))
         query = f"SELECT document, text FROM texts WHERE document {AMONG}"
         for document, text in self._connection.execute(query, (_listed(cut),)):
-            for chunk, start, end in cut[document]:
-                yield chunk, full_text(text[start:end])
+            for chunk, start, end, context in cut[document]:
+                yield chunk, full_text(sought_text(text[start:end], context))
 
     def _count(self, phrase: str) -> int:
         """Return how many chunks have a phrase."""

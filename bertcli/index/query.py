@@ -11,10 +11,10 @@ from bertcli.index.words import UNSPACED, VOWEL_SIGNS, full_text
 
 RANK_CONSTANT = 60
 _LITTLE = """
-a about an and are as at be been but by can could did do does for from had has have he her his how
-i if in is it its me my no not of on or our she should so such than that the their them then there
-these they this those to was we were what when where which who whom whose why will with would you
-your
+a about also an and any are as at be been but by can could did do does for from had has have he her
+his how i if in into is it its just many may me might more most much must my no not of on only or
+our shall she should so some such than that the their them then there these they this those to too
+very was we were what when where which who whom whose why will with would you your
 """
 FUNCTION_WORDS = frozenset(_LITTLE.split())
 """English words that say nothing of a subject: sought only where a query has no others."""

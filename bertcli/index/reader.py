@@ -35,6 +35,8 @@ from bertcli.results import Hit
 
 FUSED_DEPTH = 100
 """How far down the two rankings of a hybrid search are fused."""
+LEAST_WEIGHT = 1e-4
+"""A passage with less BM25 has none but words that most passages have, which is no sign of it."""
 SKIPPED_SHOWN = 100
 
 
@@ -96,7 +98,7 @@ class IndexReader:
         """Return for each query `(q, d)` the `k` passages of largest inner product, best first.
 
         Only passages that `where` holds for are looked at. With unit vectors, and so with a model
-        that normalises, the scores are cosines.
+        that normalises, the scores are cosines. To a vector of zeros nothing is near.
         """
         if k < 1:
             raise UsageError(f"cannot return {k} passages: -k must be at least 1")
@@ -105,8 +107,10 @@ class IndexReader:
             committed = self._documents.committed_rows()
             found = self._nearest(asked, committed, k, self._live(committed, where))
             return [
-                self._hits(rows, scores)
-                for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True)
+                self._hits(rows, scores) if vector.any() else []
+                for vector, rows, scores in zip(
+                    asked, found.rows.tolist(), found.scores.tolist(), strict=True
+                )
             ]
 
     def find(
@@ -123,7 +127,8 @@ class IndexReader:
         Only passages that `where` holds for are looked at.
 
         Without a `vector` (d,) by its words alone, with BM25 as score; else by words and meaning,
-        two rankings that are fused by reciprocal rank, with the inner product as score.
+        two rankings that are fused by reciprocal rank, with the inner product as score. To a vector
+        of zeros nothing is near.
         """
         depth = max(k, FUSED_DEPTH)  # what is asked for beyond comes after, and changes no order
         with storage_failures(self.path), self._documents.reading():
@@ -148,7 +153,10 @@ class IndexReader:
                     half = beside.submit(self._nearest, asked, committed, depth, live)
                     worded = self._documents.matching(query.wanted, depth, worded_live)
                 near = half.result()
-            rankings = [near.rows[0].tolist(), [row for row, _ in worded]]
+            rankings = [[row for row, _ in worded]]
+            if vector.any():
+                telling = [row for row, score in worded if score > LEAST_WEIGHT]
+                rankings = [near.rows[0].tolist(), telling]
             first = fuse([ranking[:FUSED_DEPTH] for ranking in rankings])
             rows = list(dict.fromkeys(first + fuse(rankings)))[:k]
             cosines = read_rows(self._vector_file, rows, dimension) @ asked[0]
@@ -203,9 +211,9 @@ class IndexReader:
         return rows[:: max(1, len(rows) // count)][:count]
 
     def text_of(self, row: int) -> str:
-        """Return the text of the passage with a row."""
+        """Return what the passage with a row is found by."""
         with storage_failures(self.path), self._documents.reading():
-            return self._documents.passages([row])[0].text
+            return self._documents.passages([row])[0].sought
 
     def vectors_of_hits(self, hits: Sequence[Hit]) -> Vectors:
         """Return the vectors of found passages `(len(hits), d)`."""
@@ -344,6 +352,7 @@ class IndexReader:
                 start=passage.start,
                 end=passage.end,
                 path=passage.path,
+                context=passage.context,
             )
             for score, passage in zip(scores, self._documents.passages(rows), strict=True)
         ]

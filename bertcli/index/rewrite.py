@@ -214,7 +214,7 @@ def _bad_rows(documents: Documents, folder: Path, manifest: Manifest) -> list[in
 def _embed_again(
     documents: Documents, folder: Path, manifest: Manifest, rows: Sequence[int], embed: Embed
 ) -> None:
-    texts = [passage.text for passage in documents.passages(rows)]
+    texts = [passage.sought for passage in documents.passages(rows)]
     vectors = checked(embed(texts), len(rows), manifest.model.dimension)
     with vectors_path(folder, manifest).open("r+b") as file:
         for row, vector, crc in zip(rows, vectors, checksums(vectors), strict=True):

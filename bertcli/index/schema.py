@@ -26,7 +26,8 @@ WORDS_TABLE = f"CREATE VIRTUAL TABLE words USING {WORDS}"
 # an entry is removed by handing in the same words again, see `words.full_text`. Its rowid is the
 # chunk's id. `row` is apart from `id`, so that rows can be packed together without touching the
 # words. A row of vectors belongs to one chunk, or it is in `unused`, from where it is taken when
-# its text comes back; `crc` is the checksum of its bytes, `hash` tells its text.
+# its text comes back; `crc` is the checksum of its bytes. `hash` tells the text that a chunk is
+# found by, its own below its `context`.
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE sources (
@@ -73,7 +74,8 @@ CREATE TABLE chunks (
     heading TEXT,
     page INTEGER,
     hash BLOB NOT NULL,
-    crc INTEGER NOT NULL
+    crc INTEGER NOT NULL,
+    context TEXT
 );
 CREATE INDEX chunks_by_document ON chunks (document);
 CREATE INDEX chunks_by_hash ON chunks (hash);

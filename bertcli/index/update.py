@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from bertcli.errors import DataError, IndexFolderError
-from bertcli.index.chunks import Chunk
+from bertcli.index.chunks import Chunk, sought_text
 from bertcli.index.content import NewDocument, text_hash
 from bertcli.index.files import REMOVED, FileState, Source
 from bertcli.index.vectors import Vectors
@@ -232,8 +232,9 @@ def kept(
 
 
 def chunk_texts(document: NewDocument, chunks: Iterable[Chunk]) -> list[str]:
-    """Return the texts of a document's chunks."""
-    return [document.text[chunk.start : chunk.end] for chunk in chunks]
+    """Return what each chunk of a document is found by: what has a vector, and a hash."""
+    text = document.text
+    return [sought_text(text[chunk.start : chunk.end], chunk.context) for chunk in chunks]
 
 
 def _loaded(store: IO[bytes], count: int) -> Iterator[Prepared]:

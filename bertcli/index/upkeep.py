@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from bertcli.index.chunks import sought_text
 from bertcli.index.content import NewDocument, Row, is_outline, outlined, text_hash
 from bertcli.index.documents import Documents
 from bertcli.index.schema import WORDS, WORDS_TABLE
-from bertcli.index.words import full_text
 
 NO_COLUMNS = (
     "typeof(metadata) != 'text' OR NOT (json_valid(metadata) AND json_type(metadata) = 'object')"
@@ -94,12 +94,19 @@ class Upkeep:
         recorded = dict(self._rows("SELECT id, hash FROM documents"))
         for number, document in self.each():
             text = document.text
-            chunks = self._rows('SELECT start, "end", hash FROM chunks WHERE document = ?', number)
+            chunks = self._rows(
+                f'SELECT start, "end", hash, {self._documents.context} FROM chunks '
+                "WHERE document = ?",
+                number,
+            )
             yield Fit(
                 number,
                 same=recorded[number] == text_hash(text),
-                misplaced=sum(text_hash(text[start:end]) != known for start, end, known in chunks),
-                covered=_covers([(start, end) for start, end, _ in chunks], text),
+                misplaced=sum(
+                    text_hash(sought_text(text[start:end], context)) != known
+                    for start, end, known, context in chunks
+                ),
+                covered=_covers([(start, end) for start, end, *_ in chunks], text),
             )
 
     def drop_lost(self) -> int:
@@ -182,10 +189,9 @@ class Upkeep:
     def _fill(self, table: str) -> None:
         """Fill an empty full-text table from the texts."""
         for number, document in self.each():
-            chunks = self._rows('SELECT id, start, "end" FROM chunks WHERE document = ?', number)
             self._connection.executemany(
                 f"INSERT INTO {table} (rowid, body) VALUES (?, ?)",
-                [(chunk, full_text(document.text[start:end])) for chunk, start, end in chunks],
+                self._documents.words_of(number, document.text),
             )
 
     def note_crc(self, row: Row) -> None:

@@ -11,6 +11,7 @@ from bertcli.engine.choices import Long
 from bertcli.engine.encoder import Encoder, Logits
 from bertcli.engine.tokens import TextTokenizer
 from bertcli.errors import RecordError
+from bertcli.index.chunks import sought_text
 from bertcli.records import Record
 from bertcli.results import ClassifyResult, Hit, LabelScore
 from bertcli.tasks.classify import Classify
@@ -55,9 +56,11 @@ class CrossEncoder:
 def reranked(task: CrossEncoder, query: str, hits: Sequence[Hit]) -> list[Hit]:
     """Return the passages by the cross-encoder's probability, best first.
 
-    Raises RecordError where a pair cannot be read.
+    It reads what they are found by, with the headings above them. Raises RecordError where a pair
+    cannot be read.
     """
-    pairs = (Record(i, query, second=hit.text) for i, hit in enumerate(hits))
+    found_by = (sought_text(hit.text, hit.context) for hit in hits)
+    pairs = (Record(i, query, second=text) for i, text in enumerate(found_by))
     scored = []
     for hit, answer in zip(hits, answers(task, pairs), strict=True):
         if not isinstance(answer.result, ClassifyResult):

@@ -531,3 +531,107 @@ def test_the_pages_of_a_pdf(tiny: Callable[..., Ran], run: Run) -> None:
     (answer,) = run("qa", "What did the dog do?", "--index", "./i").records
     before = hit["text"][: hit["text"].index(answer["answer"])]
     assert answer["page"] == before.count("\n\n") + 1
+
+
+NOTE = "# {0}\n\nNotes of the journey to {0}.\n\n## Hotel\n\nThe room cost {1} euro a night.\n"
+
+
+@pytest.fixture
+def journeys(run: Run, here: Path) -> list[str]:
+    """The built-in model's index `./j` of notes with the same subsections; returns their names."""
+    (here / "notes").mkdir()
+    for city, price in (("Kyoto", 120), ("Oslo", 210), ("Rome", 70)):
+        (here / "notes" / f"{city}.md").write_text(NOTE.format(city, price))
+    assert run("index", "build", "./j", "notes").code == 0
+    return ["Kyoto", "Oslo", "Rome"]
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "keyword"])
+def test_a_section_is_found_by_the_headings_above_it(
+    mode: str, journeys: list[str], run: Run
+) -> None:
+    """The hotels differ by what stands above them alone, which no text of theirs repeats."""
+    for city in journeys:
+        asked = f"price of a hotel room in {city}" if mode != "keyword" else f'"{city}" "euro"'
+        query = (asked, "--index", "./j", "--mode", mode, "-k", 1)
+        (hit,) = run("search", *query).records[0]["hits"]
+        assert (hit["document"], hit["heading"]) == (f"notes/{city}.md", f"{city} > Hotel")
+        assert city not in hit["text"]
+
+
+def test_headings_above_go_through_all_upkeep(journeys: list[str], run: Run, here: Path) -> None:
+    """What is removed, changed, packed, mended or made anew has the words that it had."""
+    (here / "notes" / "Oslo.md").write_text(NOTE.format("Bergen", 180))
+    for change in (
+        ("update", "./j"),
+        ("remove", "./j", "--path", "*Rome*"),
+        ("compact", "./j"),
+        ("repair", "./j"),
+        ("rebuild", "./j"),
+    ):
+        assert run("index", *change).code == 0
+        assert run("index", "check", "./j").code == 0
+        asked = ("--index", "./j", "--mode", "keyword", "-q")
+        assert run("search", '"Bergen" "hotel"', *asked).out == "notes/Oslo.md:5\n"
+        assert run("search", "Oslo", *asked).out == ""
+
+
+def test_an_index_of_an_older_bertcli_has_no_headings_above(
+    journeys: list[str], run: Run, here: Path
+) -> None:
+    """It is searched as it is, and gets them with a file that changes."""
+    for name in journeys:
+        (here / "notes" / f"{name}.md").write_text(NOTE.format(name, 1).partition("## Hotel")[0])
+    assert run("index", "update", "./j").code == 0  # no passage has any by now
+    with contextlib.closing(sqlite3.connect(here / "j" / "documents-1.sqlite")) as connection:
+        connection.execute("ALTER TABLE chunks DROP COLUMN context")
+        connection.commit()
+    assert run("search", "Rome", "--index", "./j", "-q", "-k", 1).out == "notes/Rome.md:1\n"
+    assert run("index", "check", "./j").code == 0
+    (here / "notes" / "Rome.md").write_text(NOTE.format("Rome", 70))
+    assert run("index", "update", "./j").code == 0
+    assert run("index", "check", "./j").code == 0
+    found = run("search", "Rome night", "--index", "./j", "--mode", "keyword", "-q", "-k", 1)
+    assert found.out == "notes/Rome.md:5\n"
+
+
+def test_a_table_that_lost_its_shape_keeps_its_rows(tiny: Callable[..., Ran], docs: Path) -> None:
+    """One quote too many hides all rows; where some are left, the file is as they are."""
+    assert tiny("index", "build", "./i", "docs").code == 3
+    table = docs / "sub" / "prices.csv"
+    table.write_text('text,year\n"A ticket costs ten.,2020\nChildren pay half.,2023\n')
+    ran = tiny("index", "update", "./i")
+    assert ran.code == 3 and "4 documents in 5 passages now" in ran.err
+    assert "is never closed" in ran.err and "what the index has of it stays" in ran.err
+    table.write_text('text,year\nA ticket costs ten.,2020\n"Children pay half.,2023\n')
+    ran = tiny("index", "update", "./i")
+    assert ran.code == 3 and "3 documents in 4 passages now" in ran.err
+
+
+def test_words_of_most_passages_do_not_decide(run: Run, here: Path) -> None:
+    """What is near comes before what shares a word that tells nothing."""
+    (here / "notes").mkdir()
+    for name, text in (
+        ("compost", "Compost wants air again and again."),
+        ("heap", "Turn the heap again in spring."),
+        ("solar", "The solar panels produced 5,400 kilowatt hours last year."),
+        ("tea", "The tea is cold again."),
+    ):
+        (here / "notes" / f"{name}.txt").write_text(text)
+    assert run("index", "build", "./j", "notes").code == 0
+    query = ("electricity generated again", "--index", "./j", "-q", "-k", 1)
+    assert run("search", *query).out == "notes/solar.txt:1\n"
+    assert run("search", *query, "--mode", "keyword").out != "notes/solar.txt:1\n"
+
+
+def test_a_query_that_the_model_cannot_read_has_no_meaning(run: Run, here: Path) -> None:
+    """All that it does not know is one token to it, to which other such texts are nearest."""
+    (here / "notes").mkdir()
+    (here / "notes" / "key.txt").write_text("x" * 200)
+    (here / "notes" / "tea.txt").write_text("龙井茶产于杭州。\n")
+    assert run("index", "build", "./j", "notes").code == 0
+    ran = run("search", "茶", "--index", "./j")
+    assert [hit["document"] for hit in ran.records[0]["hits"]] == ["notes/tea.txt"]
+    assert 'the model knows no sign of "茶": only its words count' in ran.err
+    ran = run("search", "茶", "--index", "./j", "--mode", "dense")
+    assert ran.records[0]["hits"] == [] and "nothing is near it" in ran.err

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertcli.index.chunks import Chunk, divide
+from bertcli.index.chunks import Chunk, divide, sought_text
 from bertcli.records import Document, Heading
 
 TEXT = "Intro words.\n# One\n\nUnder one.\n\n## Sub\nBelow sub.\n# Two\n## Deep\nLast.\n"
@@ -41,10 +41,21 @@ def test_each_section_is_a_chunk_with_its_way() -> None:
 
 
 def test_a_long_section_is_several_chunks_of_the_same_way() -> None:
-    """The budget holds within a section too."""
+    """The budget holds within a section too, and leaves room for the heading in each of them."""
     text = "# A\n" + "word " * 20
     chunks = divided(text, 8)
-    assert {chunk.heading for chunk in chunks} == {"A"} and len(chunks) == 3
+    assert {chunk.heading for chunk in chunks} == {"A"} and len(chunks) == 5
+    assert [chunk.context for chunk in chunks] == [None, "A", "A", "A", "A"]
+
+
+def test_a_chunk_is_found_by_the_headings_above_it() -> None:
+    """By those that its own text does not have, of too long a way by the innermost."""
+    text = "# Rome\nA journey.\n## Hotel\nQuiet.\n# Oslo\n## Food in Oslo\nFish."
+    found = [(chunk.heading, chunk.context) for chunk in divided(text, 20)]
+    assert found == [("Rome", None), ("Rome > Hotel", "Rome"), ("Oslo > Food in Oslo", None)]
+    assert sought_text("## Hotel\nQuiet.", "Rome") == "Rome\n## Hotel\nQuiet."
+    deep = "# A long way for all of us\n## Rome\n### Hotel\nQuiet.\n### Food\nGood."
+    assert [chunk.context for chunk in divided(deep, 24)] == [None, "Rome"]
 
 
 def test_pages() -> None:

@@ -113,6 +113,13 @@ def test_neighbours_share_the_overlap() -> None:
     assert pieces("a b c d e f g", 4, 2) == ["a b c d", "c d e f", "e f g"]
 
 
+def test_the_overlap_begins_with_a_sentence() -> None:
+    """Else with a line, else with a word: of a longer sentence as much as there is room for."""
+    assert pieces("a b. c d. e f. g h.", 9, 5) == ["a b. c d. e f.", "e f. g h."]
+    assert pieces("a b\nc d\ne f\ng h", 6, 3) == ["a b\nc d\ne f", "e f\ng h"]
+    assert pieces("a b c d e f g.", 6, 3) == ["a b c d e f", "d e f g."]
+
+
 def test_lines_are_counted_from_one() -> None:
     """A chunk carries the line that it starts on."""
     chunks = split("a b\n\nc d\n\ne f", tokens("a b\n\nc d\n\ne f"), 2, 0)

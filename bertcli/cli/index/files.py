@@ -57,17 +57,27 @@ def _is_utf8(path: Path) -> bool:
 
 
 def reader(failed: Callable[[str], None]) -> Callable[[Path, str, str], Iterator[NewDocument]]:
-    """Return what reads files as documents; rows that cannot be read are handed to `failed`."""
+    """Return what reads files as documents; rows that cannot be read are handed to `failed`.
+
+    Where that is all of them, as after one quote too many, the file cannot be read: DataError.
+    """
     from bertcli.index.content import NewDocument
     from bertcli.inputs.documents.read import read_documents
     from bertcli.records import Document
 
     def read(path: Path, name: str, field: str) -> Iterator[NewDocument]:
+        bad, is_readable = list[str](), False
         for one in read_documents(path, name, field):
             if isinstance(one, Document):
                 yield NewDocument.of(name, one)
+                is_readable = True
             else:
-                failed(str(one))
+                bad.append(str(one))
+        if bad and not is_readable:
+            more = f", nor can {len(bad) - 1:,} rows more be read" if bad[1:] else ""
+            raise DataError(f"{bad[0]}{more}")
+        for reason in bad:
+            failed(reason)
 
     return read
 
