@@ -76,10 +76,10 @@ def files_under(
     """Yield the file that `source` is, or the files below the folder that it is, in a fixed order.
 
     Within a folder hidden files and folders, and what a `.gitignore` names, also one above the
-    folder in the same git repository, are left out; links to folders, and to
-    files outside of it, are not followed. A file that
-    is named itself is always taken. A folder below that cannot be listed is handed to `unlisted`
-    with the reason. Raises DataError where there is nothing of that name, or it cannot be listed.
+    folder in the same git repository, are left out; links to folders, to files outside of it, and
+    to those that are read themselves, are not followed. A file that is named itself is always
+    taken. A folder below that cannot be listed is handed to `unlisted` with the reason. Raises
+    DataError where there is nothing of that name, or it cannot be listed.
     """
     if source.is_dir():
         yield from _walk(source, selection or Selection(), unlisted)
@@ -93,6 +93,13 @@ def _walk(
     root: Path, selection: Selection, unlisted: Callable[[Path, str], object] | None
 ) -> Iterator[Path]:
     ignored = _Ignored(root)
+
+    def takes(inside: PurePosixPath) -> bool:
+        """Tell whether a file of the folder is read by its own name."""
+        hidden = any(part.startswith(".") for part in inside.parts)
+        folders = (root / folder for folder in [*inside.parents][:-1])
+        pruned = hidden or any(ignored.holds(one, folder=True) for one in folders)
+        return not (pruned or ignored.holds(root / inside)) and selection.takes(inside)
 
     def told(error: OSError) -> None:
         if unlisted is None or Path(error.filename) == root:
@@ -110,8 +117,13 @@ def _walk(
             path = here / name
             if name.startswith(".") or ignored.holds(path) or not path.is_file():
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(ignored.full):
-                continue
+            if path.is_symlink():
+                target = path.resolve()
+                if not target.is_relative_to(ignored.full):
+                    continue
+                itself = PurePosixPath(target.relative_to(ignored.full))
+                if target.suffix == path.suffix and takes(itself):
+                    continue
             if selection.takes(PurePosixPath(path.relative_to(root))):
                 yield path
 

@@ -175,6 +175,17 @@ def test_word_is_read_whole(tmp_path: Path) -> None:
     assert found.text == "one two three\tfour\n\nboxed\n\nfive"
 
 
+def test_the_title_of_a_word_document_is_above_its_headings(tmp_path: Path) -> None:
+    """It is of the document; the headings of the first level stand beside each other."""
+    styled = (("Title", "Lease"), ("Heading1", "Rent"), ("Heading1", "Notice"))
+    body = "".join(
+        f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr>{run_of(text)}</w:p>'
+        for style, text in styled
+    )
+    found = titles(word_of(tmp_path / "a.docx", body))
+    assert found == [(0, "Lease"), (1, "Rent"), (1, "Notice")]
+
+
 def test_cells_of_word_are_read_once(tmp_path: Path) -> None:
     """Also what goes over columns, and tables within cells; what goes over rows is in each."""
 

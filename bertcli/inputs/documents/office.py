@@ -220,7 +220,7 @@ def _word_boxes(paragraph: Any) -> Iterator[str]:
 def _paragraph(built: DocumentBuilder, text: str, style: str) -> None:
     name, _, number = style.partition(" ")
     if style == "Title":
-        built.heading(text, 1)
+        built.heading(text, 0)  # the document's, above all of its headings
     elif name == "Heading" and number.isdecimal():
         built.heading(text, int(number))
     else:
