@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -29,6 +29,9 @@ SEPARATOR = re.compile("(?<!&amp)(?<!&apos)(?<!&#39);")
 """Not the end of a sign as HTML writes it: AT&amp;T."""
 WRAPPED = 60
 """A line of so many characters may have been wrapped; lists and addresses have shorter ones."""
+OF_WORDS = frozenset({Aggregate.FIRST, Aggregate.AVERAGE, Aggregate.MAX})
+REST_OF_WORD = re.compile(r"(?<=\w-)[^\W\d_]\w*(?:-\w+)*")
+POSSESSIVE = re.compile(r"(?<=\w)['’]s|(?<=\w['’])s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Ner:
         pieces = label_pieces(probabilities, offsets, words, self.labels, self.aggregate)
         spans = [pieces] if self.aggregate is not Aggregate.NONE else [[piece] for piece in pieces]
         entities = [entity for part in spans for entity in self._merge(part, record.text)]
+        if self.aggregate in OF_WORDS:
+            entities = of_whole_words(entities, record.text)
         tagged = tag_words(record.text, word_spans(offsets, words), entities)
         return NerResult(tuple(entities), plan.reading, tuple(tagged))
 
@@ -123,8 +128,7 @@ def label_pieces(
     aggregate: Aggregate,
 ) -> list[Piece]:
     """Return the labelled tokens, or words where `aggregate` is about words."""
-    whole = aggregate in (Aggregate.FIRST, Aggregate.AVERAGE, Aggregate.MAX)
-    groups = _words(words) if whole else [(i, i + 1) for i in range(len(offsets))]
+    groups = _words(words) if aggregate in OF_WORDS else [(i, i + 1) for i in range(len(offsets))]
     if aggregate is Aggregate.AVERAGE:
         rows = [probabilities[first:last].mean(axis=0) for first, last in groups]
         probabilities = np.array(rows).reshape(-1, probabilities.shape[1])
@@ -183,6 +187,22 @@ def line_ends(text: str, start: int, end: int) -> bool:
     breaks = text.count("\n", start, end)
     line = start - (text.rfind("\n", 0, start) + 1)
     return breaks > 1 or (breaks == 1 and line < WRAPPED)
+
+
+def of_whole_words(entities: Sequence[Entity], text: str) -> list[Entity]:
+    """Return entities that end in a hyphen with the rest of its word, and none of a possessive s.
+
+    "Jae-" of "Jae-in" becomes "Jae-in"; the s of "King's" alone is no name.
+    """
+    found = []
+    limits = [*(one.start for one in entities), len(text)][1:]
+    for one, limit in zip(entities, limits, strict=True):
+        rest = REST_OF_WORD.match(text, one.end)
+        if rest and rest.end() <= limit:
+            one = replace(one, end=rest.end(), text=text[one.start : rest.end()])
+        if not POSSESSIVE.fullmatch(text, one.start, one.end):
+            found.append(one)
+    return found
 
 
 def split_label(label: str) -> tuple[str, str]:

@@ -16,7 +16,16 @@ from bertcli.engine.choices import Aggregate, Long
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window, cuts
 from bertcli.results import Entity, Word
-from bertcli.tasks.ner import Ner, Piece, label_pieces, merge_pieces, split_label, stitch, tag_words
+from bertcli.tasks.ner import (
+    Ner,
+    Piece,
+    label_pieces,
+    merge_pieces,
+    of_whole_words,
+    split_label,
+    stitch,
+    tag_words,
+)
 from bertcli.tasks.run import Plan
 from tiny import SENTENCES
 
@@ -155,6 +164,29 @@ def test_what_ends_an_entity(text: str, expected: list[str]) -> None:
     assert [one.text for one in entities] == expected
     tags = [word.tag for word in tag_words(text, parts, entities)]
     assert tags.count("B-X") == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "expected"),
+    [
+        ("Moon Jae-in won.", ["Moon Jae-"], ["Moon Jae-in"]),
+        ("Saint-Germain-des-Prés.", ["Saint-"], ["Saint-Germain-des-Prés"]),
+        ("Moon Jae-in won.", ["Moon Jae-", "in"], ["Moon Jae-", "in"]),
+        ("the F-16 flew", ["F-"], ["F-"]),
+        ("in Paris - or", ["Paris -"], ["Paris -"]),
+        ("King's Road", ["s"], []),
+        ("King’s Road", ["’s", "Road"], ["Road"]),
+        ("the S is red", ["S"], ["S"]),
+        ("King's Road", ["King's Road"], ["King's Road"]),
+    ],
+)
+def test_entities_of_whole_words(text: str, found: list[str], expected: list[str]) -> None:
+    """A hyphenated word is not cut unless its rest is another entity; an s is none."""
+    places = [(text.rindex(one), one) for one in found]
+    entities = [Entity("X", start, start + len(one), one, 0.5) for start, one in places]
+    whole = of_whole_words(entities, text)
+    assert [one.text for one in whole] == expected
+    assert all(text[one.start : one.end] == one.text for one in whole)
 
 
 @pytest.mark.parametrize(
