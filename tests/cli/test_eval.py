@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -149,6 +150,31 @@ def test_checkpoints_with_other_labels_are_compared(
     found = scores("classify", lines("a.jsonl", rows), "--compare", other)
     agree = [one == "neutral" for one in given]
     assert len(given) - sum(agree) <= found["differ"] <= len(given)
+
+
+@pytest.mark.parametrize("columns", [70, 90])
+def test_a_confusion_that_is_too_wide_is_told_by_its_largest(
+    columns: int, tiny_checkpoint: Any, here: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """A terminal shows the whole table where it has the room, else the most frequent confusions."""
+    names = [f"[l{i:02}]" for i in range(8)]
+    model = tiny_checkpoint("bert", Head.SEQUENCE, seed=6, labels=tuple(names))
+    file = lines("a.jsonl", [{"text": t, "label": one} for t in SENTENCES for one in names])
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["eval", "classify", file, "-m", str(model)]) == 0
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    title, *rows = [line.split() for line in shown.split("\n\n")[-1].splitlines()]
+    if columns == 90:
+        assert title == ["right", "\\", "given", *names]
+        assert [row[0] for row in rows] == names
+        return
+    assert title == ["right", "given", "count"]
+    *wrong, (_, more, *_) = rows
+    counts = [int(count) for _, _, count in wrong]
+    assert len(counts) == 10 and counts == sorted(counts, reverse=True)
+    assert all(right in names and right != given for right, given, _ in wrong)
+    assert (10 + int(more)) % 7 == 0  # each label that is given at all, for the seven others
 
 
 def test_several_labels_are_measured_each_by_itself(

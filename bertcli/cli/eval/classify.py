@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from bertcli.evaluate.classify import ClassifyScore
     from bertcli.records import LabelledText
 
+CONFUSIONS_SHOWN = 10
+
 
 @grouped
 def classify(
@@ -177,7 +179,22 @@ def _confusion(score: ClassifyScore) -> dict[str, dict[str, int]]:
 
 def _confusion_table(score: ClassifyScore) -> Table:
     rows = [(label, *row) for label, row in zip(score.labels, score.confusion, strict=True)]
-    return Table(("right \\ given", *score.labels), rows)
+    columns = ("right \\ given", *score.labels)
+    return Table(columns, rows, narrow=lambda: _largest_confusions(score))
+
+
+def _largest_confusions(score: ClassifyScore) -> Table:
+    """Return which labels were given most often in the place of which, the most frequent first."""
+    counts = score.confusion
+    wrong = [
+        (score.labels[right], score.labels[given], int(counts[right, given]))
+        for right, given in zip(*counts.nonzero(), strict=True)
+        if right != given
+    ]
+    wrong.sort(key=lambda one: -one[2])
+    more = len(wrong) - CONFUSIONS_SHOWN
+    note = f"and {more:,} more; a pipe gets them all" if more > 0 else ""
+    return Table(("right", "given", "count"), wrong[:CONFUSIONS_SHOWN], note)
 
 
 def _errors(texts: Sequence[LabelledText], score: ClassifyScore) -> list[dict[str, Any]]:
