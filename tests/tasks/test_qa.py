@@ -16,7 +16,7 @@ from bertcli.engine.families import Head
 from bertcli.engine.tokens import Tokens
 from bertcli.engine.windows import Window
 from bertcli.results import QaResult
-from bertcli.tasks.qa import SENTENCE_END, Qa, said_alike
+from bertcli.tasks.qa import SENTENCE_END, Qa, said_alike, with_pairs
 from bertcli.tasks.run import answers
 from bertcli.tasks.spans import (
     ACROSS_SENTENCES,
@@ -271,6 +271,34 @@ def test_pieces_of_a_word_share_its_probability() -> None:
     said = replace(words_of(*"aaabc"), words=np.array([0, 0, 0, 1, 2]))
     found = best_of({(0, 1): 0.2, (1, 2): 0.2, (2, 3): 0.2, (4, 5): 0.25}, said)
     assert (found.start, found.end, round(found.score, 6)) == (0, 3, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "whole"),
+    [
+        ('white and "ocean blue".', 'white and "ocean blue', 'white and "ocean blue"'),
+        ('white and "ocean blue".', 'ocean blue"', '"ocean blue"'),
+        ('he said "yes or no"', '"yes', "yes"),
+        ('the "ocean" said', 'the "ocean', 'the "ocean"'),
+        ("a man of 6'2\" tall", "6'2\"", "6'2\""),
+        ('it is "1950"', '1950"', '"1950"'),
+        ("Ada (born 1950) won", "born 1950)", "(born 1950)"),
+        ("Ada (born 1950) won", "1950)", "1950"),
+        ("Ada (born 1950) won", "(born", "born"),
+        ("Ada (born 1950) won", "Ada (born 1950", "Ada (born 1950)"),
+        ("x [1 (a)] y", "[1 (a", "[1 (a)]"),
+        ("the “red” one", "“red", "“red”"),
+        ("one (two)", "one", "one"),
+        ("a) one and (b two", "one", "one"),
+        ("(one", "(one", "one"),
+        ("one)", "one)", "one"),
+    ],
+)
+def test_both_of_a_pair_or_none(text: str, cut: str, whole: str) -> None:
+    """A quote or a bracket is completed where its other half stands beside the answer."""
+    start = text.index(cut)
+    start, end = with_pairs(text, start, start + len(cut))
+    assert text[start:end] == whole
 
 
 @pytest.mark.parametrize(
