@@ -78,7 +78,9 @@ def qa(
     where: Annotated[
         str | None, typer.Option(help="With --index: only documents for which this holds.")
     ] = None,
-    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Answers per context.")] = 1,
+    top_k: Annotated[
+        int, typer.Option("-k", "--top-k", min=1, help="Answers per context, at most.")
+    ] = 1,
     no_answer_threshold: NoAnswerThreshold = None,
 ) -> None:
     """Answer questions from texts, word for word.

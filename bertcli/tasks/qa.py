@@ -26,6 +26,8 @@ SENTENCE_END = re.compile(
     r"""(?<!\b[A-Z])(?<!\b[A-Z][a-z])(?<!\b[A-Z][a-z][a-z])[.!?]["')\]]*\s+(?=["'(\[]*[A-Z0-9])|[。！？]"""
 )
 """Not after an initial or a short word like a title: J. R. R. Tolkien, Mrs. Hudson, Jan. 5."""
+LEAST_SCORE = 0.001
+"""An answer beside the best that is less probable is a scrap: the s of a possessive at 0.000006."""
 WINDOW = 384
 """Tokens in a window of question and context, the length that answer heads are trained with."""
 
@@ -63,7 +65,8 @@ class Qa:
         no_answer = table.no_answer
         spans: list[TokenSpan] = []
         if no_answer <= self.threshold:
-            spans = best_spans(table, self.top_k, _said(plan.tokens, record.text))
+            found = best_spans(table, self.top_k, _said(plan.tokens, record.text))
+            spans = found[:1] + [one for one in found[1:] if one.score >= LEAST_SCORE]
         answers = tuple(_in_characters(span, plan.tokens, record.text) for span in spans)
         return QaResult(record.question or "", answers, no_answer, plan.reading)
 
