@@ -65,7 +65,7 @@ def some(questions: list[AnsweredQuestion], count: int) -> list[AnsweredQuestion
 def passages_of(index: str, questions: list[AnsweredQuestion]) -> list[list[Passage]]:
     """Return what is found for each question, and read."""
     folder, embed = open_index(index, ModelFlags())
-    task = qa_task(ModelFlags())[1]
+    task = qa_task(ModelFlags(), threshold=1.0)[1]
     texts = [one.question for one in questions]
     vectors = replace(embed, prompt="").vectors(texts)
     with folder:

@@ -71,7 +71,7 @@ misled() { # by MODEL, made with SEED
     bertcli fill-mask -i "$chosen/masked.jsonl" -k 25 -f jsonl |
         python "$here/misled.py" fill "$2" >> "$chosen/made.jsonl"
     shuf -n "$3" --random-source="$chosen/train.jsonl" "$chosen/made.jsonl" |
-        bertcli qa -i - --input-format jsonl -m "$1" --precision int8 -f jsonl |
+        bertcli qa -i - --input-format jsonl -m "$1" --no-answer-threshold 0.5 --precision int8 -f jsonl |
         python "$here/misled.py" keep "$2"
 }
 how+=(--learning-rate 2.5e-4 --epochs 1 --dropout 0.05)

@@ -18,6 +18,8 @@ WEIGHTS = "model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 HEAD_CONFIG = "head_config.json"
 THRESHOLDS = "thresholds"
+NO_ANSWER_THRESHOLD = "no_answer_threshold"
+USUAL_THRESHOLD = 0.5
 UNFINISHED = ".training"
 """In the folder of a checkpoint that is being trained."""
 HEAD_SETTINGS: Mapping[str, type] = {
@@ -152,6 +154,16 @@ class Checkpoint:
         if not numbers:
             raise CheckpointError(f"{self.name}: its thresholds are not numbers")
         return {str(label): float(value) for label, value in found.items()}
+
+    @property
+    def no_answer_threshold(self) -> float:
+        """The probability of no answer above which none is given; 0.5 where none was chosen."""
+        found = self.config.get(NO_ANSWER_THRESHOLD, USUAL_THRESHOLD)
+        if not isinstance(found, int | float) or not 0 <= found <= 1:
+            raise CheckpointError(
+                f"{self.name}: {NO_ANSWER_THRESHOLD} in config.json must be a number from 0 to 1"
+            )
+        return float(found)
 
     @property
     def window(self) -> int:

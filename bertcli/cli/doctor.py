@@ -233,7 +233,7 @@ def _answers_questions(checkpoint: Checkpoint) -> str:
     from bertcli.cli.options import ModelFlags
     from bertcli.cli.qa import qa_task
 
-    _, task = qa_task(ModelFlags(model=checkpoint.name))
+    _, task = qa_task(ModelFlags(model=checkpoint.name), threshold=1.0)
     return f"“{ASKED}” {_answered(task, BUILT, ASKED) or 'has no answer'}"
 
 

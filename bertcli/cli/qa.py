@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.checkpoints.catalog import BASE_SHA256
+from bertcli.checkpoints.layout import USUAL_THRESHOLD
 from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.options import FIELD, BulkFlags, InputFlags, ModelFlags, OutputFlags, grouped
 from bertcli.cli.recipe import (
@@ -41,6 +42,16 @@ Questions = Annotated[
     typer.Argument(help="Questions; none when the input has a column of them.", show_default=False),
 ]
 
+NoAnswerThreshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="No answer above this probability of none, 1: always one; the checkpoint's own, or "
+        f"{USUAL_THRESHOLD}.",
+    ),
+]
+
 
 @grouped
 def qa(
@@ -67,11 +78,10 @@ def qa(
     where: Annotated[
         str | None, typer.Option(help="With --index: only documents for which this holds.")
     ] = None,
-    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Answers per context.")] = 1,
-    no_answer_threshold: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="No answer above this probability of none; 1: always one."),
-    ] = 0.5,
+    top_k: Annotated[
+        int, typer.Option("-k", "--top-k", min=1, help="Answers per context, at most.")
+    ] = 1,
+    no_answer_threshold: NoAnswerThreshold = None,
 ) -> None:
     """Answer questions from texts, word for word.
 
@@ -161,13 +171,18 @@ def _from_index(
 
 
 def qa_task(
-    model: ModelFlags, top_k: int = 1, threshold: float = 1.0, brief: bool = False
+    model: ModelFlags, top_k: int = 1, threshold: float | None = None, brief: bool = False
 ) -> tuple[Checkpoint, Qa]:
-    """Return the checkpoint that a command line asks for, and the task on it."""
+    """Return the checkpoint that a command line asks for, and the task on it.
+
+    Without a `threshold` the checkpoint's own counts.
+    """
     from bertcli.tasks.qa import Qa
 
     checkpoint = choose_checkpoint(model, "qa")
     encoder, tokenizer, window = load_model(checkpoint, Head.QA, model, brief)
+    if threshold is None:
+        threshold = checkpoint.no_answer_threshold
     return checkpoint, Qa(encoder, tokenizer, window, top_k, threshold, long=model.long)
 
 

@@ -126,7 +126,7 @@ def _task(checkpoint: Checkpoint, flags: ModelFlags) -> Task:
         case Head.TOKEN:
             return ner_task(flags, Aggregate.FIRST)[1]
         case Head.QA:
-            return qa_task(flags, threshold=0.5)[1]
+            return qa_task(flags)[1]
         case Head.MASKED_LM:
             return FillMask(*load_model(checkpoint, Head.MASKED_LM, flags), top_k=1)
     return build_embed(checkpoint, flags)

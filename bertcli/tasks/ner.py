@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -24,6 +25,13 @@ STARTS = frozenset("BSU")
 ENDS = frozenset("ELSU")
 HANDLES = frozenset("@#")
 """What is one name with the word behind it: @NASA."""
+SEPARATOR = re.compile("(?<!&amp)(?<!&apos)(?<!&#39);")
+"""Not the end of a sign as HTML writes it: AT&amp;T."""
+WRAPPED = 60
+"""A line of so many characters may have been wrapped; lists and addresses have shorter ones."""
+OF_WORDS = frozenset({Aggregate.FIRST, Aggregate.AVERAGE, Aggregate.MAX})
+REST_OF_WORD = re.compile(r"(?<=\w-)[^\W\d_]\w*(?:-\w+)*")
+POSSESSIVE = re.compile(r"(?<=\w)['’]s|(?<=\w['’])s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class Ner:
         pieces = label_pieces(probabilities, offsets, words, self.labels, self.aggregate)
         spans = [pieces] if self.aggregate is not Aggregate.NONE else [[piece] for piece in pieces]
         entities = [entity for part in spans for entity in self._merge(part, record.text)]
+        if self.aggregate in OF_WORDS:
+            entities = of_whole_words(entities, record.text)
         tagged = tag_words(record.text, word_spans(offsets, words), entities)
         return NerResult(tuple(entities), plan.reading, tuple(tagged))
 
@@ -118,8 +128,7 @@ def label_pieces(
     aggregate: Aggregate,
 ) -> list[Piece]:
     """Return the labelled tokens, or words where `aggregate` is about words."""
-    whole = aggregate in (Aggregate.FIRST, Aggregate.AVERAGE, Aggregate.MAX)
-    groups = _words(words) if whole else [(i, i + 1) for i in range(len(offsets))]
+    groups = _words(words) if aggregate in OF_WORDS else [(i, i + 1) for i in range(len(offsets))]
     if aggregate is Aggregate.AVERAGE:
         rows = [probabilities[first:last].mean(axis=0) for first, last in groups]
         probabilities = np.array(rows).reshape(-1, probabilities.shape[1])
@@ -142,17 +151,21 @@ def merge_pieces(pieces: Sequence[Piece], text: str) -> list[Entity]:
 
     An entity goes on while its type does, until a piece that starts one (B, S, U) or after one
     that ends it (E, L, S, U). Labels without a scheme's prefix count as inside. The sign of a
-    handle that starts one belongs to the name behind it that starts one too. The score is the
-    mean of the pieces' probabilities.
+    handle that starts one belongs to the name behind it that starts one too. None goes over a
+    semicolon, or over the end of a line that was not wrapped. The score is the mean of the
+    pieces' probabilities.
     """
     entities: list[Entity] = []
     run: list[Piece] = []
     for piece in [*pieces, Piece(0, 0, OUTSIDE, 0.0)]:
         prefix, kind = split_label(piece.label)
+        if SEPARATOR.match(text, piece.start):
+            kind = OUTSIDE
         last_prefix, last_kind = split_label(run[-1].label) if run else ("", OUTSIDE)
         goes_on = kind == last_kind and prefix not in STARTS and last_prefix not in ENDS
         if kind == last_kind and run:
             goes_on |= text[run[0].start : piece.start] in HANDLES
+            goes_on &= not line_ends(text, run[-1].end, piece.start)
         if run and not goes_on:
             score = sum(one.score for one in run) / len(run)
             start, end = run[0].start, run[-1].end
@@ -161,6 +174,35 @@ def merge_pieces(pieces: Sequence[Piece], text: str) -> list[Entity]:
         if kind != OUTSIDE:
             run.append(piece)
     return entities
+
+
+def line_ends(text: str, start: int, end: int) -> bool:
+    """Tell whether what was said in a line ends with it, somewhere in these characters.
+
+    It does at a blank line and behind a short one; a long one may have been wrapped.
+
+    >>> line_ends("Ada\\nTuring", 3, 4), line_ends("Ada Turing", 3, 4)
+    (True, False)
+    """
+    breaks = text.count("\n", start, end)
+    line = start - (text.rfind("\n", 0, start) + 1)
+    return breaks > 1 or (breaks == 1 and line < WRAPPED)
+
+
+def of_whole_words(entities: Sequence[Entity], text: str) -> list[Entity]:
+    """Return entities that end in a hyphen with the rest of its word, and none of a possessive s.
+
+    "Jae-" of "Jae-in" becomes "Jae-in"; the s of "King's" alone is no name.
+    """
+    found = []
+    limits = [*(one.start for one in entities), len(text)][1:]
+    for one, limit in zip(entities, limits, strict=True):
+        rest = REST_OF_WORD.match(text, one.end)
+        if rest and rest.end() <= limit:
+            one = replace(one, end=rest.end(), text=text[one.start : rest.end()])
+        if not POSSESSIVE.fullmatch(text, one.start, one.end):
+            found.append(one)
+    return found
 
 
 def split_label(label: str) -> tuple[str, str]:

@@ -20,10 +20,14 @@ from bertcli.tasks.run import Plan, count_read
 from bertcli.tasks.spans import MAX_ANSWER_TOKENS, Said, TokenSpan, best_spans, span_table
 
 SIGNS_AROUND = " .,;:!?\"'()[]“”‘’«»"
+PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("“", "”"), ("«", "»"), ('"', '"'))
+INCHES = re.compile(r'\d"$')
 SENTENCE_END = re.compile(
     r"""(?<!\b[A-Z])(?<!\b[A-Z][a-z])(?<!\b[A-Z][a-z][a-z])[.!?]["')\]]*\s+(?=["'(\[]*[A-Z0-9])|[。！？]"""
 )
 """Not after an initial or a short word like a title: J. R. R. Tolkien, Mrs. Hudson, Jan. 5."""
+LEAST_SCORE = 0.001
+"""An answer beside the best that is less probable is a scrap: the s of a possessive at 0.000006."""
 WINDOW = 384
 """Tokens in a window of question and context, the length that answer heads are trained with."""
 
@@ -61,7 +65,8 @@ class Qa:
         no_answer = table.no_answer
         spans: list[TokenSpan] = []
         if no_answer <= self.threshold:
-            spans = best_spans(table, self.top_k, _said(plan.tokens, record.text))
+            found = best_spans(table, self.top_k, _said(plan.tokens, record.text))
+            spans = found[:1] + [one for one in found[1:] if one.score >= LEAST_SCORE]
         answers = tuple(_in_characters(span, plan.tokens, record.text) for span in spans)
         return QaResult(record.question or "", answers, no_answer, plan.reading)
 
@@ -114,7 +119,37 @@ def _saying(tokens: Tokens, text: str) -> NDArray[np.bool_]:
 def _in_characters(span: TokenSpan, tokens: Tokens, text: str) -> Span:
     """Return a span of tokens as characters, without spaces around it."""
     start, end = int(tokens.offsets[span.start, 0]), int(tokens.offsets[span.end - 1, 1])
-    bare = text[start:end].strip()
-    start += len(text[start:end]) - len(text[start:end].lstrip())
+    start, end = with_pairs(text, *_without_spaces(text, start, end))
+    start, end = _without_spaces(text, start, end)
     line = text.count("\n", 0, start) + 1
-    return Span(bare, start, start + len(bare), line, span.score)
+    return Span(text[start:end], start, end, line, span.score)
+
+
+def with_pairs(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the characters of an answer with both of a pair of quotes or brackets, or neither.
+
+    What is missing is taken in where it stands beside the answer; else what is there at its edge is
+    left out, but for a sign of inches.
+
+    >>> with_pairs("“so” (in 1950)", 0, 3), with_pairs("“so” (in 1950)", 9, 14)
+    ((0, 4), (9, 13))
+    """
+    for first, last in PAIRS:
+        said = text[start:end]
+        opened, closed = said.count(first), said.count(last)
+        odd = first == last and opened % 2 == 1
+        if (opened > closed or odd) and text.startswith(last, end):
+            end += 1
+        elif (opened < closed or odd) and text.endswith(first, 0, start):
+            start -= 1
+        elif (opened > closed or odd) and said.startswith(first):
+            start += 1
+        elif (opened < closed or odd) and said.endswith(last) and not INCHES.search(said):
+            end -= 1
+    return start, end
+
+
+def _without_spaces(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return half-open characters without the spaces at both ends."""
+    said = text[start:end]
+    return end - len(said.lstrip()), start + len(said.rstrip())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertcli.checkpoints.catalog import BASE_NAME, base_folder, builtin
-from bertcli.checkpoints.layout import HEAD_CONFIG, THRESHOLDS, Checkpoint
+from bertcli.checkpoints.layout import HEAD_CONFIG, NO_ANSWER_THRESHOLD, THRESHOLDS, Checkpoint
 from bertcli.checkpoints.resolve import lasting_name
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, TOKEN_TYPES, Head
 from bertcli.engine.tokens import tokenizer_settings
@@ -25,7 +25,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_FILES = ("tokenizer.json", TOKENIZER_CONFIG, "special_tokens_map.json")
 READABLE = 0o644
 OF_ITS_OWN = (
-    *(TEXT_PAIRS, TOKEN_TYPES, THRESHOLDS, PRECISION),
+    *(TEXT_PAIRS, TOKEN_TYPES, THRESHOLDS, NO_ANSWER_THRESHOLD, PRECISION),
     *("problem_type", "id2label", "label2id", "num_labels"),
 )
 """Settings that were true of the base's own training and measuring, and not of the next one's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -149,6 +150,60 @@ def test_checkpoints_with_other_labels_are_compared(
     found = scores("classify", lines("a.jsonl", rows), "--compare", other)
     agree = [one == "neutral" for one in given]
     assert len(given) - sum(agree) <= found["differ"] <= len(given)
+
+
+def test_a_map_is_for_the_checkpoint_that_has_its_names(
+    scores: Eval, given: list[str], models: dict[str, Path], own_copy: Any
+) -> None:
+    """Of two that are compared the other one is measured by the names of the file, if it has them.
+
+    What is wrong is written as it was compared.
+    """
+    turned = own_copy(models["classify"])
+    names = {label: label.upper() for label in LABELS}
+    change_config(
+        turned,
+        id2label={str(i): names[label] for i, label in enumerate(LABELS)},
+        label2id={names[label]: i for i, label in enumerate(LABELS)},
+    )
+    other = dict(zip(LABELS, (*LABELS[1:], LABELS[0]), strict=True))
+    gold = [other[given[0]], *given[1:]]
+    file = lines("a.jsonl", [{"text": t, "label": g} for t, g in zip(SENTENCES, gold, strict=True)])
+    mapped = [part for old, new in names.items() for part in ("--map", f"{old}={new}")]
+    found = scores("classify", file, "--compare", turned, *mapped, "--errors", "wrong.jsonl")
+    assert found["accuracy"] == found["other_accuracy"] == pytest.approx(6 / 7, abs=1e-4)
+    assert found["differ"] == 0
+    (wrong,) = read_lines("wrong.jsonl")
+    assert (wrong["labels"], wrong["given"]) == ([gold[0]], [given[0]])
+    found = scores("classify", file, "-m", turned, *mapped, "--errors", "wrong.jsonl")
+    assert found["accuracy"] == pytest.approx(6 / 7, abs=1e-4)
+    (wrong,) = read_lines("wrong.jsonl")
+    assert (wrong["labels"], wrong["given"]) == ([names[gold[0]]], [names[given[0]]])
+
+
+@pytest.mark.parametrize("columns", [70, 90])
+def test_a_confusion_that_is_too_wide_is_told_by_its_largest(
+    columns: int, tiny_checkpoint: Any, here: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """A terminal shows the whole table where it has the room, else the most frequent confusions."""
+    names = [f"[l{i:02}]" for i in range(8)]
+    model = tiny_checkpoint("bert", Head.SEQUENCE, seed=6, labels=tuple(names))
+    file = lines("a.jsonl", [{"text": t, "label": one} for t in SENTENCES for one in names])
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["eval", "classify", file, "-m", str(model)]) == 0
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    title, *rows = [line.split() for line in shown.split("\n\n")[-1].splitlines()]
+    if columns == 90:
+        assert title == ["right", "\\", "given", *names]
+        assert [row[0] for row in rows] == names
+        return
+    assert title == ["right", "given", "count"]
+    *wrong, (_, more, *_) = rows
+    counts = [int(count) for _, _, count in wrong]
+    assert len(counts) == 10 and counts == sorted(counts, reverse=True)
+    assert all(right in names and right != given for right, given, _ in wrong)
+    assert (10 + int(more)) % 7 == 0  # each label that is given at all, for the seven others
 
 
 def test_several_labels_are_measured_each_by_itself(

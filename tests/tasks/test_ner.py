@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,16 @@ from bertcli.engine.choices import Aggregate, Long
 from bertcli.engine.families import Head
 from bertcli.engine.windows import Window, cuts
 from bertcli.results import Entity, Word
-from bertcli.tasks.ner import Ner, Piece, label_pieces, merge_pieces, split_label, stitch, tag_words
+from bertcli.tasks.ner import (
+    Ner,
+    Piece,
+    label_pieces,
+    merge_pieces,
+    of_whole_words,
+    split_label,
+    stitch,
+    tag_words,
+)
 from bertcli.tasks.run import Plan
 from tiny import SENTENCES
 
@@ -34,7 +44,10 @@ def bert(tiny_checkpoint: Any) -> Ner:
 @pytest.mark.parametrize("aggregate", ["none", "simple", "first", "average", "max"])
 @pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra"])
 def test_parity_with_the_pipeline(model_type: str, aggregate: str, tiny_checkpoint: Any) -> None:
-    """Labels, places and scores are transformers', words of several tokens included."""
+    """Labels, places and scores are transformers', words of several tokens included.
+
+    On texts without a semicolon, where an entity ends here.
+    """
     from transformers import pipeline
 
     found = 0
@@ -42,7 +55,7 @@ def test_parity_with_the_pipeline(model_type: str, aggregate: str, tiny_checkpoi
         folder = tiny_checkpoint(model_type, Head.TOKEN, seed=seed)
         task = Ner(*loaded(folder, Head.TOKEN), labels_of(folder), Aggregate(aggregate))
         pipe = pipeline("token-classification", str(folder), aggregation_strategy=aggregate)
-        for text in (*SENTENCES, TEXT):
+        for text in (one.replace(";", ",") for one in (*SENTENCES, TEXT)):
             theirs = pipe(text)
             (ours,) = results(task, records([text]))
             key = "entity" if aggregate == "none" else "entity_group"
@@ -124,6 +137,56 @@ def test_the_sign_of_a_handle_belongs_to_its_name() -> None:
     assert [one.text for one in merge_pieces(apart, "@ NASA")] == ["@", "NASA"]
     other = [Piece(0, 1, "B-PER", 0.8), Piece(1, 5, "B-ORG", 0.9)]
     assert [one.text for one in merge_pieces(other, "@NASA")] == ["@", "NASA"]
+
+
+LONG = "It was in the spring of that year, after the last of the rain,"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("John\nMary", ["John", "Mary"]),
+        ("John \r\n Mary", ["John", "Mary"]),
+        (f"{LONG} John\nSmith", ["John\nSmith"]),
+        (f"{LONG}\nJohn\nMary", ["John", "Mary"]),
+        (f"{LONG} John\n\nSmith", ["John", "Smith"]),
+        (f"{LONG} John\n \nSmith", ["John", "Smith"]),
+        ("John;Mary ; Ada", ["John", "Mary", "Ada"]),
+        ("AT&amp;T", ["AT&amp;T"]),
+    ],
+)
+def test_what_ends_an_entity(text: str, expected: list[str]) -> None:
+    """A blank line, the end of a line that was not wrapped, and a semicolon do."""
+    parts = [(found.start(), found.end()) for found in re.finditer(r"\w+|[^\w\s]", text)]
+    first = text.index(expected[0])
+    named = [Piece(start, end, "I-X", 0.5) for start, end in parts if start >= first]
+    entities = merge_pieces(named, text)
+    assert [one.text for one in entities] == expected
+    tags = [word.tag for word in tag_words(text, parts, entities)]
+    assert tags.count("B-X") == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "expected"),
+    [
+        ("Moon Jae-in won.", ["Moon Jae-"], ["Moon Jae-in"]),
+        ("Saint-Germain-des-Prés.", ["Saint-"], ["Saint-Germain-des-Prés"]),
+        ("Moon Jae-in won.", ["Moon Jae-", "in"], ["Moon Jae-", "in"]),
+        ("the F-16 flew", ["F-"], ["F-"]),
+        ("in Paris - or", ["Paris -"], ["Paris -"]),
+        ("King's Road", ["s"], []),
+        ("King’s Road", ["’s", "Road"], ["Road"]),
+        ("the S is red", ["S"], ["S"]),
+        ("King's Road", ["King's Road"], ["King's Road"]),
+    ],
+)
+def test_entities_of_whole_words(text: str, found: list[str], expected: list[str]) -> None:
+    """A hyphenated word is not cut unless its rest is another entity; an s is none."""
+    places = [(text.rindex(one), one) for one in found]
+    entities = [Entity("X", start, start + len(one), one, 0.5) for start, one in places]
+    whole = of_whole_words(entities, text)
+    assert [one.text for one in whole] == expected
+    assert all(text[one.start : one.end] == one.text for one in whole)
 
 
 @pytest.mark.parametrize(

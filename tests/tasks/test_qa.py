@@ -16,7 +16,7 @@ from bertcli.engine.families import Head
 from bertcli.engine.tokens import Tokens
 from bertcli.engine.windows import Window
 from bertcli.results import QaResult
-from bertcli.tasks.qa import SENTENCE_END, Qa, said_alike
+from bertcli.tasks.qa import LEAST_SCORE, SENTENCE_END, Qa, said_alike, with_pairs
 from bertcli.tasks.run import answers
 from bertcli.tasks.spans import (
     ACROSS_SENTENCES,
@@ -86,7 +86,10 @@ def test_scores_are_those_of_brute_force(text: str, model_type: str, tiny_checkp
 def consensus(
     probabilities: dict[tuple[int, int], float], count: int, tokens: Tokens, text: str
 ) -> list[tuple[str, float]]:
-    """Return the answers with the highest expected agreement, one by one, and their scores."""
+    """Return the answers with the highest expected agreement, one by one, and their scores.
+
+    Those behind the first that are scraps are left out.
+    """
 
     def piece(start: int, end: int) -> str:
         return text[int(tokens.offsets[start, 0]) : int(tokens.offsets[end - 1, 1])].strip()
@@ -134,7 +137,7 @@ def consensus(
             near = [one for one in likeliest if agreement(best, one) or agreement(agreed, one)]
             answers.append((said, sum(weights[one] for one in near)))
         struck |= {token for one in alike for token in range(*one)}
-    return answers
+    return [*answers[:1], *(one for one in answers[1:] if one[1] >= LEAST_SCORE)]
 
 
 def test_places_and_lines(bert: Qa) -> None:
@@ -157,6 +160,13 @@ def test_answers_are_whole_words(bert: Qa) -> None:
     for span in found.answers:
         around = LONG[max(0, span.start - 1) : span.start + 1], LONG[span.end - 1 : span.end + 1]
         assert not any(len(edge) == 2 and edge.isalpha() for edge in around)
+
+
+def test_scraps_are_no_answers(bert: Qa) -> None:
+    """However many are asked for; the best is told whatever its probability."""
+    (found,) = results(replace(bert, top_k=200), records([LONG], QUESTION))
+    assert len(found.answers) < 100
+    assert all(one.score >= LEAST_SCORE for one in found.answers[1:])
 
 
 def test_one_window_and_many_agree_where_they_can(bert: Qa) -> None:
@@ -271,6 +281,34 @@ def test_pieces_of_a_word_share_its_probability() -> None:
     said = replace(words_of(*"aaabc"), words=np.array([0, 0, 0, 1, 2]))
     found = best_of({(0, 1): 0.2, (1, 2): 0.2, (2, 3): 0.2, (4, 5): 0.25}, said)
     assert (found.start, found.end, round(found.score, 6)) == (0, 3, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "whole"),
+    [
+        ('white and "ocean blue".', 'white and "ocean blue', 'white and "ocean blue"'),
+        ('white and "ocean blue".', 'ocean blue"', '"ocean blue"'),
+        ('he said "yes or no"', '"yes', "yes"),
+        ('the "ocean" said', 'the "ocean', 'the "ocean"'),
+        ("a man of 6'2\" tall", "6'2\"", "6'2\""),
+        ('it is "1950"', '1950"', '"1950"'),
+        ("Ada (born 1950) won", "born 1950)", "(born 1950)"),
+        ("Ada (born 1950) won", "1950)", "1950"),
+        ("Ada (born 1950) won", "(born", "born"),
+        ("Ada (born 1950) won", "Ada (born 1950", "Ada (born 1950)"),
+        ("x [1 (a)] y", "[1 (a", "[1 (a)]"),
+        ("the “red” one", "“red", "“red”"),
+        ("one (two)", "one", "one"),
+        ("a) one and (b two", "one", "one"),
+        ("(one", "(one", "one"),
+        ("one)", "one)", "one"),
+    ],
+)
+def test_both_of_a_pair_or_none(text: str, cut: str, whole: str) -> None:
+    """A quote or a bracket is completed where its other half stands beside the answer."""
+    start = text.index(cut)
+    start, end = with_pairs(text, start, start + len(cut))
+    assert text[start:end] == whole
 
 
 @pytest.mark.parametrize(

@@ -352,6 +352,37 @@ def test_training_learns_what_the_command_measures(
     assert json.loads(capsys.readouterr().out)[score] > 0.95
 
 
+def test_the_threshold_of_an_answer_finder_is_kept(
+    run: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best one of the held-out data counts where they have questions without an answer.
+
+    One that is given wins; training on from the checkpoint does not take it over.
+    """
+    none = [one | {"answers": {"text": [], "answer_start": []}} for one in ASKED[:2]]
+    valid = written([*ASKED, *none], tmp_path / "valid.jsonl")
+    assert run("qa", "--epochs", 1, "--method", "full", "--valid", valid).code == 0
+    config = Path("out/config.json")
+    kept = json.loads(config.read_text())["no_answer_threshold"]
+    assert "`no_answer_threshold`" in Path("out/README.md").read_text()
+    found = []
+    for more in ((), ("--no-answer-threshold", 0.25)):
+        assert main(["eval", "qa", str(valid), "-m", "out", *map(str, more)]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert [one["threshold"] for one in found] == [pytest.approx(kept, abs=1e-4), 0.25]
+    assert found[0]["f1"] == pytest.approx(found[0]["best_f1"], abs=1e-3)
+    for threshold, answered in ((0, False), (1, True)):
+        change_config(Path("out"), no_answer_threshold=threshold)
+        assert main(["qa", "who sat?", "--context", "the cat sat", "-m", "out"]) == 0
+        assert bool(json.loads(capsys.readouterr().out)["answer"]) is answered
+    change_config(Path("out"), no_answer_threshold="high")
+    assert main(["qa", "who sat?", "--context", "the cat sat", "-m", "out"]) == 1
+    assert "no_answer_threshold in config.json" in capsys.readouterr().err
+    assert run("qa", "--epochs", 1, "--method", "full", "-m", "out", output="on").code == 0
+    assert "no_answer_threshold" not in json.loads(Path("on/config.json").read_text())
+    assert "threshold" not in Path("on/README.md").read_text()
+
+
 def test_training_in_bfloat16(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the processor multiplies it quickly: weights stay in float32, and are not fp32's."""
     results = []

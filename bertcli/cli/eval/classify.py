@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from bertcli.evaluate.classify import ClassifyScore
     from bertcli.records import LabelledText
 
+CONFUSIONS_SHOWN = 10
+
 
 @grouped
 def classify(
@@ -94,7 +96,9 @@ def classify(
     if several and abstain_below is not None:
         raise UsageError("--abstain-below: for one label a text; threshold fit is for several")
 
-    def measured(made: Classifier) -> tuple[str, ClassifyScore]:
+    own_names = [_names_for(one, names, classifiers) for one in classifiers]
+
+    def measured(made: Classifier, own: Mapping[str, str]) -> tuple[str, ClassifyScore]:
         check_pairs(made, pairs)
         if not named and _gives_one_label(made.checkpoint):
             check_one_label(texts, made.checkpoint.name)
@@ -103,14 +107,14 @@ def classify(
                 "several labels a text: the cosines of --labels are no probabilities to measure; "
                 "give a checkpoint that was trained on such labels with -m"
             )
-        _warn_of_unknown(texts, names, made)
+        _warn_of_unknown(texts, own, made)
         least = {} if named else made.checkpoint.thresholds
         if abstain_below is not None:
             least = dict.fromkeys(made.labels, abstain_below)
-        score = measure_classify(made.task, texts, made.labels, several, names, least)
+        score = measure_classify(made.task, texts, made.labels, several, own, least)
         return made.checkpoint.name, score
 
-    name, score = measured(classifiers[0])
+    name, score = measured(classifiers[0], own_names[0])
     found = {"model": name, **_summary(score)}
     if score.thresholds and not several:
         found["answered"], found["accuracy_of_answered"] = score.answered
@@ -120,17 +124,18 @@ def classify(
         found |= {"confusion": _confusion(score)}
         tables.append(lambda: _confusion_table(score))
     if flags.compare is not None:
-        other_name, other = measured(classifiers[1])
+        other_name, other = measured(classifiers[1], own_names[1])
+        given = (_mapped(score, own_names[0], names), _mapped(other, own_names[1], names))
         difference = mean_difference(score.right, other.right)
         found |= {
             "other": other_name,
             "other_accuracy": other.accuracy,
             "accuracy_minus_other": score.accuracy - other.accuracy,
             "accuracy_minus_other_95": between(difference),
-            "differ": len(differences := _differences(texts, score, other)),
+            "differ": len(differences := _differences(texts, names, *given)),
         }
     show(found, tables)
-    write_errors(flags.errors, _errors(texts, score))
+    write_errors(flags.errors, _errors(texts, own_names[0], score))
     write_differences(flags, differences)
     if plot:
         draw_confusion(plot, score.labels, score.confusion)
@@ -141,6 +146,28 @@ def _gives_one_label(checkpoint: Checkpoint) -> bool:
     if checkpoint.linear:
         return not checkpoint.linear.config["multi_label"]
     return checkpoint.config.get("problem_type") == "single_label_classification"
+
+
+def _names_for(
+    made: Classifier, names: Mapping[str, str], compared: Sequence[Classifier]
+) -> dict[str, str]:
+    """Return what a checkpoint calls each label of --map.
+
+    That is the file's name where it has that, and the new one is another checkpoint's alone.
+    """
+    others = {label for one in compared if one is not made for label in one.labels}
+    only_theirs = others.difference(made.labels)
+    return {
+        old: old if old in made.labels and new in only_theirs else new for old, new in names.items()
+    }
+
+
+def _mapped(
+    score: ClassifyScore, own: Mapping[str, str], names: Mapping[str, str]
+) -> list[frozenset[str]]:
+    """Return the labels given under the names of --map, by which two checkpoints are compared."""
+    news = {old: names[old] for old, name in own.items() if name == old}
+    return [frozenset(news.get(one, one) for one in given) for given in score.given]
 
 
 def _warn_of_unknown(
@@ -177,29 +204,51 @@ def _confusion(score: ClassifyScore) -> dict[str, dict[str, int]]:
 
 def _confusion_table(score: ClassifyScore) -> Table:
     rows = [(label, *row) for label, row in zip(score.labels, score.confusion, strict=True)]
-    return Table(("right \\ given", *score.labels), rows)
+    columns = ("right \\ given", *score.labels)
+    return Table(columns, rows, narrow=lambda: _largest_confusions(score))
 
 
-def _errors(texts: Sequence[LabelledText], score: ClassifyScore) -> list[dict[str, Any]]:
+def _largest_confusions(score: ClassifyScore) -> Table:
+    """Return which labels were given most often in the place of which, the most frequent first."""
+    counts = score.confusion
+    wrong = [
+        (score.labels[right], score.labels[given], int(counts[right, given]))
+        for right, given in zip(*counts.nonzero(), strict=True)
+        if right != given
+    ]
+    wrong.sort(key=lambda one: -one[2])
+    more = len(wrong) - CONFUSIONS_SHOWN
+    note = f"and {more:,} more; a pipe gets them all" if more > 0 else ""
+    return Table(("right", "given", "count"), wrong[:CONFUSIONS_SHOWN], note)
+
+
+def _errors(
+    texts: Sequence[LabelledText], names: Mapping[str, str], score: ClassifyScore
+) -> list[dict[str, Any]]:
     rows = zip(texts, score.right, score.given, score.probabilities, strict=True)
     return [
-        _named(text) | {"given": sorted(given), "score": float(row.max()), "place": str(text.place)}
+        _named(text, names)
+        | {"given": sorted(given), "score": float(row.max()), "place": str(text.place)}
         for text, right, given, row in rows
         if not right
     ]
 
 
 def _differences(
-    texts: Sequence[LabelledText], score: ClassifyScore, other: ClassifyScore
+    texts: Sequence[LabelledText],
+    names: Mapping[str, str],
+    given: Sequence[frozenset[str]],
+    other: Sequence[frozenset[str]],
 ) -> list[dict[str, Any]]:
-    rows = zip(texts, score.given, other.given, strict=True)
     return [
-        _named(text) | {"given": sorted(one), "other": sorted(two), "place": str(text.place)}
-        for text, one, two in rows
+        _named(text, names) | {"given": sorted(one), "other": sorted(two), "place": str(text.place)}
+        for text, one, two in zip(texts, given, other, strict=True)
         if one != two
     ]
 
 
-def _named(text: LabelledText) -> dict[str, Any]:
+def _named(text: LabelledText, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a text with its labels as they are compared."""
     pair = {} if text.second is None else {"second": text.second}
-    return {"text": text.text, **pair, "labels": list(text.labels)}
+    labels = [names.get(one, one) for one in text.labels]
+    return {"text": text.text, **pair, "labels": labels}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from bertcli.cli.eval.report import (
     Data,
@@ -17,7 +15,7 @@ from bertcli.cli.eval.report import (
     write_errors,
 )
 from bertcli.cli.options import ModelFlags, QuestionFlags, grouped
-from bertcli.cli.qa import qa_task
+from bertcli.cli.qa import NoAnswerThreshold, qa_task
 from bertcli.cli.recipe import some
 
 if TYPE_CHECKING:
@@ -31,14 +29,11 @@ def qa(
     model: ModelFlags,
     flags: EvalFlags,
     asked: QuestionFlags,
-    no_answer_threshold: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="No answer above this probability of none."),
-    ] = 0.5,
+    no_answer_threshold: NoAnswerThreshold = None,
 ) -> None:
     """Measure an answer finder: exact match and F1 by SQuAD's definitions.
 
-    Told for the threshold given, for the best one, and for always answering.
+    Told for the threshold given or the checkpoint's own, for the best, and for always answering.
 
     \b
     bertcli eval qa squad.json
@@ -51,15 +46,15 @@ def qa(
     flags.keep_apart(files)
     questions = some(read_questions(files, asked.columns, placed=False), files, "question")
 
-    def measured(chosen: ModelFlags) -> tuple[str, QaScore]:
-        checkpoint, task = qa_task(chosen)
-        return checkpoint.name, measure_qa(task, questions)
+    def measured(chosen: ModelFlags) -> tuple[str, QaScore, float]:
+        checkpoint, task = qa_task(chosen, threshold=no_answer_threshold)
+        return checkpoint.name, measure_qa(task, questions), task.threshold
 
-    name, score = measured(model)
-    found = {"model": name, **_summary(score, no_answer_threshold)}
+    name, score, threshold = measured(model)
+    found = {"model": name, **_summary(score, threshold)}
     differences: list[dict[str, Any]] = []
     if flags.compare is not None:
-        other_name, other = measured(other_model(model, flags.compare))
+        other_name, other, _ = measured(other_model(model, flags.compare))
         one, two = score.f1_at(score.best_threshold), other.f1_at(other.best_threshold)
         difference = mean_difference(one, two)
         differences = _differences(questions, score, other)
@@ -71,7 +66,7 @@ def qa(
             "differ": len(differences),
         }
     show(found)
-    write_errors(flags.errors, _errors(questions, score, no_answer_threshold))
+    write_errors(flags.errors, _errors(questions, score, threshold))
     write_differences(flags, differences)
 
 
@@ -83,6 +78,7 @@ def _summary(score: QaScore, threshold: float) -> dict[str, Any]:
     return {
         "records": len(score.f1),
         "unanswerable": int(score.unanswerable.sum()),
+        "threshold": threshold,
         "exact_match": exact,
         "f1": f1,
         "f1_95": between(score.f1_interval(threshold)),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bertcli.evaluate.intervals import Interval
 
 DIGITS = 4
+LEFT, RIGHT = 1, 2
+"""Blanks beside each column."""
 
 Data = Annotated[list[str], typer.Argument(help="Files, globs or folders with labelled data.")]
 
@@ -59,10 +61,24 @@ class EvalFlags:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table for the terminal: its columns, and rows of texts and numbers."""
+    """A table for the terminal: its columns, and rows of texts and numbers.
+
+    `note` is said below it; `narrow` makes the table that is shown where this one is too wide.
+    """
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+    note: str = ""
+    narrow: Callable[[], Table] | None = None
+
+    @property
+    def width(self) -> int:
+        """How many characters a terminal needs for it."""
+        from rich.cells import cell_len
+
+        columns = zip(self.columns, *self.rows, strict=True)
+        widths = (max(cell_len(_shown(cell)) for cell in column) for column in columns)
+        return sum(LEFT + width + RIGHT for width in widths)
 
 
 def label_rows(counts: Iterable[LabelCounts]) -> list[dict[str, Any]]:
@@ -103,7 +119,7 @@ def show(found: Mapping[str, Any], tables: Iterable[Callable[[], Table]] = ()) -
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     plain = {key: value for key, value in found.items() if not isinstance(value, list | dict)}
     listed = RichTable(show_header=False, box=None)
     for key, value in plain.items():
@@ -113,13 +129,17 @@ def show(found: Mapping[str, Any], tables: Iterable[Callable[[], Table]] = ()) -
     console.print(listed)
     for make in tables:
         table = make()
-        drawn = RichTable(box=None, padding=(0, 2, 0, 1))
+        if table.narrow and table.width > console.width:
+            table = table.narrow()
+        drawn = RichTable(box=None, padding=(0, RIGHT, 0, LEFT))
         for number, column in enumerate(table.columns):
-            drawn.add_column(column, justify="right" if number else "left")
+            drawn.add_column(column, justify="right" if number else "left", overflow="fold")
         for row in table.rows:
             drawn.add_row(*map(_shown, row))
         console.print()
         console.print(drawn)
+        if table.note:
+            console.print(f" {table.note}")
 
 
 def write_errors(

@@ -47,6 +47,7 @@ def qa(
     """
     import numpy as np
 
+    from bertcli.checkpoints.layout import NO_ANSWER_THRESHOLD
     from bertcli.checkpoints.load import load_tokenizer, window_of
     from bertcli.engine.families import Head
     from bertcli.evaluate.qa import measure_qa
@@ -94,11 +95,17 @@ def qa(
     window = window_of(checkpoint, tokenizer)
     task = Qa(model, tokenizer, window)
 
+    refusing = any(not one.answers for one in valid)
+
     def measure() -> Scores:
         score = measure_qa(task, valid)
         threshold = score.best_threshold
         exact, f1 = score.at(threshold)
-        return {"F1": f1, "exact match": exact, "threshold": threshold}
+        scores = {"F1": f1, "exact match": exact}
+        if not refusing:
+            return scores
+        model.settings[NO_ANSWER_THRESHOLD] = threshold  # what is written was measured last
+        return scores | {"threshold": threshold}
 
     shown = min(window, WINDOW)
     examples, left_out = lessons.qa_examples([*questions, *made], tokenizer, shown)
@@ -110,7 +117,8 @@ def qa(
     about = About(
         "question-answering",
         "bertcli train qa",
-        "Answers word for word, and says where a context has none.",
+        "Answers word for word, and says where a context has none"
+        + (f", by the threshold below: `{NO_ANSWER_THRESHOLD}`." if refusing else "."),
         f"{len(questions) + len(made):,} questions from {named_files(data)}, {without:,} of "
         f"them without an answer, {len(valid):,} held out.",
         (f"{len(made):,} of the questions without an answer made",) if made else (),
