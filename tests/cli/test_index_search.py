@@ -239,18 +239,27 @@ def test_what_is_in_is_passed_over(tiny: Callable[..., Ran], built: Path, run: R
 
 
 def test_documents_are_removed(tiny: Callable[..., Ran], built: Path, run: Run) -> None:
-    """By a condition or by their path, told how many; one of the two must be given."""
+    """By a condition or by their path, told how many; one of the ways must be given."""
     ran = run("index", "remove", "./idx", "--where", "line = 2")
     assert ran.err == "bertcli: 1 documents removed; 2 documents in 2 passages now\n"
     (record,) = run("search", "stock markets", "--index", "./idx").records
     assert {hit["line"] for hit in record["hits"]} == {1, 3}
-    assert run("index", "remove", "./idx", "--path", "other/*", "-q").err == ""
+    for nothing, told in (
+        (("--path", "other/*"), "no document is called other/*"),
+        (("--id", "99999"), "--id 99999: no passage has this number"),
+        (("--where", "line = 9"), "--where line = 9: there is no such document"),
+    ):
+        ran = run("index", "remove", "./idx", *nothing)
+        assert (ran.code, ran.said(told), ran.err.count("\n")) == (1, True, 1)
     assert facts(run)["documents"] == 2
     assert run("index", "remove", "./idx", "--path", "*.txt").code == 0
     assert facts(run)["documents"] == 0
-    for more in ((), ("--path", "x", "--where", "line = 1")):
+    for more, told in (
+        ((), "say which documents"),
+        (("--path", "x", "--where", "line = 1"), "--path and --where: give one of them"),
+    ):
         ran = run("index", "remove", "./idx", *more)
-        assert (ran.code, ran.said("say which documents")) == (2, True)
+        assert (ran.code, ran.said(told)) == (2, True)
     assert run("index", "remove", "none", "--path", "x").code == 1
 
 
