@@ -116,6 +116,7 @@ def search(
 
     "Words in quotes" must be there together, -words are kept out. The score is the cosine of query
     and passage; by words alone it is their BM25. With -q only the places are written.
+    A query that begins with - comes last, after --.
 
     --where takes comparisons, in, like, between, is null, and, or, not. A missing value is neither
     equal nor unequal, neither in nor not in; "not" before a condition turns that round too.
@@ -123,6 +124,7 @@ def search(
     \b
     bertcli search "how do I reset my password" --index my-notes
     bertcli search '"town hall" opening hours -christmas' --index my-notes -C 2
+    bertcli search --index my-notes -- "-christmas opening hours"
     bertcli search "opening hours" --where "lang = 'en' and year >= 2023" --index my-notes
     bertcli search "reset password" --more 2,3 --less 1 --index my-notes
     bertcli search --like draft.md --per-file 1 -q --index my-notes
@@ -131,6 +133,7 @@ def search(
     """
     from bertcli.index.folder import IndexFolder
 
+    _refuse_glued(context, texts, model)
     items = _queries(context, texts, source, find)
     if out.quiet and out.output_format is None and out.output is None:
         out = replace(out, output_format=OutputFormat.TEXT)
@@ -317,6 +320,16 @@ def _finder(
         out.quiet,
         folder.shared_ids() if to_run else None,
     )
+
+
+def _refuse_glued(context: typer.Context, texts: list[str] | None, model: ModelFlags) -> None:
+    """Raise where -migration is the only query there is: it was read as -m igration."""
+    glued = f"-m{model.model}"
+    if not texts and glued in (context.find_root().obj or []):
+        raise UsageError(
+            f"{glued} is an option here: a query that begins with - comes last, after --, as in: "
+            f'bertcli search --index NAME -- "{glued}"; or write -m {model.model}'
+        )
 
 
 def _queries(

@@ -768,6 +768,12 @@ def test_wrong_feedback_is_one_line(
     assert ran.code == 2 and ran.said(said)
 
 
+def test_a_query_that_looks_like_an_option(run: Run, built: Path) -> None:
+    """-migration is -m igration for every program: the line says how to ask it."""
+    ran = run("search", "-migration", "--index", "./idx")
+    assert ran.code == 2 and ran.said('bertcli search --index NAME -- "-migration"')
+
+
 def test_bare_places_do_not_hide_why_a_query_failed(tiny: Callable[..., Ran], built: Path) -> None:
     """With -q only the places are written, and a bad query is nowhere else to be seen."""
     Path("asked.jsonl").write_text('{"text": "the cat"}\n{"other": 1}\n')
