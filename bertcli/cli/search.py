@@ -137,11 +137,8 @@ def search(
     items = _queries(context, texts, source, find)
     if out.quiet and out.output_format is None and out.output is None:
         out = replace(out, output_format=OutputFormat.TEXT)
+    _refuse_contradictions(find, prompt)
     if find.mode is Mode.KEYWORD:
-        if find.more or find.less or find.like:
-            raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
-        if prompt:
-            raise UsageError("--prompt is for the model, which --mode keyword has none of")
         with IndexFolder.open(place_of(index)) as folder:
             note_state(folder, out.quiet)
             finder = _finder(folder, None, source, find, model, items.few, out)
@@ -290,6 +287,9 @@ def _finder(
     from bertcli.index.refine import SAME, Wanted
     from bertcli.index.where import compile_where
 
+    more, less = _ranks(find.more, "--more"), _ranks(find.less, "--less")
+    if both := sorted(set(more) & set(less)):
+        raise UsageError(f"--more and --less both name result {both[0]}: give it to one of them")
     condition = None if find.where is None else compile_where(find.where)
     count = max(find.top_k, RERANKED) if find.rerank else find.top_k
     like = None
@@ -312,14 +312,26 @@ def _finder(
         condition,
         unknown_columns(folder, condition, out.quiet),
         like,
-        _ranks(find.more, "--more"),
-        _ranks(find.less, "--less"),
+        more,
+        less,
         reranker,
         None if reranker is None else _cross_encoder(reranker, model, few),
         few,
         out.quiet,
         folder.shared_ids() if to_run else None,
     )
+
+
+def _refuse_contradictions(find: FindFlags, prompt: str) -> None:
+    """Raise for options that cannot hold together."""
+    if find.mode is not Mode.KEYWORD:
+        if find.min_score is not None and find.min_score > 1:
+            raise UsageError(f"--min-score {find.min_score:g}: a cosine is never more than 1")
+        return
+    if find.more or find.less or find.like:
+        raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
+    if prompt:
+        raise UsageError("--prompt is for the model, which --mode keyword has none of")
 
 
 def _refuse_glued(context: typer.Context, texts: list[str] | None, model: ModelFlags) -> None:

@@ -590,7 +590,7 @@ def test_only_places(run: Run, notes: Path) -> None:
     assert run(*query, "-f", "jsonl").records[0]["query"] == "pets"
     assert len(places(run(*query, "--per-file", 1))) == 3
     assert len(places(run(*query, "--dedupe"))) == 3
-    assert places(run(*query, "--min-score", 2)) == []
+    assert places(run(*query, "--min-score", 0.99)) == []
 
 
 def test_context_and_groups(run: Run, notes: Path) -> None:
@@ -756,6 +756,8 @@ def cross_encoded(folder: Path, query: str, texts: list[str]) -> list[float]:
     [
         (("x", "--more", "a"), "--more a: expected ranks"),
         (("x", "y", "--more", "1"), "give one TEXT"),
+        (("x", "--more", "1,2", "--less", "2"), "both name result 2"),
+        (("x", "--min-score", "1.5"), "--min-score 1.5: a cosine is never more than 1"),
         (("x", "--mode", "keyword", "--like", "notes.txt"), "go by meaning"),
         (("x", "--mode", "keyword", "--prompt", "query: "), "--prompt is for the model"),
     ],
