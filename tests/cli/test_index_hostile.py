@@ -477,6 +477,27 @@ def test_a_deleted_source_can_be_given_up(tiny: Callable[..., Ran], run: Run) ->
     assert texts(run, "cat") == ["cat one"]
 
 
+def test_a_folder_that_is_empty_all_at_once(tiny: Callable[..., Ran], run: Run) -> None:
+    """Its files are taken out, with a question: so looks a disk that is not mounted."""
+    for name in ("one/a.txt", "two/a.txt", "two/b.txt"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(f"cat {name}")
+    tiny("index", "build", "./i", "one", "two", "-q")
+    for name in ("one/a.txt", "two/b.txt"):
+        Path(name).rename(f"{name}.away")
+    assert run("index", "update", "./i").said("2 deleted")
+    Path("two/b.txt.away").rename("two/b.txt")
+    run("index", "update", "./i", "-q")
+    Path("two").rename("unmounted")
+    Path("two").mkdir()
+    ran = run("index", "update", "./i")
+    assert ran.code == 0
+    assert "two: none of its 2 files is there any more: is it mounted?" in ran.err
+    Path("two").rmdir()
+    Path("unmounted").rename("two")
+    assert tiny("index", "update", "./i").said("2 added")
+
+
 def test_add_only_adds(tiny: Callable[..., Ran], run: Run) -> None:
     """Other globs for the same folder take nothing away, nor does another spelling of it."""
     Path("d").mkdir()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bertcli.index.content import Entry, NewDocument
     from bertcli.index.files import Source
     from bertcli.index.folder import IndexFolder
-    from bertcli.index.update import Found, Survey
+    from bertcli.index.update import Found, Known, Survey
     from bertcli.records import Item, Record
     from bertcli.tasks.embed import Embed
 
@@ -341,9 +341,26 @@ def _sync(
     else:
         skipped = _read(index, changes, fields, load(), failures, shown)
     skipped |= {path for path, (*_, one) in index.known_files().items() if one.error}
+    for line in _emptied(known, sources, changes):
+        warn(line)
     if not quiet:
         warn(f"{_told(changes, skipped)}; {held(index)}")
     _finish(failures, "files or rows")
+
+
+def _emptied(known: Known, sources: Mapping[int, Source], changes: Survey) -> Iterator[str]:
+    """Yield a warning for each folder in which nothing is left of several files.
+
+    That is what the empty folder of a disk looks like that is not there.
+    """
+    filled = {one.source for one in (*changes.added, *changes.moved)}
+    for number, source in sources.items():
+        files = {file for file, of, _ in known.values() if of == number}
+        if len(files) > 1 and number not in filled and files <= set(changes.deleted):
+            yield (
+                f"{source.name}: none of its {len(files)} files is there any more: is it mounted? "
+                "The next update takes in what is there again"
+            )
 
 
 def _read(
