@@ -536,7 +536,7 @@ def test_a_file_that_failed_is_tried_again(
 
 
 def test_a_name_that_is_not_utf8(tiny: Callable[..., Ran], run: Run) -> None:
-    """It is told, and the rest is indexed."""
+    """It is told, and the rest is indexed; the next update knows it."""
     Path("d").mkdir()
     Path("d/good.txt").write_text("cat")
     try:
@@ -546,8 +546,15 @@ def test_a_name_that_is_not_utf8(tiny: Callable[..., Ran], run: Run) -> None:
         pytest.skip("this file system has no such names")
     ran = tiny("index", "build", "./i", "d")
     assert ran.code == 3
-    assert "its name is not UTF-8" in ran.err
+    assert "d/caf\ufffd.txt: cannot be read (its name is not UTF-8, rename it)" in ran.err
+    assert str(Path.cwd()) not in ran.err
     assert texts(run, "cat") == ["cat"]
+    ran = run("index", "update", "./i")
+    assert ran.code == 0 and ran.said("files: 1 unchanged, 1 still without readable text")
+    assert tiny("index", "build", "./other", "d", "--dry-run").records[0]["files"] == 1
+    next(Path("d").glob("caf*")).rename("d/cafe.txt")
+    assert run("index", "update", "./i").said("1 added, 1 deleted, 1 unchanged")
+    assert texts(run, "cat") == ["cat", "cat"]
 
 
 def _zip(files: dict[str, str]) -> bytes:
