@@ -388,7 +388,10 @@ def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
 
 
 def show_facts(facts: Mapping[str, object]) -> None:
-    """Write facts for a person on a terminal, without missing ones; as a JSON line into a pipe."""
+    """Write facts for a person on a terminal, without missing ones; as a JSON line into a pipe.
+
+    A tuple is a range of numbers.
+    """
     if not sys.stdout.isatty():
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
@@ -399,6 +402,8 @@ def show_facts(facts: Mapping[str, object]) -> None:
             continue
         if isinstance(value, int | float) and not isinstance(value, bool):
             said = f"{value:,}"
+        elif isinstance(value, tuple):
+            said = "–".join(f"{one:,}" for one in dict.fromkeys(value))
         else:
             lines = value if isinstance(value, list) else [value]
             said = f"\n{'':16}".join(visible(str(line)) for line in lines)

@@ -385,6 +385,10 @@ def test_chunks_have_the_same_keys(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     shown = tiny("index", "chunks", "late.md").out
     assert shown.count("heading") == 2 and "page" not in shown and "None" not in shown
+    assert [line.split() for line in shown.splitlines() if line.startswith("lines")] == [
+        ["lines", "1"],
+        ["lines", "3–4"],
+    ]
 
 
 def test_globs_of_folders(tiny: Callable[..., Ran], run: Run) -> None:

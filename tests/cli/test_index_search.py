@@ -222,7 +222,8 @@ def test_queries_come_from_files_too(tiny: Callable[..., Ran], built: Path, here
     assert ran.code == 3
     table = tiny("search", "--index", "./idx", "-i", "queries.txt", "-k", 2, "-f", "csv").out
     assert table.splitlines()[0] == (
-        "query,rank,score,document,line,page,heading,id,text,before,after,columns,error"
+        "query,rank,score,document,line,last_line,page,last_page,heading,id,text,before,after,"
+        "columns,error"
     )
     assert len(table.splitlines()) == 6
 
