@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import typer
 
-from bertcli.errors import BertcliError, DataError, UsageError
+from bertcli.errors import BertcliError, DataError, UsageError, counted
 from bertcli.outputs.formats import BARE, OutputFormat, choose_format, is_stdout
 from bertcli.records import BadRecord, Item, Record
 
@@ -363,7 +363,7 @@ class Watch:
         most = self._flags.max_errors
         if most is not None and self.errors > most:
             raise BertcliError(
-                f"stopped after {self.errors} bad records (--max-errors {most}); "
+                f"stopped after {counted(self.errors, 'bad record')} (--max-errors {most}); "
                 f"the last: {_error_line(answer)}"
             )
 
@@ -384,7 +384,8 @@ def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
         warn(f"{tally.errors} of {tally.records} records failed{left}")
     if flags.verbose or not is_stdout(flags.output):
         rate = f"{tally.records / max(seconds, 1e-9):,.0f} records/s"
-        warn(f"{tally.records:,} records, {tally.tokens:,} tokens, {seconds:.2f} s, {rate}")
+        done = f"{counted(tally.records, 'record')}, {counted(tally.tokens, 'token')}"
+        warn(f"{done}, {seconds:.2f} s, {rate}")
 
 
 def show_facts(facts: Mapping[str, object]) -> None:

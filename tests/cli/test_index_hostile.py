@@ -208,9 +208,9 @@ def test_a_path_stands_for_itself_first(tiny: Callable[..., Ran], run: Run) -> N
     Path("br/a[1].md").write_text("cat one")
     Path("br/a1.md").write_text("cat two")
     tiny("index", "build", "./i", "br", "-q")
-    assert run("index", "remove", "./i", "--path", "br/a[1].md").said("1 documents removed")
+    assert run("index", "remove", "./i", "--path", "br/a[1].md").said("1 document removed")
     assert texts(run, "cat") == ["cat two"]
-    assert run("index", "remove", "./i", "--path", "br/a[0-9].md").said("1 documents removed")
+    assert run("index", "remove", "./i", "--path", "br/a[0-9].md").said("1 document removed")
 
 
 def test_what_is_removed_stays_out_when_it_moves(tiny: Callable[..., Ran], run: Run) -> None:
@@ -255,9 +255,7 @@ def test_of_rows_that_are_the_same_only_so_many_stay_out_as_were_removed(
     tiny("index", "build", "./i", "d.csv", "-q")
     for kept in (3, 2):
         line = 6 - kept
-        assert run("index", "remove", "./i", "--where", f"line = {line}").said(
-            "1 documents removed"
-        )
+        assert run("index", "remove", "./i", "--where", f"line = {line}").said("1 document removed")
         with Path("d.csv").open("a") as file:
             file.write(f"tail cat {kept}\n")
         run("index", "update", "./i")
@@ -423,7 +421,7 @@ def test_a_passage_that_is_not_where_it_was_cut(
         database.execute(f"UPDATE chunks SET {change}")
     assert run("index", "check", "./i").code == 1
     ran = run("index", "repair", "./i")
-    assert ran.said("1 passages embedded again, 1 documents cut anew; 1 documents in 1 passages")
+    assert ran.said("1 passage embedded again, 1 document cut anew; 1 document in 1 passage")
     assert run("index", "check", "./i").code == 0
     assert texts(run, "cat") == ["the cat sat"]
 
@@ -437,7 +435,7 @@ def test_a_passage_that_is_lost(tiny: Callable[..., Ran], run: Run) -> None:
         database.execute("DELETE FROM chunks WHERE id = 1")
     problems = run("index", "check", "./i").records[0]["problems"]
     assert "1 documents have text that is in no passage" in problems
-    assert "1 documents cut anew; 1 documents in 2 passages" in run("index", "repair", "./i").err
+    assert "1 document cut anew; 1 document in 2 passages" in run("index", "repair", "./i").err
     assert run("index", "check", "./i").code == 0
     assert texts(run, "cat") == ["# One\n\nthe cat sat"]
     assert run("index", "update", "./i").said("1 unchanged")

@@ -180,7 +180,7 @@ def test_a_model_in_a_folder_is_found_from_everywhere(
         assert ran.code == 1
         assert ran.said(f"{here}/model: no such folder", "with -m NEWPATH")
     ran = run("index", "check", "../idx")
-    assert ran.code == 1 and ran.said("has 1 problems") and "repair" not in ran.err
+    assert ran.code == 1 and ran.said("has 1 problem") and "repair" not in ran.err
     assert "-m NEWPATH" in ran.records[0]["problems"][0]
     assert run(*search, "-m", "../moved").code == 0
     assert run("index", "check", "../idx", "-m", "../moved").records[0]["problems"] == []
@@ -242,7 +242,7 @@ def test_what_is_in_is_passed_over(tiny: Callable[..., Ran], built: Path, run: R
 def test_documents_are_removed(tiny: Callable[..., Ran], built: Path, run: Run) -> None:
     """By a condition or by their path, told how many; one of the ways must be given."""
     ran = run("index", "remove", "./idx", "--where", "line = 2")
-    assert ran.err == "bertcli: 1 documents removed; 2 documents in 2 passages now\n"
+    assert ran.err == "bertcli: 1 document removed; 2 documents in 2 passages now\n"
     (record,) = run("search", "stock markets", "--index", "./idx").records
     assert {hit["line"] for hit in record["hits"]} == {1, 3}
     for nothing, told in (
@@ -376,7 +376,7 @@ def test_chunks_are_read_whole_whatever_long_says(
     (here / "words.txt").write_text("zqxj" * 20 + " " + "qzjx" * 24 + " breadwaterkitchen" * 200)
     ran = tiny("index", "build", "./idx", "-i", "words.txt", "--long", long)
     assert ran.code == 0
-    assert "1 documents added" in ran.err
+    assert "1 document added" in ran.err
 
 
 def test_another_model_is_refused(
@@ -402,7 +402,7 @@ def test_records_whose_columns_are_others_now(
     rows.append({"text": "the cat slept"})
     given.write_text("\n".join(map(json.dumps, rows)))
     ran = run("index", "add", "./idx", "-i", "rows.jsonl")
-    assert ran.said("1 documents added, 1 renewed; 3 documents in 3 passages now")
+    assert ran.said("1 document added, 1 renewed; 3 documents in 3 passages now")
     search = ("search", "cat", "--index", "./idx", "--mode", "keyword", "--where")
     (hit,) = run(*search, "year = 2024").records[0]["hits"]
     assert (hit["text"], hit["line"]) == ("the cat ran", 2)
@@ -439,10 +439,10 @@ def test_a_file_given_twice_is_added_once(run: Run, tiny: Callable[..., Ran], he
     """However many lines it has, and by a glob too."""
     (here / "many.txt").write_text("\n".join(f"hen {i % 700}" for i in range(1500)))
     given = ("-i", "many.txt", "-i", "many*")
-    assert tiny("index", "build", "./idx", *given).said("1500 documents added")
+    assert tiny("index", "build", "./idx", *given).said("1,500 documents added")
     (here / "many.txt").write_text("\n".join(["new", *(f"hen {i % 700}" for i in range(1500))]))
     ran = run("index", "add", "./idx", *given)
-    assert ran.said("1 documents added, 1500 renewed; 1501")
+    assert ran.said("1 document added, 1,500 renewed; 1,501")
 
 
 def test_a_model_whose_weights_changed_is_refused(

@@ -33,6 +33,7 @@ from bertcli.errors import (
     DataError,
     IndexFolderError,
     UsageError,
+    counted,
 )
 from bertcli.index.choices import Kind
 from bertcli.index.places import named_folder, place_of, shown
@@ -85,7 +86,7 @@ def remove(
             unknown_columns(index, condition, quiet)()
             raise DataError(_nothing_fits(path, id, where))
         if not quiet:
-            warn(f"{removed} documents removed; {held(index)}")
+            warn(f"{counted(removed, 'document')} removed; {held(index)}")
 
 
 def _condition(path: list[str] | None, ids: list[int] | None, where: str | None) -> Filter:
@@ -219,7 +220,7 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     if found:
         mends = f": `bertcli index repair {name}` mends what its texts can mend"
         told = mends if mendable else ", listed with what to do"
-        raise IndexFolderError(f"index {shown(place)} has {len(found)} problems{told}")
+        raise IndexFolderError(f"index {shown(place)} has {counted(len(found), 'problem')}{told}")
 
 
 @grouped
@@ -240,7 +241,8 @@ def repair(name: Name, model: ModelFlags, quiet: Quiet = False, debug: Debug = F
             done = mend(index, cutter(embed, index.manifest.chunking), embedder(embed))
             now = held(index)
     if not quiet:
-        warn(f"{done.embedded} passages embedded again, {done.cut} documents cut anew; {now}")
+        again, anew = counted(done.embedded, "passage"), counted(done.cut, "document")
+        warn(f"{again} embedded again, {anew} cut anew; {now}")
     for count, what in (
         (done.lost, "{} documents are lost, and out of the index"),
         (done.lost_columns, "columns, headings or places of {} documents could not be read"),
