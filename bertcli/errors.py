@@ -29,6 +29,15 @@ def first_line(error: Exception, most: int | None = None) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
 
 
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """Return a number with what it counts; of several things with an s, unless said otherwise.
+
+    >>> counted(1, "document"), counted(1200, "query", "queries")
+    ('1 document', '1,200 queries')
+    """
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
 class BertcliError(Exception):
     """The root: a failure with a message that a user can act on."""
 

@@ -381,7 +381,7 @@ class Hit:
 
 
 SEARCH_COLUMNS = (
-    *("rank", "score", "document", "line", "page", "heading", "id"),
+    *("rank", "score", "document", "line", "last_line", "page", "last_page", "heading", "id"),
     *("text", "before", "after", "columns"),
 )
 

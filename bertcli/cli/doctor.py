@@ -62,11 +62,11 @@ def doctor(
     bertcli doctor --full
     bertcli doctor | grep ^problem
     """
-    from bertcli.cli.models import write_stdout
+    from bertcli.cli.models import write_check
 
     problems = 0
     for check in examine(full):
-        write_stdout(f"{check}\n")
+        write_check(check)
         problems += not check.ok
     if problems:
         raise typer.Exit(BertcliError.exit_code)

@@ -17,8 +17,15 @@ from bertcli.errors import BertcliError, CheckpointError, UsageError
 if TYPE_CHECKING:
     from bertcli.checkpoints.inventory import Entry
     from bertcli.checkpoints.resolve import ModelChoice
+    from bertcli.checkpoints.verify import Check
 
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+
+
+WITH_PLACES = 72
+"""A terminal so wide shows where each checkpoint is, too."""
+CHECK_INDENT = 9
+"""What was seen begins so far from the left, behind "ok" or "problem"."""
 
 
 class Listing(StrEnum):
@@ -67,8 +74,7 @@ def list_models(output_format: Format = None, debug: Debug = False) -> None:
     if _chosen(output_format) is Listing.JSONL:
         write_stdout("".join(f"{as_json(entry.nested())}\n" for entry in found))
         return
-    titles = ("name", "where", "use it for", "size", "measured")
-    write_stdout(_table(titles, [_cells(entry) for entry in found]))
+    write_stdout(_listed(found, shutil.get_terminal_size().columns))
     for entry in found:
         if entry.problem:
             warn(f"{entry.name}: {entry.problem}")
@@ -164,7 +170,7 @@ def verify(name: Name, revision: Revision = None, debug: Debug = False) -> None:
     _, folder = _located(name, revision)
     problems = 0
     for check in checks(folder, name):
-        write_stdout(f"{check}\n")
+        write_check(check)
         problems += not check.ok
     if problems:
         raise typer.Exit(BertcliError.exit_code)
@@ -258,6 +264,17 @@ def write_stdout(text: str) -> None:
         sink.write(text.encode("utf-8", "backslashreplace"))
 
 
+def _listed(found: Sequence[Entry], width: int) -> str:
+    """Return checkpoints as a table; a narrow one leaves out where they are, and breaks no name."""
+    titles = ("name", "where", "use it for", "size", "measured")
+    rows = [_cells(entry) for entry in found]
+    if width >= WITH_PLACES:
+        return _table(titles, rows, whole=(2, 3))
+    narrow = [(name, uses.replace(", ", ",\n"), *rest) for name, _, uses, *rest in rows]
+    short = all(len(name) <= width // 2 for name, *_ in narrow)
+    return _table((titles[0], *titles[2:]), narrow, whole=(0, 1, 2) if short else (1, 2))
+
+
 def _cells(entry: Entry) -> tuple[str, ...]:
     name = entry.name
     if entry.revision not in (None, "main"):
@@ -278,8 +295,24 @@ def _spelled(key: str, value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as a table that fits the terminal, long cells folded."""
+def write_check(check: Check) -> None:
+    """Write what was looked at, on a terminal in lines that fit it."""
+    import textwrap
+
+    lines = [str(check)]
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        folder = textwrap.TextWrapper(width, subsequent_indent=" " * CHECK_INDENT)
+        folder.break_long_words = folder.break_on_hyphens = False  # a path can be copied
+        lines = folder.wrap(lines[0])
+    write_stdout("".join(f"{line}\n" for line in lines))
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], whole: Sequence[int] = ()) -> str:
+    """Return rows as a table that fits the terminal, long cells folded.
+
+    Columns that are `whole` are folded last.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -295,6 +328,8 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
+    for number in whole:
+        table.columns[number].no_wrap = True
     for row in rows:
         lines = ["\n".join(map(visible, cell.split("\n"))) for cell in row]
         table.add_row(*(Text(cell, overflow="fold") for cell in lines))

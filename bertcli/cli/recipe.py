@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import typer
 
-from bertcli.errors import BertcliError, DataError, UsageError
+from bertcli.errors import BertcliError, DataError, UsageError, counted
 from bertcli.outputs.formats import BARE, OutputFormat, choose_format, is_stdout
 from bertcli.records import BadRecord, Item, Record
 
@@ -363,7 +363,7 @@ class Watch:
         most = self._flags.max_errors
         if most is not None and self.errors > most:
             raise BertcliError(
-                f"stopped after {self.errors} bad records (--max-errors {most}); "
+                f"stopped after {counted(self.errors, 'bad record')} (--max-errors {most}); "
                 f"the last: {_error_line(answer)}"
             )
 
@@ -384,11 +384,15 @@ def _report(tally: Tally, flags: OutputFlags, seconds: float) -> None:
         warn(f"{tally.errors} of {tally.records} records failed{left}")
     if flags.verbose or not is_stdout(flags.output):
         rate = f"{tally.records / max(seconds, 1e-9):,.0f} records/s"
-        warn(f"{tally.records:,} records, {tally.tokens:,} tokens, {seconds:.2f} s, {rate}")
+        done = f"{counted(tally.records, 'record')}, {counted(tally.tokens, 'token')}"
+        warn(f"{done}, {seconds:.2f} s, {rate}")
 
 
 def show_facts(facts: Mapping[str, object]) -> None:
-    """Write facts for a person on a terminal, without missing ones; as a JSON line into a pipe."""
+    """Write facts for a person on a terminal, without missing ones; as a JSON line into a pipe.
+
+    A tuple is a range of numbers.
+    """
     if not sys.stdout.isatty():
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
@@ -399,6 +403,8 @@ def show_facts(facts: Mapping[str, object]) -> None:
             continue
         if isinstance(value, int | float) and not isinstance(value, bool):
             said = f"{value:,}"
+        elif isinstance(value, tuple):
+            said = "–".join(f"{one:,}" for one in dict.fromkeys(value))
         else:
             lines = value if isinstance(value, list) else [value]
             said = f"\n{'':16}".join(visible(str(line)) for line in lines)

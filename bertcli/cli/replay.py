@@ -16,7 +16,7 @@ import typer
 
 from bertcli import __version__
 from bertcli.cli.recipe import Written, warn
-from bertcli.errors import DataError
+from bertcli.errors import DataError, counted
 from bertcli.records import Item, Pause
 
 if TYPE_CHECKING:
@@ -158,9 +158,10 @@ def replay(
     first, second = then["output"]["sha256"], now["output"]["sha256"]
     count = now["records"]["records"]
     if first == second:
-        typer.echo(f"reproduced: {count:,} records, output sha256 {second}")
+        typer.echo(f"reproduced: {counted(count, 'record')}, output sha256 {second}")
         return
-    typer.echo(f"not reproduced: {count:,} records, output sha256 {second}, was {first}")
+    again = counted(count, "record")
+    typer.echo(f"not reproduced: {again}, output sha256 {second}, was {first}")
     raise typer.Exit(1)
 
 

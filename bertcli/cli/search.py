@@ -116,6 +116,7 @@ def search(
 
     "Words in quotes" must be there together, -words are kept out. The score is the cosine of query
     and passage; by words alone it is their BM25. With -q only the places are written.
+    A query that begins with - comes last, after --.
 
     --where takes comparisons, in, like, between, is null, and, or, not. A missing value is neither
     equal nor unequal, neither in nor not in; "not" before a condition turns that round too.
@@ -123,6 +124,7 @@ def search(
     \b
     bertcli search "how do I reset my password" --index my-notes
     bertcli search '"town hall" opening hours -christmas' --index my-notes -C 2
+    bertcli search --index my-notes -- "-christmas opening hours"
     bertcli search "opening hours" --where "lang = 'en' and year >= 2023" --index my-notes
     bertcli search "reset password" --more 2,3 --less 1 --index my-notes
     bertcli search --like draft.md --per-file 1 -q --index my-notes
@@ -131,14 +133,12 @@ def search(
     """
     from bertcli.index.folder import IndexFolder
 
+    _refuse_glued(context, texts, model)
     items = _queries(context, texts, source, find)
     if out.quiet and out.output_format is None and out.output is None:
         out = replace(out, output_format=OutputFormat.TEXT)
+    _refuse_contradictions(find, prompt)
     if find.mode is Mode.KEYWORD:
-        if find.more or find.less or find.like:
-            raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
-        if prompt:
-            raise UsageError("--prompt is for the model, which --mode keyword has none of")
         with IndexFolder.open(place_of(index)) as folder:
             note_state(folder, out.quiet)
             finder = _finder(folder, None, source, find, model, items.few, out)
@@ -303,6 +303,9 @@ def _finder(
     from bertcli.index.refine import SAME, Wanted
     from bertcli.index.where import compile_where
 
+    more, less = _ranks(find.more, "--more"), _ranks(find.less, "--less")
+    if both := sorted(set(more) & set(less)):
+        raise UsageError(f"--more and --less both name result {both[0]}: give it to one of them")
     condition = None if find.where is None else compile_where(find.where)
     count = max(find.top_k, RERANKED) if find.rerank else find.top_k
     like = None
@@ -325,14 +328,36 @@ def _finder(
         condition,
         unknown_columns(folder, condition, out.quiet),
         like,
-        _ranks(find.more, "--more"),
-        _ranks(find.less, "--less"),
+        more,
+        less,
         reranker,
         None if reranker is None else _cross_encoder(reranker, model, few),
         few,
         out.quiet,
         folder.shared_ids() if to_run else None,
     )
+
+
+def _refuse_contradictions(find: FindFlags, prompt: str) -> None:
+    """Raise for options that cannot hold together."""
+    if find.mode is not Mode.KEYWORD:
+        if find.min_score is not None and find.min_score > 1:
+            raise UsageError(f"--min-score {find.min_score:g}: a cosine is never more than 1")
+        return
+    if find.more or find.less or find.like:
+        raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
+    if prompt:
+        raise UsageError("--prompt is for the model, which --mode keyword has none of")
+
+
+def _refuse_glued(context: typer.Context, texts: list[str] | None, model: ModelFlags) -> None:
+    """Raise where -migration is the only query there is: it was read as -m igration."""
+    glued = f"-m{model.model}"
+    if not texts and glued in (context.find_root().obj or []):
+        raise UsageError(
+            f"{glued} is an option here: a query that begins with - comes last, after --, as in: "
+            f'bertcli search --index NAME -- "{glued}"; or write -m {model.model}'
+        )
 
 
 def _queries(

@@ -9,6 +9,7 @@ changes count at once.
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import tempfile
 import time
@@ -31,6 +32,7 @@ RACY_NS = 2_000_000_000
 """A file changed this short before it is read may change again without its time showing it."""
 READ_BYTES = 1 << 20
 STAGED_TEXTS = 512
+MISNAMED = "its name is not UTF-8, rename it"
 AGAIN = "pip install"
 """In the error of a file: what was missing may be there now, so that it is read again."""
 KEPT_BYTES = 64 << 20
@@ -117,7 +119,7 @@ def survey(
     unchanged = unread = 0
     for number, source in sources.items():
         for path, name in files_of(source):
-            full = str(path.absolute())
+            full = _spelled(path)
             if full in seen:
                 continue
             seen.add(full)
@@ -165,8 +167,13 @@ def survey(
 
 
 def is_held(path: Path, name: str, known: Known) -> bool:
-    """Return whether an index need not read a file: it has seen it as it is, and keeps it."""
-    full = str(path.absolute())
+    """Return whether an index need not read a file: it has seen it as it is, and keeps it.
+
+    Nor does it one that it cannot name.
+    """
+    full = _spelled(path)
+    if full != str(path.absolute()):
+        return True
     if full not in known:
         return False
     old = known[full][2]
@@ -295,10 +302,17 @@ def _changed(path: Path, full: str, name: str, old: FileState) -> FileState | No
     return None if same and name == old.name else _state(path, full, name)
 
 
+def _spelled(path: Path) -> str:
+    r"""Return an absolute path as text that can be stored: bytes that are not UTF-8 as `\xe9`."""
+    return os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
+
+
 def _state(path: Path, full: str, name: str) -> FileState:
     try:
         began = time.time_ns()
         stat = path.stat()
+        if full != str(path.absolute()):
+            return FileState(full, name, stat.st_size, stat.st_mtime_ns, b"", MISNAMED)
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while block := file.read(READ_BYTES):

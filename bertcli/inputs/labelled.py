@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from bertcli.errors import DataError, RecordError
+from bertcli.errors import DataError, RecordError, counted
 from bertcli.inputs.formats import InputFormat, format_of
 from bertcli.inputs.records import read_rows, text_of
 from bertcli.inputs.rows import BadRow, Row, missing_column, named
@@ -318,7 +318,8 @@ def _pairs(row: Row, columns: Columns) -> Iterator[tuple[str, str]]:
     tokens = _list(row, row.columns[columns.tokens], columns.tokens)
     tags = _list(row, row.columns[columns.tags], columns.tags)
     if len(tokens) != len(tags):
-        raise DataError(f"{row.place}: {len(tokens)} tokens, but {len(tags)} tags")
+        tagged = f"{counted(len(tokens), 'token')}, but {counted(len(tags), 'tag')}"
+        raise DataError(f"{row.place}: {tagged}")
     return zip(map(str, tokens), map(str, tags), strict=True)
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FIRST_NUMBERS = 3
 SNIPPET_LINES = 3
+WHOLE = 1_000
+"""As many lines as it takes: an answer is what was asked for."""
 SHOWN_LETTERS, LEAD_LETTERS = 100, 20
 """So much of a long sentence is surely seen; so much of it stands before a word that matches."""
 CLUSTER_ROWS = 3
@@ -75,7 +77,8 @@ class Column:
     """A column of a table.
 
     `flexible` columns share the width that the others leave. `lines` is how many lines a cell may
-    take. `keep_end` shortens from the left, as for paths. `number` is never shortened.
+    take. `keep_end` shortens from the left, as for paths. `number` is never shortened. One that
+    `gives_way` is left out where the flexible ones need its room.
     """
 
     title: str
@@ -83,6 +86,7 @@ class Column:
     flexible: bool = False
     lines: int = 1
     keep_end: bool = False
+    gives_way: bool = False
     style: str = ""
 
 
@@ -333,7 +337,7 @@ LAYOUTS: dict[type[object], Layout] = {
     ),
     QaResult: Layout(
         (
-            Column("answer", flexible=True, lines=3, style="bold"),
+            Column("answer", flexible=True, lines=WHOLE, style="bold"),
             SCORE,
             Column("line", number=True),
         ),
@@ -342,7 +346,7 @@ LAYOUTS: dict[type[object], Layout] = {
     ),
     FoundAnswers: Layout(
         (
-            Column("answer", flexible=True, lines=3, style="bold"),
+            Column("answer", flexible=True, lines=WHOLE, style="bold"),
             SCORE,
             Column("passage", number=True),
             Column("place", keep_end=True),
@@ -396,7 +400,8 @@ def layout_of(answer: Answer, several: bool) -> Layout:
         return replace(layout, columns=(*layout.columns[:2], terms, *layout.columns[2:]))
     if isinstance(result, SearchResult) and any(hit.heading for hit in result.hits):
         text = Column("text", flexible=True, lines=_lines(result))
-        columns = (*layout.columns[:3], Column("heading", keep_end=True, style="dim"), text)
+        heading = Column("heading", keep_end=True, gives_way=True, style="dim")
+        columns = (*layout.columns[:3], heading, text)
         return replace(layout, columns=columns, rows=_headed_search_rows)
     if isinstance(result, SearchResult):
         text = Column("text", flexible=True, lines=_lines(result))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -22,14 +23,19 @@ from bertcli.results import Answer
 PAGE = 50
 GAP = 2
 NARROWEST = 6  # a flexible column is not squeezed below this
+SHORTEST = 12  # a column that gives way is left out rather than shown in less
 NUMBER = Column("#", number=True, style="dim")
 STRONG, WEAK = "bold yellow", "dim"
+LINE = re.compile(r":\d+( p\.\d+(–\d+)?)?$")
 HEADING_LINES = 12  # of one record alone; of one among several, three
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The columns of a table with their widths, and whether records carry their number."""
+    """The columns of a table with their widths, and whether records carry their number.
+
+    A column of width 0 is not shown.
+    """
 
     layout: Layout
     columns: tuple[Column, ...]
@@ -99,8 +105,16 @@ def _record(answer: Answer, page: Page, console: Console, titled: bool) -> str:
     parts: list[RenderableType] = [table] if table.row_count else []
     if page.layout.heading is not None and _headed(page):
         heading = page.layout.heading(answer, console.color_system is not None)
-        parts.insert(0, _headline(heading, answer, page, console.width))
+        parts = [*_wrapped(_headline(heading, answer, page, console.width), console), *parts]
     return _printed(console, *parts)
+
+
+def _wrapped(text: Text, console: Console) -> list[Text]:
+    """Return the lines of a text, without coloured blanks at their ends."""
+    lines = list(text.wrap(console, console.width))
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 def _headline(heading: Text, answer: Answer, page: Page, width: int) -> Text:
@@ -128,14 +142,16 @@ def _settled(
     if not good:
         return page
     known = page or _opened(good, several)
-    needs = _needs(good, known)
+    needs, tails = _needs(good, known)
     if page is None:
-        return replace(known, widths=fitted(known.columns, needs, width, fill=more))
+        widths = fitted(known.columns, needs, width, fill=more, tails=tails)
+        return replace(known, widths=widths)
     wider = [
-        now if column.flexible else max(now, need)
+        now if column.flexible or not now else max(now, need)
         for column, now, need in zip(page.columns, page.widths, needs, strict=True)
     ]
-    return replace(page, widths=fitted(page.columns, wider, width))
+    titled = [replace(column, gives_way=False) for column in page.columns]  # it is there to stay
+    return replace(page, widths=fitted(titled, wider, width, tails=tails))
 
 
 def _opened(good: list[Answer], several: bool) -> Page:
@@ -147,40 +163,81 @@ def _opened(good: list[Answer], several: bool) -> Page:
     return Page(layout, (NUMBER, *subject, *layout.columns), (), several)
 
 
-def _needs(answers: Sequence[Answer], page: Page) -> list[int]:
-    """Return how wide each column would like to be."""
+def _needs(answers: Sequence[Answer], page: Page) -> tuple[list[int], list[int]]:
+    """Return how wide each column would like to be, and how much of its ends is never cut."""
     rows = [row for answer in answers for row in _rows(answer, page)]
-    cells = zip(*rows, strict=True) if rows else [()] * len(page.columns)
-    return [
+    cells = list(zip(*rows, strict=True)) if rows else [()] * len(page.columns)
+    needs = [
         max(map(cell_len, (column.title, *column_cells)))
         for column, column_cells in zip(page.columns, cells, strict=True)
     ]
+    tails = [
+        max(map(_tail, column_cells), default=0) if column.keep_end and not column.gives_way else 0
+        for column, column_cells in zip(page.columns, cells, strict=True)
+    ]
+    return needs, tails
+
+
+def _tail(place: str) -> int:
+    """Return the width of the line and the pages at the end of a place.
+
+    >>> _tail("notes/mill.pdf:12 p.3")
+    7
+    """
+    found = LINE.search(place)
+    return cell_len(found[0]) if found else 0
 
 
 def fitted(
-    columns: Sequence[Column], needs: Sequence[int], width: int, fill: bool = False
+    columns: Sequence[Column],
+    needs: Sequence[int],
+    width: int,
+    fill: bool = False,
+    tails: Sequence[int] | None = None,
 ) -> tuple[int, ...]:
     """Return the width of each column so that a line has at most `width` terminal columns.
 
-    Flexible columns get what the others leave; with `fill`, all of it even if they need less.
+    Numbers come first. Flexible columns get what the others leave, at least a third of the line
+    as far as they need it; with `fill`, all of it even if they need less. One that gives way gets 0
+    where there is no room, and one that needs 0 is not there at all. `tails` is how much of each is
+    never cut.
 
     >>> fitted([Column("text", flexible=True), Column("score", number=True)], [300, 6], 80)
     (72, 6)
     """
-    gaps = GAP * (len(columns) - 1)
+    gaps = GAP * (sum(need > 0 for need in needs) - 1)
     if not fill and sum(needs) + gaps <= width:
         return tuple(needs)
-    fixed = [
-        0 if column.flexible else need if column.number else min(need, max(NARROWEST, width // 3))
-        for column, need in zip(columns, needs, strict=True)
-    ]
-    spare = width - sum(fixed) - gaps
-    wants = {i: spare if fill else needs[i] for i, c in enumerate(columns) if c.flexible}
-    widths = list(fixed)
+    numbers = {i: needs[i] for i, one in enumerate(columns) if one.number}
+    texts = {i: needs[i] for i, one in enumerate(columns) if one.flexible}
+    names = {
+        i: min(needs[i], max(NARROWEST, width // 3))
+        for i in range(len(columns))
+        if i not in numbers and i not in texts
+    }
+    spare = width - gaps - sum(numbers.values())
+    kept = min(width if fill else sum(texts.values()), width // 3) if texts else 0
+    firm = {i: need for i, need in names.items() if not columns[i].gives_way}
+    least = {i: max(NARROWEST, tails[i] + 1 if tails else 0) for i in firm}
+    given = numbers | _shared(firm, spare - kept, least)
+    spare -= sum(given[i] for i in firm)
+    for i in names.keys() - firm.keys():
+        room = spare - kept
+        given[i] = min(names[i], room) if room >= min(names[i], SHORTEST) else 0
+        spare -= given[i] or -GAP
+    wants = dict.fromkeys(texts, spare) if fill else texts
+    given |= _shared(wants, spare, dict.fromkeys(texts, NARROWEST))
+    return tuple(given[i] for i in range(len(columns)))
+
+
+def _shared(wants: Mapping[int, int], room: int, least: Mapping[int, int]) -> dict[int, int]:
+    """Return what each gets of the room: equal parts, and what one leaves goes to the others."""
+    given: dict[int, int] = {}
     for left, i in enumerate(sorted(wants, key=wants.__getitem__)):
-        widths[i] = max(NARROWEST, min(wants[i], spare // (len(wants) - left)))
-        spare -= widths[i]
-    return tuple(widths)
+        part = max(least[i], room // (len(wants) - left))
+        given[i] = min(wants[i], part)
+        room -= given[i]
+    return given
 
 
 def _rows(answer: Answer, page: Page) -> list[Row]:
@@ -204,7 +261,8 @@ def _table(rows: list[Row], page: Page, titled: bool) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    for column, width in zip(page.columns, page.widths, strict=True):
+    shown = [i for i, width in enumerate(page.widths) if width]
+    for column, width in ((page.columns[i], page.widths[i]) for i in shown):
         table.add_column(
             column.title,
             width=width,
@@ -212,7 +270,7 @@ def _table(rows: list[Row], page: Page, titled: bool) -> Table:
             style=column.style,
         )
     for row in rows:
-        table.add_row(*map(_cell, row, page.columns, page.widths))
+        table.add_row(*(_cell(row[i], page.columns[i], page.widths[i]) for i in shown))
     return table
 
 

@@ -443,7 +443,7 @@ def test_differences_are_between_two(run: Run, here: Path) -> None:
             "cannot write no/w: the folder",
         ),
         ("ner", '{"tokens": ["x"], "tags": ["PER"]}', (), 'a.jsonl:1: "PER" is not a tag'),
-        ("ner", '{"tokens": ["x"], "tags": []}', (), "a.jsonl:1: 1 tokens, but 0 tags"),
+        ("ner", '{"tokens": ["x"], "tags": []}', (), "a.jsonl:1: 1 token, but 0 tags"),
         ("qa", '{"question": "x", "context": "y"}', (), 'a.jsonl:1: no column "answers"'),
         ("qa", '{"data": [{"title": "x"}]}', (), 'a.jsonl:1, article "x": no "paragraphs"'),
         ("qa", '{"data": []}', (), "a.jsonl: there is no question to go by"),

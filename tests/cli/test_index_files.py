@@ -211,7 +211,9 @@ def test_no_path_is_no_document(tiny: Callable[..., Ran], run: Run, here: Path) 
     tiny("index", "build", "./i", here / "docs", "-q")
     assert run("index", "remove", "./i", "--path", "").said('--path "" names no documents')
     many = [part for n in range(1200) for part in ("--path", f"docs/{n}")]
-    assert run("index", "remove", "./i", *many, "--path", "docs/sub/code.py").said("1 documents")
+    assert run("index", "remove", "./i", *many, "--path", "docs/sub/code.py").said(
+        "1 document removed"
+    )
 
 
 def test_an_index_that_is_not_whole_says_so(tiny: Callable[..., Ran], run: Run) -> None:
@@ -225,7 +227,7 @@ def test_an_index_that_is_not_whole_says_so(tiny: Callable[..., Ran], run: Run) 
         assert run(*line, "--mode", mode).said("./i is not complete", "goes on")
         assert run(*line, "--mode", mode, "-q").err == ""
     ran = run("index", "check", "./i")
-    assert ran.code == 1 and ran.said("has 1 problems") and "repair" not in ran.err
+    assert ran.code == 1 and ran.said("has 1 problem") and "repair" not in ran.err
     (problem,) = ran.records[0]["problems"]
     assert "not complete" in problem and "`bertcli index update ./i`" in problem
     Path("i", "documents-1.sqlite").unlink()
@@ -238,7 +240,7 @@ def test_a_build_that_came_to_nothing_is_begun_anew(
     """The corrected command works; an index with something in it is not built over."""
     (here / "c.csv").write_text("title,body\nA,the cat sat\n")
     assert tiny("index", "build", "./i", "c.csv").code == 3
-    assert tiny("index", "build", "./i", "c.csv", "--field", "body").said("1 documents in 1")
+    assert tiny("index", "build", "./i", "c.csv", "--field", "body").said("1 document in 1")
     assert [hit["text"] for hit in hits(run, "cat")] == ["the cat sat"]
     assert len(list((here / "i").iterdir())) == 4
     assert run("index", "check", "./i").code == 0
@@ -296,7 +298,7 @@ def test_what_was_removed_stays_out_when_it_changes_and_moves(
 ) -> None:
     """An update knows it again by what it has become."""
     tiny("index", "build", "./i", "docs/sub", "-q")
-    assert run("index", "remove", "./i", "--path", "docs/sub/code.py").said("1 documents removed")
+    assert run("index", "remove", "./i", "--path", "docs/sub/code.py").said("1 document removed")
     with (docs / "sub" / "code.py").open("a") as file:
         file.write("more = 1\n")
     assert tiny("index", "update", "./i").said("files: 3 unchanged; 3 documents")
@@ -341,7 +343,7 @@ def test_check_finds_another_model_behind_the_name(
     manifest["model"] = json.loads((here / "honest" / "manifest.json").read_text())["model"]
     (here / "i" / "manifest.json").write_text(json.dumps(manifest))
     ran = run("index", "check", "./i")
-    assert ran.code == 1 and ran.said("has 1 problems") and "repair" not in ran.err
+    assert ran.code == 1 and ran.said("has 1 problem") and "repair" not in ran.err
     (problem,) = ran.records[0]["problems"]
     assert "not what the model makes" in problem and "`bertcli index rebuild ./i`" in problem
     assert run("index", "rebuild", "./i", "-q").code == 0
@@ -352,7 +354,7 @@ def test_compact_copy_and_remove(tiny: Callable[..., Ran], run: Run) -> None:
     """Removed passages go, by their number too; a copy is an index of its own."""
     tiny("index", "build", "./i", "docs", "-q")
     (hit,) = hits(run, "children")
-    assert run("index", "remove", "./i", "--id", hit["id"]).said("1 documents removed")
+    assert run("index", "remove", "./i", "--id", hit["id"]).said("1 document removed")
     assert run("index", "info", "./i").records[0]["unused_vectors"] == 1
     assert run("index", "compact", "./i").code == 0
     assert run("index", "info", "./i").records[0]["unused_vectors"] == 0
@@ -385,6 +387,10 @@ def test_chunks_have_the_same_keys(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     shown = tiny("index", "chunks", "late.md").out
     assert shown.count("heading") == 2 and "page" not in shown and "None" not in shown
+    assert [line.split() for line in shown.splitlines() if line.startswith("lines")] == [
+        ["lines", "1"],
+        ["lines", "3–4"],
+    ]
 
 
 def test_globs_of_folders(tiny: Callable[..., Ran], run: Run) -> None:

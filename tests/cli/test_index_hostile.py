@@ -208,9 +208,9 @@ def test_a_path_stands_for_itself_first(tiny: Callable[..., Ran], run: Run) -> N
     Path("br/a[1].md").write_text("cat one")
     Path("br/a1.md").write_text("cat two")
     tiny("index", "build", "./i", "br", "-q")
-    assert run("index", "remove", "./i", "--path", "br/a[1].md").said("1 documents removed")
+    assert run("index", "remove", "./i", "--path", "br/a[1].md").said("1 document removed")
     assert texts(run, "cat") == ["cat two"]
-    assert run("index", "remove", "./i", "--path", "br/a[0-9].md").said("1 documents removed")
+    assert run("index", "remove", "./i", "--path", "br/a[0-9].md").said("1 document removed")
 
 
 def test_what_is_removed_stays_out_when_it_moves(tiny: Callable[..., Ran], run: Run) -> None:
@@ -255,9 +255,7 @@ def test_of_rows_that_are_the_same_only_so_many_stay_out_as_were_removed(
     tiny("index", "build", "./i", "d.csv", "-q")
     for kept in (3, 2):
         line = 6 - kept
-        assert run("index", "remove", "./i", "--where", f"line = {line}").said(
-            "1 documents removed"
-        )
+        assert run("index", "remove", "./i", "--where", f"line = {line}").said("1 document removed")
         with Path("d.csv").open("a") as file:
             file.write(f"tail cat {kept}\n")
         run("index", "update", "./i")
@@ -423,7 +421,7 @@ def test_a_passage_that_is_not_where_it_was_cut(
         database.execute(f"UPDATE chunks SET {change}")
     assert run("index", "check", "./i").code == 1
     ran = run("index", "repair", "./i")
-    assert ran.said("1 passages embedded again, 1 documents cut anew; 1 documents in 1 passages")
+    assert ran.said("1 passage embedded again, 1 document cut anew; 1 document in 1 passage")
     assert run("index", "check", "./i").code == 0
     assert texts(run, "cat") == ["the cat sat"]
 
@@ -437,7 +435,7 @@ def test_a_passage_that_is_lost(tiny: Callable[..., Ran], run: Run) -> None:
         database.execute("DELETE FROM chunks WHERE id = 1")
     problems = run("index", "check", "./i").records[0]["problems"]
     assert "1 documents have text that is in no passage" in problems
-    assert "1 documents cut anew; 1 documents in 2 passages" in run("index", "repair", "./i").err
+    assert "1 document cut anew; 1 document in 2 passages" in run("index", "repair", "./i").err
     assert run("index", "check", "./i").code == 0
     assert texts(run, "cat") == ["# One\n\nthe cat sat"]
     assert run("index", "update", "./i").said("1 unchanged")
@@ -475,6 +473,27 @@ def test_a_deleted_source_can_be_given_up(tiny: Callable[..., Ran], run: Run) ->
     assert run("index", "remove", "./i", "--path", "two/*").code == 0
     assert run("index", "update", "./i").code == 0
     assert texts(run, "cat") == ["cat one"]
+
+
+def test_a_folder_that_is_empty_all_at_once(tiny: Callable[..., Ran], run: Run) -> None:
+    """Its files are taken out, with a question: so looks a disk that is not mounted."""
+    for name in ("one/a.txt", "two/a.txt", "two/b.txt"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(f"cat {name}")
+    tiny("index", "build", "./i", "one", "two", "-q")
+    for name in ("one/a.txt", "two/b.txt"):
+        Path(name).rename(f"{name}.away")
+    assert run("index", "update", "./i").said("2 deleted")
+    Path("two/b.txt.away").rename("two/b.txt")
+    run("index", "update", "./i", "-q")
+    Path("two").rename("unmounted")
+    Path("two").mkdir()
+    ran = run("index", "update", "./i")
+    assert ran.code == 0
+    assert "two: none of its 2 files is there any more: is it mounted?" in ran.err
+    Path("two").rmdir()
+    Path("unmounted").rename("two")
+    assert tiny("index", "update", "./i").said("2 added")
 
 
 def test_add_only_adds(tiny: Callable[..., Ran], run: Run) -> None:
@@ -515,7 +534,7 @@ def test_a_file_that_failed_is_tried_again(
 
 
 def test_a_name_that_is_not_utf8(tiny: Callable[..., Ran], run: Run) -> None:
-    """It is told, and the rest is indexed."""
+    """It is told, and the rest is indexed; the next update knows it."""
     Path("d").mkdir()
     Path("d/good.txt").write_text("cat")
     try:
@@ -525,8 +544,15 @@ def test_a_name_that_is_not_utf8(tiny: Callable[..., Ran], run: Run) -> None:
         pytest.skip("this file system has no such names")
     ran = tiny("index", "build", "./i", "d")
     assert ran.code == 3
-    assert "its name is not UTF-8" in ran.err
+    assert "d/caf\ufffd.txt: cannot be read (its name is not UTF-8, rename it)" in ran.err
+    assert str(Path.cwd()) not in ran.err
     assert texts(run, "cat") == ["cat"]
+    ran = run("index", "update", "./i")
+    assert ran.code == 0 and ran.said("files: 1 unchanged, 1 still without readable text")
+    assert tiny("index", "build", "./other", "d", "--dry-run").records[0]["files"] == 1
+    next(Path("d").glob("caf*")).rename("d/cafe.txt")
+    assert run("index", "update", "./i").said("1 added, 1 deleted, 1 unchanged")
+    assert texts(run, "cat") == ["cat", "cat"]
 
 
 def _zip(files: dict[str, str]) -> bytes:

@@ -180,7 +180,7 @@ def test_a_model_in_a_folder_is_found_from_everywhere(
         assert ran.code == 1
         assert ran.said(f"{here}/model: no such folder", "with -m NEWPATH")
     ran = run("index", "check", "../idx")
-    assert ran.code == 1 and ran.said("has 1 problems") and "repair" not in ran.err
+    assert ran.code == 1 and ran.said("has 1 problem") and "repair" not in ran.err
     assert "-m NEWPATH" in ran.records[0]["problems"][0]
     assert run(*search, "-m", "../moved").code == 0
     assert run("index", "check", "../idx", "-m", "../moved").records[0]["problems"] == []
@@ -222,7 +222,8 @@ def test_queries_come_from_files_too(tiny: Callable[..., Ran], built: Path, here
     assert ran.code == 3
     table = tiny("search", "--index", "./idx", "-i", "queries.txt", "-k", 2, "-f", "csv").out
     assert table.splitlines()[0] == (
-        "query,rank,score,document,line,page,heading,id,text,before,after,columns,error"
+        "query,rank,score,document,line,last_line,page,last_page,heading,id,text,before,after,"
+        "columns,error"
     )
     assert len(table.splitlines()) == 6
 
@@ -239,18 +240,27 @@ def test_what_is_in_is_passed_over(tiny: Callable[..., Ran], built: Path, run: R
 
 
 def test_documents_are_removed(tiny: Callable[..., Ran], built: Path, run: Run) -> None:
-    """By a condition or by their path, told how many; one of the two must be given."""
+    """By a condition or by their path, told how many; one of the ways must be given."""
     ran = run("index", "remove", "./idx", "--where", "line = 2")
-    assert ran.err == "bertcli: 1 documents removed; 2 documents in 2 passages now\n"
+    assert ran.err == "bertcli: 1 document removed; 2 documents in 2 passages now\n"
     (record,) = run("search", "stock markets", "--index", "./idx").records
     assert {hit["line"] for hit in record["hits"]} == {1, 3}
-    assert run("index", "remove", "./idx", "--path", "other/*", "-q").err == ""
+    for nothing, told in (
+        (("--path", "other/*"), "no document is called other/*"),
+        (("--id", "99999"), "--id 99999: no passage has this number"),
+        (("--where", "line = 9"), "--where line = 9: there is no such document"),
+    ):
+        ran = run("index", "remove", "./idx", *nothing)
+        assert (ran.code, ran.said(told), ran.err.count("\n")) == (1, True, 1)
     assert facts(run)["documents"] == 2
     assert run("index", "remove", "./idx", "--path", "*.txt").code == 0
     assert facts(run)["documents"] == 0
-    for more in ((), ("--path", "x", "--where", "line = 1")):
+    for more, told in (
+        ((), "say which documents"),
+        (("--path", "x", "--where", "line = 1"), "--path and --where: give one of them"),
+    ):
         ran = run("index", "remove", "./idx", *more)
-        assert (ran.code, ran.said("say which documents")) == (2, True)
+        assert (ran.code, ran.said(told)) == (2, True)
     assert run("index", "remove", "none", "--path", "x").code == 1
 
 
@@ -366,7 +376,7 @@ def test_chunks_are_read_whole_whatever_long_says(
     (here / "words.txt").write_text("zqxj" * 20 + " " + "qzjx" * 24 + " breadwaterkitchen" * 200)
     ran = tiny("index", "build", "./idx", "-i", "words.txt", "--long", long)
     assert ran.code == 0
-    assert "1 documents added" in ran.err
+    assert "1 document added" in ran.err
 
 
 def test_another_model_is_refused(
@@ -392,7 +402,7 @@ def test_records_whose_columns_are_others_now(
     rows.append({"text": "the cat slept"})
     given.write_text("\n".join(map(json.dumps, rows)))
     ran = run("index", "add", "./idx", "-i", "rows.jsonl")
-    assert ran.said("1 documents added, 1 renewed; 3 documents in 3 passages now")
+    assert ran.said("1 document added, 1 renewed; 3 documents in 3 passages now")
     search = ("search", "cat", "--index", "./idx", "--mode", "keyword", "--where")
     (hit,) = run(*search, "year = 2024").records[0]["hits"]
     assert (hit["text"], hit["line"]) == ("the cat ran", 2)
@@ -429,10 +439,10 @@ def test_a_file_given_twice_is_added_once(run: Run, tiny: Callable[..., Ran], he
     """However many lines it has, and by a glob too."""
     (here / "many.txt").write_text("\n".join(f"hen {i % 700}" for i in range(1500)))
     given = ("-i", "many.txt", "-i", "many*")
-    assert tiny("index", "build", "./idx", *given).said("1500 documents added")
+    assert tiny("index", "build", "./idx", *given).said("1,500 documents added")
     (here / "many.txt").write_text("\n".join(["new", *(f"hen {i % 700}" for i in range(1500))]))
     ran = run("index", "add", "./idx", *given)
-    assert ran.said("1 documents added, 1500 renewed; 1501")
+    assert ran.said("1 document added, 1,500 renewed; 1,501")
 
 
 def test_a_model_whose_weights_changed_is_refused(
@@ -581,7 +591,7 @@ def test_only_places(run: Run, notes: Path) -> None:
     assert run(*query, "-f", "jsonl").records[0]["query"] == "pets"
     assert len(places(run(*query, "--per-file", 1))) == 3
     assert len(places(run(*query, "--dedupe"))) == 3
-    assert places(run(*query, "--min-score", 2)) == []
+    assert places(run(*query, "--min-score", 0.99)) == []
 
 
 def test_context_and_groups(run: Run, notes: Path) -> None:
@@ -747,6 +757,8 @@ def cross_encoded(folder: Path, query: str, texts: list[str]) -> list[float]:
     [
         (("x", "--more", "a"), "--more a: expected ranks"),
         (("x", "y", "--more", "1"), "give one TEXT"),
+        (("x", "--more", "1,2", "--less", "2"), "both name result 2"),
+        (("x", "--min-score", "1.5"), "--min-score 1.5: a cosine is never more than 1"),
         (("x", "--mode", "keyword", "--like", "notes.txt"), "go by meaning"),
         (("x", "--mode", "keyword", "--prompt", "query: "), "--prompt is for the model"),
     ],
@@ -757,6 +769,12 @@ def test_wrong_feedback_is_one_line(
     """What cannot be is told before anything is searched."""
     ran = tiny("search", *arguments, "--index", "./idx")
     assert ran.code == 2 and ran.said(said)
+
+
+def test_a_query_that_looks_like_an_option(run: Run, built: Path) -> None:
+    """-migration is -m igration for every program: the line says how to ask it."""
+    ran = run("search", "-migration", "--index", "./idx")
+    assert ran.code == 2 and ran.said('bertcli search --index NAME -- "-migration"')
 
 
 def test_bare_places_do_not_hide_why_a_query_failed(tiny: Callable[..., Ran], built: Path) -> None:

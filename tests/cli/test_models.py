@@ -17,8 +17,9 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from bertcli.checkpoints.cache import all_cached
-from bertcli.checkpoints.verify import git_sha1
+from bertcli.checkpoints.verify import Check, git_sha1
 from bertcli.cli.app import main
+from bertcli.cli.models import write_check
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "short", "text", "paris")
@@ -205,6 +206,35 @@ def test_table_names_problems_on_stderr(hub: Path, capsys: pytest.CaptureFixture
     assert "all-MiniLM-L6-v2  built-in" in shown.out
     assert "never finished" not in shown.out
     assert "bertcli: a/started: a download that never finished" in shown.err
+
+
+def test_a_narrow_table_breaks_no_name(
+    hub: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the checkpoints are gives way."""
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main(["models", "list", "-f", "table"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 50
+    assert any(line.startswith("all-MiniLM-L6-v2  embed,") for line in lines)
+    assert any(line.startswith("fill-mask         fill-mask ") for line in lines)
+
+
+def test_a_check_is_folded_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal a long line goes on below what was seen; a pipe has it in one."""
+    check = Check(False, "fill-mask: no tensors", "copy /a/very/long/path/of/a/folder again")
+    monkeypatch.setenv("COLUMNS", "40")
+    write_check(check)
+    assert capsys.readouterr().out == f"{check}\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    write_check(check)
+    assert capsys.readouterr().out.splitlines() == [
+        "problem  fill-mask: no tensors: copy",
+        "         /a/very/long/path/of/a/folder",
+        "         again",
+    ]
 
 
 def test_show_has_the_details(snapshot: Path, capsys: pytest.CaptureFixture[str]) -> None:

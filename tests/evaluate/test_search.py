@@ -125,7 +125,7 @@ def test_queries_without_a_hit_are_written(beir: Path, capsys: pytest.CaptureFix
         "relevant": ["p1"],
         "found": [f"x{i}" for i in range(1, 11)],
     }
-    assert f"1 queries without a hit in {wrong}" in capsys.readouterr().err
+    assert f"1 query without a hit in {wrong}" in capsys.readouterr().err
     run.write_text("\n".join([*others[1:], "7 Q0 p1 10 1 name"]))
     assert main(line) == 0
     assert wrong.read_text() == ""

@@ -309,7 +309,7 @@ def test_rows_have_lists_of_tokens_and_tags(write: Write) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens, but 1 tags"),
+        ({"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens, but 1 tag"),
         ({"tokens": "a b", "tags": ["O", "O"]}, '"tokens" is not a list'),
         ({"tokens": ["a"], "tags": [3]}, '"3" is not a tag'),
         ({"tokens": ["a"]}, 'no column "tags".*--tags-field'),

@@ -161,6 +161,48 @@ def test_flexible_columns_share_what_is_left() -> None:
     assert fitted(columns, [10, 10, 6], 80) == (10, 10, 6)
 
 
+@pytest.mark.parametrize("width", [50, 100])
+def test_a_heading_gives_way_to_the_text(width: int) -> None:
+    """Rank, score and line are whole, and a third of the line is the text's."""
+    place = "model-railway/workshop/garden.md"
+    hit = Hit(0.4711, "word " * 40, place, 1234, heading="Toys > For children > Rain")
+    lines = lines_of([answered(0, "q", SearchResult("q", (hit,), Reading(1)))], width)
+    assert lines[0].split()[0] == "rank"
+    assert lines[2].split()[:2] == ["1", "0.4711"]
+    assert "garden.md:1234 " in lines[2]
+    assert width - lines[2].index("word") >= width // 3
+    assert ("heading" in lines[0]) == (width == 100)
+
+
+def test_a_heading_that_was_left_out_stays_out() -> None:
+    """The titles of a stream stand at its top, once."""
+    long = Hit(0.5, "word " * 40, "a.md", 1, heading="One > Two")
+    short = Hit(0.5, "word", "a.md", 1, heading="One")
+    results = [SearchResult("q", (hit,), Reading(1)) for hit in (long, short)]
+    lines = lines_of([answered(i, "q", one) for i, one in enumerate(results)], 35, page_size=1)
+    assert "One" not in "".join(lines)
+
+
+def test_an_answer_is_never_cut() -> None:
+    """A question gives way to it: it is known already."""
+    answer = "from nine on Monday until five on Friday, but for the holidays in May and in June"
+    result = QaResult("When is it open? " * 9, (Span(answer, 0, 9, 1, 0.5),), 0.1, Reading(1))
+    lines = lines_of([answered(i, "", result) for i in range(2)], 50)
+    cut = lines[2].index("…") + 3
+    shown = " ".join(line[cut : lines[0].index(" score")].strip() for line in lines[2:])
+    assert shown.split()[: len(answer.split())] == answer.split()
+
+
+def test_the_end_of_a_line_is_not_coloured() -> None:
+    """Where the marked text wraps before an entity none of its colour stays behind."""
+    text = "The president of the company was seen in Paris"
+    found = (Entity("LOC", 41, 46, "Paris", 0.9),)
+    (answer,) = [answered(0, text, NerResult(found, Reading(9)))]
+    first, second, *_ = "".join(render_table([answer], 43, True)).splitlines()
+    assert first == "The president of the company was seen in"
+    assert "Paris" in second
+
+
 def test_a_long_sentence_is_shown_where_it_matches() -> None:
     """From shortly before most of the words that match; a short one from its beginning."""
     text = " ".join(f"line number {n}" for n in range(1, 300))

@@ -83,7 +83,8 @@ def embed(
             "spearman_minus_other_95": between(difference),
         }
     show(found)
-    write_errors(flags.errors, _farthest(pairs, score), "pairs whose ranks differ most")
+    far = "whose ranks differ most"
+    write_errors(flags.errors, _farthest(pairs, score), f"pair {far}", f"pairs {far}")
     write_differences(flags, differences)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertcli.cli.recipe import keep_apart, warn
-from bertcli.errors import OutputError, UsageError
+from bertcli.errors import OutputError, UsageError, counted
 
 if TYPE_CHECKING:
     from bertcli.cli.options import ModelFlags
@@ -143,18 +143,22 @@ def show(found: Mapping[str, Any], tables: Iterable[Callable[[], Table]] = ()) -
 
 
 def write_errors(
-    path: Path | None, rows: Iterable[Mapping[str, Any]], what: str = "wrong records"
+    path: Path | None,
+    rows: Iterable[Mapping[str, Any]],
+    one: str = "wrong record",
+    several: str | None = None,
 ) -> None:
     """Write the records that were answered wrongly, if a file was asked for, and say how many."""
     if path is not None:
-        warn(f"{_write_rows(path, rows)} {what} in {path}")
+        warn(f"{counted(_write_rows(path, rows), one, several)} in {path}")
 
 
 def write_differences(flags: EvalFlags, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the records that two checkpoints answered differently, if a file was asked for."""
     if flags.differences is not None:
         count = _write_rows(flags.differences, rows)
-        warn(f"{count} records that differ in {flags.differences}")
+        told = counted(count, "record that differs", "records that differ")
+        warn(f"{told} in {flags.differences}")
 
 
 def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -124,7 +124,8 @@ def search(
             if one[i] != two[i]
         ]
     show(report)
-    write_errors(flags.errors, misses(found, judgements, score), "queries without a hit")
+    missed = misses(found, judgements, score)
+    write_errors(flags.errors, missed, "query without a hit", "queries without a hit")
     write_differences(flags, differences)
     if save_run is not None:
         write_lines(save_run, run_lines(found, "bertcli"))

@@ -41,19 +41,8 @@ def files_of(
         index = (path.parent / LOCK_NAME).exists() and (path.parent / MANIFEST_NAME).exists()
         if path.is_relative_to(own) or (index and path != root):
             continue
-        if not _is_utf8(path):
-            if unlisted is not None:
-                unlisted(path, "its name is not UTF-8, rename it")
-        elif path == root or is_document(path):
+        if path == root or is_document(path):
             yield path, _name(source, root, path)
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def reader(failed: Callable[[str], None]) -> Callable[[Path, str, str], Iterator[NewDocument]]:

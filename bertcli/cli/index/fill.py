@@ -29,7 +29,7 @@ from bertcli.cli.index.open import (
 )
 from bertcli.cli.options import InputFlags, ModelFlags, grouped
 from bertcli.cli.recipe import begun, choose_checkpoint, read_items, warn
-from bertcli.errors import CheckpointError, DataError, UsageError
+from bertcli.errors import CheckpointError, DataError, UsageError, counted
 from bertcli.index.choices import Kind
 from bertcli.index.places import place_of
 from bertcli.records import TEXT_NAME, BadRecord
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bertcli.index.content import Entry, NewDocument
     from bertcli.index.files import Source
     from bertcli.index.folder import IndexFolder
-    from bertcli.index.update import Found, Survey
+    from bertcli.index.update import Found, Known, Survey
     from bertcli.records import Item, Record
     from bertcli.tasks.embed import Embed
 
@@ -204,7 +204,7 @@ def held(index: IndexFolder) -> str:
     found = index.info()
     ann = found.ann
     told = f"; {ann.kind} search, recall@10 {ann.recall:.3f}" if ann else ""
-    return f"{found.documents} documents in {found.chunks} passages now{told}"
+    return f"{counted(found.documents, 'document')} in {counted(found.chunks, 'passage')} now{told}"
 
 
 def _records(context: typer.Context, source: InputFlags, has_sources: bool) -> Incoming | None:
@@ -298,12 +298,12 @@ def _fill(
         entries = _entries(index, items, embed, field, failed, renewed)
         added = index.add(entries, last=not sources)
         if not quiet:
-            more = f", {sum(renewed)} renewed" if any(renewed) else ""
-            warn(f"{added} documents added{more}; {held(index)}")
+            more = f", {sum(renewed):,} renewed" if any(renewed) else ""
+            warn(f"{counted(added, 'document')} added{more}; {held(index)}")
     if sources:
         _sync(index, index.note_sources(sources), lambda: embed, quiet, failed)
     else:
-        _finish(failed, "records")
+        _finish(failed, "record", "records")
 
 
 def _sync(
@@ -341,9 +341,26 @@ def _sync(
     else:
         skipped = _read(index, changes, fields, load(), failures, shown)
     skipped |= {path for path, (*_, one) in index.known_files().items() if one.error}
+    for line in _emptied(known, sources, changes):
+        warn(line)
     if not quiet:
         warn(f"{_told(changes, skipped)}; {held(index)}")
-    _finish(failures, "files or rows")
+    _finish(failures, "file or row", "files or rows")
+
+
+def _emptied(known: Known, sources: Mapping[int, Source], changes: Survey) -> Iterator[str]:
+    """Yield a warning for each folder in which nothing is left of several files.
+
+    That is what the empty folder of a disk looks like that is not there.
+    """
+    filled = {one.source for one in (*changes.added, *changes.moved)}
+    for number, source in sources.items():
+        files = {file for file, of, _ in known.values() if of == number}
+        if len(files) > 1 and number not in filled and files <= set(changes.deleted):
+            yield (
+                f"{source.name}: none of its {len(files)} files is there any more: is it mounted? "
+                "The next update takes in what is there again"
+            )
 
 
 def _read(
@@ -395,12 +412,12 @@ def _told(changes: Survey, failed: set[str]) -> str:
     return f"files: {', '.join(told) or 'none'}"
 
 
-def _finish(failed: list[str], what: str) -> None:
+def _finish(failed: list[str], one: str, several: str) -> None:
     """Tell the failures on stderr, and leave with exit code 3 where there are any."""
     for line in failed[:FAILURES_SHOWN]:
         warn(line)
     if failed:
-        warn(f"{len(failed)} {what} failed")
+        warn(f"{counted(len(failed), one, several)} failed")
         raise typer.Exit(3)
 
 

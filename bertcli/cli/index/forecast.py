@@ -247,7 +247,7 @@ def _told(document: NewDocument, chunk: Chunk) -> dict[str, object]:
     last_page = None if chunk.page is None else bisect_right(document.pages, chunk.end - 1)
     return {
         "document": document.name,
-        "lines": [first, last],
+        "lines": (first, last),
         "page": chunk.page,
         "last_page": None if last_page == chunk.page else last_page,
         "heading": chunk.heading,

@@ -27,7 +27,14 @@ from bertcli.cli.index.open import (
 )
 from bertcli.cli.options import ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint, show_facts, warn
-from bertcli.errors import BertcliError, CheckpointError, IndexFolderError, UsageError
+from bertcli.errors import (
+    BertcliError,
+    CheckpointError,
+    DataError,
+    IndexFolderError,
+    UsageError,
+    counted,
+)
 from bertcli.index.choices import Kind
 from bertcli.index.places import named_folder, place_of, shown
 from bertcli.outputs.visible import visible
@@ -62,7 +69,7 @@ def remove(
     """Remove documents from an index: by path, by a passage's number, or by their columns.
 
     What is removed so stays out when the index is updated. New rows of a file of rows come in,
-    unless the file was removed by its path.
+    unless the file was removed by its path. Exit code 1 where there is nothing to remove.
 
     \b
     bertcli index remove my-notes --path "drafts/*"
@@ -73,25 +80,39 @@ def remove(
 
     condition = _condition(path, id, where)
     with IndexFolder.open(place_of(name)) as index:
+        sources = len(index.sources())
         removed = index.remove(condition, files=bool(path))
-        if not removed:
+        if not removed and len(index.sources()) == sources:
             unknown_columns(index, condition, quiet)()
-            if path and not quiet:
-                warn(f"no document is called {', '.join(path)}, nor is it a folder of documents")
+            raise DataError(_nothing_fits(path, id, where))
         if not quiet:
-            warn(f"{removed} documents removed; {held(index)}")
+            warn(f"{counted(removed, 'document')} removed; {held(index)}")
 
 
 def _condition(path: list[str] | None, ids: list[int] | None, where: str | None) -> Filter:
     from bertcli.index.where import any_id, any_path, compile_where
 
-    if sum((bool(path), bool(ids), where is not None)) != 1:
+    ways = {"--path": bool(path), "--id": bool(ids), "--where": where is not None}
+    given = [option for option, is_given in ways.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)}: give one of them")
+    if not given:
         raise UsageError(
             "say which documents: with --path GLOB, with --id NUMBER or with --where CONDITION"
         )
     if path:
         return any_path(path)
     return any_id(ids) if ids else compile_where(where or "")
+
+
+def _nothing_fits(path: list[str] | None, ids: list[int] | None, where: str | None) -> str:
+    """Return why nothing was removed, in words."""
+    if path:
+        return f"no document is called {', '.join(path)}, nor is it a folder of documents"
+    if ids:
+        has = "has this number" if len(ids) == 1 else "has one of these numbers"
+        return f"--id {', '.join(map(str, ids))}: no passage {has}"
+    return f"--where {where}: there is no such document"
 
 
 def info(name: Name, debug: Debug = False) -> None:
@@ -199,7 +220,7 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
     if found:
         mends = f": `bertcli index repair {name}` mends what its texts can mend"
         told = mends if mendable else ", listed with what to do"
-        raise IndexFolderError(f"index {shown(place)} has {len(found)} problems{told}")
+        raise IndexFolderError(f"index {shown(place)} has {counted(len(found), 'problem')}{told}")
 
 
 @grouped
@@ -220,7 +241,8 @@ def repair(name: Name, model: ModelFlags, quiet: Quiet = False, debug: Debug = F
             done = mend(index, cutter(embed, index.manifest.chunking), embedder(embed))
             now = held(index)
     if not quiet:
-        warn(f"{done.embedded} passages embedded again, {done.cut} documents cut anew; {now}")
+        again, anew = counted(done.embedded, "passage"), counted(done.cut, "document")
+        warn(f"{again} embedded again, {anew} cut anew; {now}")
     for count, what in (
         (done.lost, "{} documents are lost, and out of the index"),
         (done.lost_columns, "columns, headings or places of {} documents could not be read"),

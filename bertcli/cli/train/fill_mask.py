@@ -29,7 +29,7 @@ from bertcli.cli.train.run import (
     work_folder,
 )
 from bertcli.cli.train.watch import note_scores
-from bertcli.errors import DataError, UsageError
+from bertcli.errors import DataError, UsageError, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -233,9 +233,10 @@ def _card(
 
     (tokens, apart), steps = step, last.step if last else 0
     up_to = "up to " if apart else ""
+    each = ", each text apart" if apart else ""
     recipe = [
         what_trains(model),
-        f"{steps:,} steps of {up_to}{tokens:,} tokens{', each text apart' if apart else ''}",
+        f"{counted(steps, 'step')} of {up_to}{tokens:,} tokens{each}",
         *limits(flags),
         settings.optimizer,
         f"learning rate {settings.learning_rate:g} with warm-up and linear decay",

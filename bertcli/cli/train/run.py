@@ -20,7 +20,7 @@ from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.checkpoints.layout import HEAD_CONFIG, UNFINISHED
 from bertcli.cli.recipe import check_folder, warn
 from bertcli.cli.train.watch import check_watch, watch
-from bertcli.errors import DataError, OutputError, UsageError
+from bertcli.errors import DataError, OutputError, UsageError, counted
 from bertcli.train.choices import Optimizer
 
 if TYPE_CHECKING:
@@ -390,7 +390,8 @@ class Training:
             raise DataError("nothing to learn from: no row has text that the model can read")
         lengths = [len(one.window) for one in examples]
         steps = self.scheduled(lengths)
-        warn(f"{len(examples):,} windows, {sum(lengths):,} tokens, {len(steps):,} steps")
+        read = f"{counted(len(examples), 'window')}, {counted(sum(lengths), 'token')}"
+        warn(f"{read}, {counted(len(steps), 'step')}")
         loss = supervised_loss(self.model, examples, steps, weighing)
         weights = [] if weighing.labels is None else [weighing.labels.tobytes()]
         teachers = (one.encode() for one in taught_by)
@@ -515,7 +516,7 @@ def recipe_text(
     """Return what a model card says of the training."""
     parts = [
         what_trains(model),
-        f"{last.step if last else 0:,} steps of up to {how.batch_tokens:,} tokens",
+        f"{counted(last.step if last else 0, 'step')} of up to {how.batch_tokens:,} tokens",
         *([f"{how.epochs:g} epochs at most"] if how.epochs else []),
         *limits(flags),
         flags.optimizer,
