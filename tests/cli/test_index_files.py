@@ -641,3 +641,16 @@ def test_a_query_that_the_model_cannot_read_has_no_meaning(run: Run, here: Path)
     assert 'the model knows no sign of "茶": only its words count' in ran.err
     ran = run("search", "茶", "--index", "./j", "--mode", "dense")
     assert ran.records[0]["hits"] == [] and "nothing is near it" in ran.err
+
+
+def test_files_that_are_called_otherwise_are_told(
+    tiny: Callable[..., Ran], run: Run, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same folder given by another way gives its documents other names."""
+    (docs / "broken.pdf").unlink()
+    assert tiny("index", "build", "./i", "docs").code == 0
+    index = docs.parent / "i"
+    monkeypatch.chdir(docs)
+    assert "files: 3 renamed;" in tiny("index", "add", index, ".").err
+    assert "files: 3 unchanged;" in tiny("index", "add", index, ".").err
+    assert run("search", "nine", "--index", index, "--mode", "keyword", "-q").out == "readme.md:4\n"

@@ -344,7 +344,7 @@ def _sync(
     for line in _emptied(known, sources, changes):
         warn(line)
     if not quiet:
-        warn(f"{_told(changes, skipped)}; {held(index)}")
+        warn(f"{_told(changes, skipped, known)}; {held(index)}")
     _finish(failures, "file or row", "files or rows")
 
 
@@ -397,14 +397,20 @@ def _counted(files: Iterable[Found], advance: Callable[[int], None]) -> Iterator
         advance(1)
 
 
-def _told(changes: Survey, failed: set[str]) -> str:
-    """Return what a survey found, in words; `failed` are the files that could not be read."""
+def _told(changes: Survey, failed: set[str], known: Known) -> str:
+    """Return what a survey found, in words; `failed` are the files that could not be read.
+
+    Files are renamed when their folder is given by another way, as `notes` and then `.` within it.
+    """
+    read = (one.state for one in changes.renewed if not one.state.error)
+    renamed = sum(known[one.path][2].name != one.name for one in read)
     counts = {
         "added": sum(one.state.path not in failed for one in changes.added),
         "changed": sum(one.state.path not in failed for one in changes.changed),
         "moved": len(changes.moved),
+        "renamed": renamed,
         "deleted": len(changes.deleted),
-        "unchanged": changes.unchanged + len(changes.renewed) - changes.unread,
+        "unchanged": changes.unchanged + len(changes.renewed) - renamed - changes.unread,
         "failed": sum(one.state.path in failed for one in changes.to_read),
         "still without readable text": changes.unread,
     }
