@@ -82,16 +82,18 @@ def measure_ner(
     """Return the scores of a tagger.
 
     `names` says what a label of the data is called by the tagger, nothing for one that is left
-    out; spans with a label in `ignore` do not count on either side. Raises RecordError for a text
-    that cannot be tagged.
+    out. Spans with such a label, or with one in `ignore`, do not count on either side. Raises
+    RecordError for a text that cannot be tagged.
     """
+    names = names or {}
+    ignore = ignore.union(old for old, new in names.items() if not new)
     texts = [text for text in texts if text.text]
     records = (Record(i, text.text, place=text.place) for i, text in enumerate(texts))
     gold, predicted = [], []
     for text, answer in zip(texts, answers(task, records), strict=True):
         if not isinstance(answer.result, NerResult):
             raise RecordError(f"{text.place}: {answer.error}")
-        named = ((start, end, (names or {}).get(label, label)) for start, end, label in text.spans)
+        named = ((start, end, names.get(label, label)) for start, end, label in text.spans)
         found = ((one.start, one.end, one.label) for one in answer.result.entities)
         gold.append(frozenset(span for span in named if span[2] and span[2] not in ignore))
         predicted.append(frozenset(span for span in found if span[2] not in ignore))

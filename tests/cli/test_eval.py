@@ -286,6 +286,9 @@ def test_labels_are_mapped_and_ignored(scores: Eval, tagged: str) -> None:
     ignored = scores("ner", "a.conll", "--ignore", "person", "--ignore", "PER")
     assert ignored["f1"] == 1
     assert [one["label"] for one in ignored["labels"]] == ["LOC"]
+    Path("b.conll").write_text(tagged)
+    alone = scores("ner", "b.conll", "--map", "PER=")
+    assert (alone["f1"], [one["label"] for one in alone["labels"]]) == (1, ["LOC"])
     left_out = scores("ner", "a.conll", "--map", "person=", "--ignore", "PER")
     assert left_out["labels"] == ignored["labels"]
 
