@@ -156,3 +156,11 @@ class Pause(Enum):
 PAUSE = Pause.PAUSE
 
 Item = Record | BadRecord | Pause
+
+
+def sought_text(text: str, context: str | None) -> str:
+    """Return what a chunk is found by: its text, below the headings that it stands under.
+
+    The section "Hotel" of a note on Rome is found as one of Rome.
+    """
+    return text if context is None else f"{context}\n{text}"

@@ -43,14 +43,6 @@ class Chunk:
 PATH_SIGN = " > "
 
 
-def sought_text(text: str, context: str | None) -> str:
-    """Return what a chunk is found by: its text, below the headings that it stands under.
-
-    The section "Hotel" of a note on Rome is found as one of Rome.
-    """
-    return text if context is None else f"{context}\n{text}"
-
-
 def divide(document: Document, token_offsets: Offsets, size: int, overlap: int) -> list[Chunk]:
     """Cut a document into chunks, each within one section, see `split`.
 

@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bertcli.index.chunks import Chunk, sought_text
+from bertcli.index.chunks import Chunk
 from bertcli.index.vectors import Vectors
 from bertcli.index.words import storable
-from bertcli.records import Document, Heading
+from bertcli.records import Document, Heading, sought_text
 
 
 def own_id(columns: Mapping[str, object]) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import BertcliError
-from bertcli.index.chunks import Chunk, sought_text
+from bertcli.index.chunks import Chunk
 from bertcli.index.connection import connect, create, open_existing
 from bertcli.index.content import (
     Counts,
@@ -38,6 +38,7 @@ from bertcli.index.keywords import Keywords, Live, Match
 from bertcli.index.schema import HASH_INDEX, REMOVED_TABLE, SCHEMA
 from bertcli.index.where import Filter
 from bertcli.index.words import full_text, storable
+from bertcli.records import sought_text
 
 
 class Documents:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bertcli.index.chunks import sought_text
 from bertcli.index.query import all_of, any_of
 from bertcli.index.words import full_text, table_of
+from bertcli.records import sought_text
 
 MANY_HITS = 15_000
 """FTS5 scores so many chunks in the time in which a pool of them is chosen and scored, 20 to 30 ms

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from bertcli.errors import DataError, IndexFolderError
-from bertcli.index.chunks import Chunk, sought_text
+from bertcli.index.chunks import Chunk
 from bertcli.index.content import NewDocument, text_hash
 from bertcli.index.files import REMOVED, FileState, Source
 from bertcli.index.vectors import Vectors
+from bertcli.records import sought_text
 
 if TYPE_CHECKING:
     from bertcli.index.folder import IndexFolder

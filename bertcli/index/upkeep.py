@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bertcli.index.chunks import sought_text
 from bertcli.index.content import NewDocument, Row, is_outline, outlined, text_hash
 from bertcli.index.documents import Documents
 from bertcli.index.schema import WORDS, WORDS_TABLE
+from bertcli.records import sought_text
 
 NO_COLUMNS = (
     "typeof(metadata) != 'text' OR NOT (json_valid(metadata) AND json_type(metadata) = 'object')"

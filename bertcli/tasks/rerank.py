@@ -11,8 +11,7 @@ from bertcli.engine.choices import Long
 from bertcli.engine.encoder import Encoder, Logits
 from bertcli.engine.tokens import TextTokenizer
 from bertcli.errors import RecordError
-from bertcli.index.chunks import sought_text
-from bertcli.records import Record
+from bertcli.records import Record, sought_text
 from bertcli.results import ClassifyResult, Hit, LabelScore
 from bertcli.tasks.classify import Classify
 from bertcli.tasks.probabilities import sigmoid, softmax

@@ -7,8 +7,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertcli.index.chunks import Chunk, divide, sought_text
-from bertcli.records import Document, Heading
+from bertcli.index.chunks import Chunk, divide
+from bertcli.records import Document, Heading, sought_text
 
 TEXT = "Intro words.\n# One\n\nUnder one.\n\n## Sub\nBelow sub.\n# Two\n## Deep\nLast.\n"
 
