@@ -102,7 +102,9 @@ def qa(
         items = read_items(command, questions, source, question_field=named)
         condition = None if where is None else compile_where(where)
         folder, embed = open_index(index, replace(model, model=None, revision=None), items.few)
-        checkpoint, task = qa_task(model, top_k, no_answer_threshold, items.few)
+        # The checkpoint's own was measured of reading alone, without what the cosine says.
+        threshold = USUAL_THRESHOLD if no_answer_threshold is None else no_answer_threshold
+        checkpoint, task = qa_task(model, top_k, threshold, items.few)
         with folder:
             note_state(folder, out.quiet)
             compute = partial(

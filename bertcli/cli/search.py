@@ -133,7 +133,7 @@ def search(
     """
     from bertcli.index.folder import IndexFolder
 
-    _refuse_glued(context, texts, model)
+    _refuse_glued(context, texts, source, find, model)
     items = _queries(context, texts, source, find)
     if out.quiet and out.output_format is None and out.output is None:
         out = replace(out, output_format=OutputFormat.TEXT)
@@ -209,10 +209,9 @@ class Finder:
             return False
         ids = self.embed.tokenizer.ids([query.meaning])[0]
         known = not len(ids) or bool((ids != self.embed.tokenizer.unknown_id).any())
-        if not (known or self.places_only):
-            found = (
-                "nothing is near it" if self.flags.mode is Mode.DENSE else "only its words count"
-            )
+        if not (known or self.places_only or self.flags.like):
+            dense = self.flags.mode is Mode.DENSE
+            found = "nothing is near it" if dense else "only its words count"
             warn(f'the model knows no sign of "{query.meaning}": {found}')
         return known
 
@@ -350,10 +349,21 @@ def _refuse_contradictions(find: FindFlags, prompt: str) -> None:
         raise UsageError("--prompt is for the model, which --mode keyword has none of")
 
 
-def _refuse_glued(context: typer.Context, texts: list[str] | None, model: ModelFlags) -> None:
+def _refuse_glued(
+    context: typer.Context,
+    texts: list[str] | None,
+    source: InputFlags,
+    find: FindFlags,
+    model: ModelFlags,
+) -> None:
     """Raise where -migration is the only query there is: it was read as -m igration."""
+    from bertcli.checkpoints.resolve import ModelChoice, locate
+
     glued = f"-m{model.model}"
-    if not texts and glued in (context.find_root().obj or []):
+    asked = texts or source.inputs or find.like is not None
+    if model.model is None or asked or glued not in (context.find_root().obj or []):
+        return
+    if not locate(ModelChoice(model.model, model.revision)):
         raise UsageError(
             f"{glued} is an option here: a query that begins with - comes last, after --, as in: "
             f'bertcli search --index NAME -- "{glued}"; or write -m {model.model}'

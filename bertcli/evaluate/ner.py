@@ -86,7 +86,7 @@ def measure_ner(
     RecordError for a text that cannot be tagged.
     """
     names = names or {}
-    ignore = ignore.union(old for old, new in names.items() if not new)
+    left_out = {old for old, new in names.items() if not new}.difference(names.values())
     texts = [text for text in texts if text.text]
     records = (Record(i, text.text, place=text.place) for i, text in enumerate(texts))
     gold, predicted = [], []
@@ -96,7 +96,7 @@ def measure_ner(
         named = ((start, end, names.get(label, label)) for start, end, label in text.spans)
         found = ((one.start, one.end, one.label) for one in answer.result.entities)
         gold.append(frozenset(span for span in named if span[2] and span[2] not in ignore))
-        predicted.append(frozenset(span for span in found if span[2] not in ignore))
+        predicted.append(frozenset(span for span in found if span[2] not in ignore | left_out))
     return NerScore(tuple(gold), tuple(predicted))
 
 

@@ -48,7 +48,8 @@ def divide(document: Document, token_offsets: Offsets, size: int, overlap: int) 
 
     A heading goes with the text below it, and with that of its first subsection where it has none
     of its own. A chunk leaves room for the headings above it, the innermost that take up to half of
-    `size`. The same document and settings always give the same chunks.
+    `size`, and shares as much less with its neighbour. The same document and settings always give
+    the same chunks.
 
     >>> text = "# One\\nText.\\n# Two\\nMore."
     >>> headings = (Heading(0, 1, "One"), Heading(12, 1, "Two"))
@@ -63,12 +64,12 @@ def divide(document: Document, token_offsets: Offsets, size: int, overlap: int) 
         first, last = np.searchsorted(starts, (begin, end))
         local = np.maximum(offsets[first:last] - begin, 0)
         above, taken = _inner(path, text, starts, size // 2)
-        room = max(size - taken, overlap + 1)
+        room = size - taken
         heading = _joined(one.title for one in path)
-        for chunk in split(text[begin:end], local, room, overlap):
+        for chunk in split(text[begin:end], local, room, overlap * room // size):
             start, stop = chunk.start + begin, chunk.end + begin
             page = bisect_right(document.pages, start) or None
-            unsaid = _joined(one.title for one in above if one.title not in text[start:stop])
+            unsaid = _joined(one.title for one in above if not start <= one.start < stop)
             chunks.append(Chunk(start, stop, 1, heading, page, unsaid))
     return _numbered(text, chunks)
 
@@ -79,8 +80,8 @@ def _inner(
     """Return the innermost headings of a way with `most` tokens, and how many they have."""
     taken = 0
     for number, heading in enumerate(reversed(path)):
-        end = text.find("\n", heading.start)
-        first, last = np.searchsorted(starts, (heading.start, len(text) if end < 0 else end))
+        at = max(text.find(heading.title, heading.start), heading.start)
+        first, last = np.searchsorted(starts, (at, at + len(heading.title)))
         tokens = int(last - first) + 1  # and the sign that parts it from the next
         if taken + tokens > most:
             return path[len(path) - number :], taken

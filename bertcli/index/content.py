@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bertcli.index.chunks import Chunk
 from bertcli.index.vectors import Vectors
@@ -36,9 +36,10 @@ class NewDocument:
 
     @classmethod
     def of(cls, name: str, document: Document) -> NewDocument:
-        """Return a document under the name that it is found by."""
+        """Return a document under the name that it is found by, as UTF-8 can hold it."""
         d = document
-        return cls(name, d.text, d.line, d.columns, d.headings, d.pages)
+        headings = tuple(replace(one, title=storable(one.title)) for one in d.headings)
+        return cls(name, storable(d.text), d.line, d.columns, headings, d.pages)
 
     @property
     def document(self) -> Document:

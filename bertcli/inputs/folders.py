@@ -59,13 +59,14 @@ class Selection:
 
 def idle_globs(source: Path, globs: Sequence[str]) -> list[str]:
     """Return the globs that fit no file of a folder; all of them where it is a file itself."""
-    idle = list(globs)
-    for path in files_under(source, unlisted=lambda folder, reason: None):
-        inside = PurePosixPath(path.relative_to(source))
-        idle = [glob for glob in idle if path == source or not _fits(inside, glob)]
-        if not idle:
-            break
-    return idle
+    if not source.is_dir():
+        return list(globs)
+    return [glob for glob in globs if not _fits_any(source, glob)]
+
+
+def _fits_any(folder: Path, glob: str) -> bool:
+    found = files_under(folder, Selection((glob,)), unlisted=lambda place, reason: None)
+    return next(found, None) is not None
 
 
 def files_under(
@@ -77,9 +78,9 @@ def files_under(
 
     Within a folder hidden files and folders, and what a `.gitignore` names, also one above the
     folder in the same git repository, are left out; links to folders, to files outside of it, and
-    to those that are read themselves, are not followed. A file that is named itself is always
-    taken. A folder below that cannot be listed is handed to `unlisted` with the reason. Raises
-    DataError where there is nothing of that name, or it cannot be listed.
+    to those that are read themselves under the same suffix, are not followed. A file that is named
+    itself is always taken. A folder below that cannot be listed is handed to `unlisted` with the
+    reason. Raises DataError where there is nothing of that name, or it cannot be listed.
     """
     if source.is_dir():
         yield from _walk(source, selection or Selection(), unlisted)

@@ -224,8 +224,8 @@ def fitted(
     for i in names.keys() - firm.keys():
         room = spare - kept
         given[i] = min(names[i], room) if room >= min(names[i], SHORTEST) else 0
-        spare -= given[i] or -GAP
-    wants = dict.fromkeys(texts, spare) if fill else texts
+        spare -= given[i] if given[i] else -GAP  # its gap goes with it
+    wants = dict.fromkeys(texts, max(spare, NARROWEST)) if fill else texts
     given |= _shared(wants, spare, dict.fromkeys(texts, NARROWEST))
     return tuple(given[i] for i in range(len(columns)))
 

@@ -25,8 +25,7 @@ STARTS = frozenset("BSU")
 ENDS = frozenset("ELSU")
 HANDLES = frozenset("@#")
 """What is one name with the word behind it: @NASA."""
-SEPARATOR = re.compile("(?<!&amp)(?<!&apos)(?<!&#39);")
-"""Not the end of a sign as HTML writes it: AT&amp;T."""
+SIGN_OF_HTML = re.compile(r"&#?\w{2,8};")
 WRAPPED = 60
 """A line of so many characters may have been wrapped; lists and addresses have shorter ones."""
 OF_WORDS = frozenset({Aggregate.FIRST, Aggregate.AVERAGE, Aggregate.MAX})
@@ -159,7 +158,7 @@ def merge_pieces(pieces: Sequence[Piece], text: str) -> list[Entity]:
     run: list[Piece] = []
     for piece in [*pieces, Piece(0, 0, OUTSIDE, 0.0)]:
         prefix, kind = split_label(piece.label)
-        if SEPARATOR.match(text, piece.start):
+        if text[piece.start : piece.end].strip() == ";" and not ends_sign(text, piece.end):
             kind = OUTSIDE
         last_prefix, last_kind = split_label(run[-1].label) if run else ("", OUTSIDE)
         goes_on = kind == last_kind and prefix not in STARTS and last_prefix not in ENDS
@@ -174,6 +173,16 @@ def merge_pieces(pieces: Sequence[Piece], text: str) -> list[Entity]:
         if kind != OUTSIDE:
             run.append(piece)
     return entities
+
+
+def ends_sign(text: str, end: int) -> bool:
+    """Tell whether a sign as HTML writes it ends here, as in AT&amp;T.
+
+    >>> ends_sign("AT&amp;T", 7), ends_sign("Corbyn; Swinson", 7)
+    (True, False)
+    """
+    start = text.rfind("&", 0, end)
+    return start >= 0 and SIGN_OF_HTML.fullmatch(text, start, end) is not None
 
 
 def line_ends(text: str, start: int, end: int) -> bool:

@@ -126,10 +126,10 @@ def _in_characters(span: TokenSpan, tokens: Tokens, text: str) -> Span:
 
 
 def with_pairs(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the characters of an answer with both of a pair of quotes or brackets, or neither.
+    """Return the characters of an answer without a quote or bracket that it has one of a pair of.
 
-    What is missing is taken in where it stands beside the answer; else what is there at its edge is
-    left out, but for a sign of inches.
+    The other one is taken in where it stands beside the answer; else the one at its edge is left
+    out, but for a sign of inches.
 
     >>> with_pairs("“so” (in 1950)", 0, 3), with_pairs("“so” (in 1950)", 9, 14)
     ((0, 4), (9, 13))

@@ -371,7 +371,7 @@ def test_replay_of_what_went_to_stdout(classify: Run, run: Run, here: Path) -> N
     """Texts of the command line, and JSON lines on stdout."""
     for arguments in (["a cat", "--manifest", "m.json"], ["--manifest", "m.json", "--", "-cat"]):
         assert classify(*arguments).code == 0
-        assert run("replay", "m.json").out.startswith("reproduced: 1 record")
+        assert run("replay", "m.json").out.startswith("reproduced: 1 record,")
 
 
 def test_replay_of_a_table_has_its_width(
@@ -394,7 +394,7 @@ def test_replay_of_what_no_file_has(classify: Run, run: Run, here: Path, kind: s
         reader = Thread(target=place.read_bytes, daemon=True)
         reader.start()
     assert classify("a cat", "-f", "csv", "-o", place, "--manifest", "m.json").code == 0
-    assert run("replay", "m.json").out.startswith("reproduced: 1 record")
+    assert run("replay", "m.json").out.startswith("reproduced: 1 record,")
 
 
 def test_parquet_from_a_pipe_is_read_once(classify: Run, here: Path) -> None:

@@ -289,6 +289,8 @@ def test_labels_are_mapped_and_ignored(scores: Eval, tagged: str) -> None:
     Path("b.conll").write_text(tagged)
     alone = scores("ner", "b.conll", "--map", "PER=")
     assert (alone["f1"], [one["label"] for one in alone["labels"]]) == (1, ["LOC"])
+    renamed = scores("ner", "a.conll", "--map", "PER=", "--map", "person=PER")
+    assert [one["label"] for one in renamed["labels"]] == ["LOC", "PER"]
     left_out = scores("ner", "a.conll", "--map", "person=", "--ignore", "PER")
     assert left_out["labels"] == ignored["labels"]
 

@@ -649,6 +649,17 @@ def test_links_to_other_places_are_not_followed(tiny: Callable[..., Ran], run: R
         Path("d", link).symlink_to(target)
     tiny("index", "build", "./i", "d", "-q")
     assert sorted(texts(run, "cat")) == ["cat inside", "cat kept"]
+    named = tiny("index", "build", "./n", "d", "--include", "same.txt")
+    assert named.code == 0 and "files: 1 added" in named.err and "fits it" not in named.err
+
+
+def test_a_notebook_with_half_a_character_is_read(tiny: Callable[..., Ran], run: Run) -> None:
+    """JSON can have what UTF-8 cannot hold, in headings too."""
+    Path("d").mkdir()
+    cell = {"cell_type": "markdown", "source": "# Ro\ud800me\n\nThe cat.\n\n## Hotel\n\nA bed."}
+    Path("d/a.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4}))
+    assert tiny("index", "build", "./i", "d", "-q").code == 0
+    assert texts(run, "cat") == ["# Ro\ufffdme\n\nThe cat."]
 
 
 # --- looking after it ----------------------------------------------------------------------------

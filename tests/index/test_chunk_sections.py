@@ -44,8 +44,17 @@ def test_a_long_section_is_several_chunks_of_the_same_way() -> None:
     """The budget holds within a section too, and leaves room for the heading in each of them."""
     text = "# A\n" + "word " * 20
     chunks = divided(text, 8)
-    assert {chunk.heading for chunk in chunks} == {"A"} and len(chunks) == 5
-    assert [chunk.context for chunk in chunks] == [None, "A", "A", "A", "A"]
+    assert {chunk.heading for chunk in chunks} == {"A"} and len(chunks) == 4
+    assert [chunk.context for chunk in chunks] == [None, "A", "A", "A"]
+
+
+def test_long_headings_leave_room_and_share_less() -> None:
+    """Where they take half of the budget, passages are half as long and there are twice as many."""
+    text = "# " + "title " * 15 + "\n" + "word " * 640
+    plain, headed = divided("word " * 640, 32, 16), divided(text, 32, 16)
+    assert len(headed) <= 2 * len(plain) + 4
+    for chunk in headed:
+        assert len(sought_text(text[chunk.start : chunk.end], chunk.context).split()) <= 32
 
 
 def test_a_chunk_is_found_by_the_headings_above_it() -> None:
@@ -53,8 +62,9 @@ def test_a_chunk_is_found_by_the_headings_above_it() -> None:
     text = "# Rome\nA journey.\n## Hotel\nQuiet.\n# Oslo\n## Food in Oslo\nFish."
     found = [(chunk.heading, chunk.context) for chunk in divided(text, 20)]
     assert found == [("Rome", None), ("Rome > Hotel", "Rome"), ("Oslo > Food in Oslo", None)]
+    assert [chunk.context for chunk in divided("# Go\nOn.\n## Install\nGood.", 20)] == [None, "Go"]
     assert sought_text("## Hotel\nQuiet.", "Rome") == "Rome\n## Hotel\nQuiet."
-    deep = "# A long way for all of us\n## Rome\n### Hotel\nQuiet.\n### Food\nGood."
+    deep = "# A very long way for all of us\n## Rome\n### Hotel\nQuiet.\n### Food\nGood."
     assert [chunk.context for chunk in divided(deep, 24)] == [None, "Rome"]
 
 
@@ -80,5 +90,6 @@ def test_nothing_is_lost_and_lines_are_right(lines: list[str], size: int, overla
     assert all(start in held for start, _ in words(text))
     for chunk in chunks:
         assert chunk.line == text.count("\n", 0, chunk.start) + 1
-        assert len(text[chunk.start : chunk.end].split()) <= size
+        sought = sought_text(text[chunk.start : chunk.end], chunk.context)
+        assert len(sought.split()) <= size
     assert chunks == divided(text, size, min(overlap, size - 1))
