@@ -227,7 +227,7 @@ def test_an_index_that_is_not_whole_says_so(tiny: Callable[..., Ran], run: Run) 
         assert run(*line, "--mode", mode).said("./i is not complete", "goes on")
         assert run(*line, "--mode", mode, "-q").err == ""
     ran = run("index", "check", "./i")
-    assert ran.code == 1 and ran.said("has 1 problem") and "repair" not in ran.err
+    assert ran.code == 1 and ran.said("has 1 problem,") and "repair" not in ran.err
     (problem,) = ran.records[0]["problems"]
     assert "not complete" in problem and "`bertcli index update ./i`" in problem
     Path("i", "documents-1.sqlite").unlink()
@@ -343,7 +343,7 @@ def test_check_finds_another_model_behind_the_name(
     manifest["model"] = json.loads((here / "honest" / "manifest.json").read_text())["model"]
     (here / "i" / "manifest.json").write_text(json.dumps(manifest))
     ran = run("index", "check", "./i")
-    assert ran.code == 1 and ran.said("has 1 problem") and "repair" not in ran.err
+    assert ran.code == 1 and ran.said("has 1 problem,") and "repair" not in ran.err
     (problem,) = ran.records[0]["problems"]
     assert "not what the model makes" in problem and "`bertcli index rebuild ./i`" in problem
     assert run("index", "rebuild", "./i", "-q").code == 0
