@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.errors import UsageError
-from bertcli.records import Document, Heading
+from bertcli.records import Document, Heading, sought_text
 
 Offsets = Sequence[tuple[int, int]] | NDArray[np.integer]
 
@@ -38,6 +38,10 @@ class Chunk:
     heading: str | None = None
     page: int | None = None
     context: str | None = None
+
+    def sought(self, text: str) -> str:
+        """Return what it is found by, of the text that it was cut from."""
+        return sought_text(text[self.start : self.end], self.context)
 
 
 PATH_SIGN = " > "

@@ -476,11 +476,7 @@ class Documents:
         """Insert the chunks of a document that is there, each with its row of vectors."""
         text = storable(text)
         first = self.number("SELECT coalesce(max(id), 0) + 1 FROM chunks")
-        contexts = [None if one.context is None else storable(one.context) for one in chunks]
-        texts = [
-            sought_text(text[chunk.start : chunk.end], context)
-            for chunk, context in zip(chunks, contexts, strict=True)
-        ]
+        texts = [chunk.sought(text) for chunk in chunks]
         self.connection.executemany(
             "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -495,7 +491,7 @@ class Documents:
                     chunk.page,
                     text_hash(texts[i]),
                     row.crc,
-                    contexts[i],
+                    chunk.context,
                 )
                 for i, (chunk, row) in enumerate(zip(chunks, rows, strict=True))
             ],

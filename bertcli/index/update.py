@@ -24,7 +24,6 @@ from bertcli.index.chunks import Chunk
 from bertcli.index.content import NewDocument, text_hash
 from bertcli.index.files import REMOVED, FileState, Source
 from bertcli.index.vectors import Vectors
-from bertcli.records import sought_text
 
 if TYPE_CHECKING:
     from bertcli.index.folder import IndexFolder
@@ -241,8 +240,7 @@ def kept(
 
 def chunk_texts(document: NewDocument, chunks: Iterable[Chunk]) -> list[str]:
     """Return what each chunk of a document is found by: what has a vector, and a hash."""
-    text = document.text
-    return [sought_text(text[chunk.start : chunk.end], chunk.context) for chunk in chunks]
+    return [chunk.sought(document.text) for chunk in chunks]
 
 
 def _loaded(store: IO[bytes], count: int) -> Iterator[Prepared]:

@@ -59,14 +59,13 @@ class Selection:
 
 def idle_globs(source: Path, globs: Sequence[str]) -> list[str]:
     """Return the globs that fit no file of a folder; all of them where it is a file itself."""
-    if not source.is_dir():
-        return list(globs)
-    return [glob for glob in globs if not _fits_any(source, glob)]
-
-
-def _fits_any(folder: Path, glob: str) -> bool:
-    found = files_under(folder, Selection((glob,)), unlisted=lambda place, reason: None)
-    return next(found, None) is not None
+    idle = list(globs)
+    for path in files_under(source, Selection(tuple(globs)), lambda folder, reason: None):
+        inside = PurePosixPath(path.relative_to(source))
+        idle = [glob for glob in idle if path == source or not _fits(inside, glob)]
+        if not idle:
+            break
+    return idle
 
 
 def files_under(
