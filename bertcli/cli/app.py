@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from contextlib import suppress
@@ -147,8 +148,16 @@ def _used_wrongly(message: str, context: typer.Context | None, arguments: list[s
         print_error(message)
         return UsageError.exit_code
     where = f" ({context.command_path} --help shows how)" if context else ""
-    line = f"bertcli: {message.replace('Value error, ', '')}{where}"
-    return _failed(line, UsageError.exit_code, arguments)
+    said = message.replace("Value error, ", "") + _meant_as_text(message, arguments)
+    return _failed(f"bertcli: {said}{where}", UsageError.exit_code, arguments)
+
+
+def _meant_as_text(message: str, arguments: list[str]) -> str:
+    """Return advice where what was read as short options is a text, such as "-5 degrees"."""
+    letter = re.fullmatch(r"No such option: (-[^-])", message)
+    glued = (one for one in arguments if letter and len(one) > 2 and one.startswith(letter[1]))
+    text = next(glued, None)
+    return "" if text is None else f'; a text that begins with - comes last, after --: -- "{text}"'
 
 
 def _failed(line: str, code: int, arguments: list[str]) -> int:

@@ -289,7 +289,7 @@ def _by_entailment(
     lowered = [label.lower() for label in checkpoint.labels]
     entailment = next((i for i, label in enumerate(lowered) if label.startswith("entail")), None)
     if entailment is None:
-        raise CheckpointError(
+        raise UsageError(
             f"{checkpoint.name}: --labels needs an NLI checkpoint, with an entailment label; "
             f"this one knows {', '.join(checkpoint.labels[:5])}: leave --labels out"
         )

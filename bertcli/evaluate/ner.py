@@ -82,11 +82,12 @@ def measure_ner(
     """Return the scores of a tagger.
 
     `names` says what a label of the data is called by the tagger, nothing for one that is left
-    out. Spans with such a label, or with one in `ignore`, do not count on either side. Raises
-    RecordError for a text that cannot be tagged.
+    out; a tagger that has the data's own name for it is as right. Spans with such a label, or with
+    one in `ignore`, do not count on either side. Raises RecordError for a text that cannot be
+    tagged.
     """
     names = names or {}
-    left_out = {old for old, new in names.items() if not new}.difference(names.values())
+    same = {old: new for old, new in names.items() if old not in names.values()}
     texts = [text for text in texts if text.text]
     records = (Record(i, text.text, place=text.place) for i, text in enumerate(texts))
     gold, predicted = [], []
@@ -94,9 +95,10 @@ def measure_ner(
         if not isinstance(answer.result, NerResult):
             raise RecordError(f"{text.place}: {answer.error}")
         named = ((start, end, names.get(label, label)) for start, end, label in text.spans)
-        found = ((one.start, one.end, one.label) for one in answer.result.entities)
+        entities = answer.result.entities
+        found = ((one.start, one.end, same.get(one.label, one.label)) for one in entities)
         gold.append(frozenset(span for span in named if span[2] and span[2] not in ignore))
-        predicted.append(frozenset(span for span in found if span[2] not in ignore | left_out))
+        predicted.append(frozenset(span for span in found if span[2] and span[2] not in ignore))
     return NerScore(tuple(gold), tuple(predicted))
 
 

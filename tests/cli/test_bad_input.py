@@ -250,6 +250,7 @@ def test_answers_stand_where_they_say(run: Run, tiny_checkpoint: Any) -> None:
         (["--batch-tokens", "0"], "--batch-tokens"),
         (["-k", "many"], "--top-k"),
         (["--colour"], "No such option: --colour"),
+        (["-5 degrees"], 'comes last, after --: -- "-5 degrees"'),
         (["-o", "answers.docx"], "cannot tell the format of answers.docx"),
         (["-i", "-", "-i", "-"], "-i - was given twice"),
     ],

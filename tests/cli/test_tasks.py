@@ -232,7 +232,7 @@ def test_labels_need_an_nli_checkpoint(run: Run, tiny_checkpoint: Any) -> None:
     """A classifier of another kind refuses --labels and names the labels that it has."""
     model = tiny_checkpoint("bert", Head.SEQUENCE, labels=("good", "bad"))
     ran = run("classify", "x", "-m", model, "--labels", "a,b")
-    assert ran.code == 1
+    assert ran.code == 2
     assert ran.said("needs an NLI checkpoint", "good, bad")
 
 

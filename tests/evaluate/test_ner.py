@@ -131,6 +131,8 @@ def test_labels_are_renamed_and_ignored() -> None:
     assert score.total == LabelCounts("all", 1, 0, 0)
     renamed = measured(rows, names={"person": "PER", "product": "MISC"}, ignore=frozenset({"MISC"}))
     assert renamed.total == LabelCounts("all", 1, 0, 0)
+    own = measured((rows[0], rows[0]), names={"person": "PER"})
+    assert own.counts == [LabelCounts("PER", 1, 0, 0), LabelCounts("product", 1, 0, 0)]
 
 
 def test_a_label_that_is_named_nothing_is_left_out() -> None:

@@ -101,7 +101,8 @@ def _warn_of_unknown(
         label: text.places.get(start, text.place)
         for text in reversed(texts)
         for start, _, label in reversed(text.spans)
-        if names.get(label, label) not in known and names.get(label, label) not in ignored
+        if known.isdisjoint((label, names.get(label, label)))
+        and names.get(label, label) not in ignored
     }
     warn_of_unknown(checkpoint.name, names, unknown)
 
