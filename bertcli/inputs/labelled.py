@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from bertcli.errors import DataError, RecordError, counted
+from bertcli.inputs.cells import as_list, list_in, object_in
 from bertcli.inputs.formats import InputFormat, format_of
 from bertcli.inputs.records import read_rows, text_of
 from bertcli.inputs.rows import BadRow, Row, missing_column, named
 from bertcli.inputs.source import InputOptions, stdin_among
+from bertcli.inputs.squad import questions_of
 from bertcli.records import AnsweredQuestion, LabelledText, Place, ScoredPair, TaggedText
 
 OUTSIDE = "O"
@@ -142,24 +142,10 @@ def read_questions(
     answer that the context does not have, unless it is only its words that count, not `placed`.
     """
     for row in _whole_rows(files, columns.input_format):
-        if "paragraphs" in row.columns:
-            yield from _squad(row, placed)
-            continue
-        if "data" in row.columns and columns.question not in row.columns:
-            for article in _list(row, row.columns["data"], "data"):
-                yield from _squad(Row(_object(row, article, "data"), row.place), placed)
-            continue
-        need = {columns.question: "--question-field", columns.context: "--context-field"}
-        if not _is_impossible(row.columns):
-            need[columns.answers] = "--answers-field"
-        if need.keys().isdisjoint(row.columns):
-            raise DataError(
-                f'{row.place}: no "paragraphs", as an article of SQuAD has them, and no column '
-                f'"{columns.question}"; the columns are {named(row.columns)}; choose one with '
-                "--question-field NAME"
-            )
-        _need(row, need)
-        yield _question(row, row.columns, columns, placed)
+        for asked in questions_of(row, columns.question):
+            if asked is row:
+                _need_question(row, columns)
+            yield _question(asked, columns if asked is row else Columns(), placed)
 
 
 def read_pairs(files: Sequence[str], columns: Columns = Columns()) -> Iterator[ScoredPair]:
@@ -274,7 +260,7 @@ def _filled(row: Row, name: str) -> str:
 
 
 def _labels(row: Row, columns: Columns) -> tuple[str, ...]:
-    cell = _as_list(row.columns[columns.label])
+    cell = as_list(row.columns[columns.label])
     if isinstance(cell, list | tuple):
         listed = tuple(dict.fromkeys(_label(row, one) for one in cell))
         if "" in listed:
@@ -287,14 +273,6 @@ def _labels(row: Row, columns: Columns) -> tuple[str, ...]:
     if not label:
         raise _no_label(row, columns)
     return (label,)
-
-
-def _as_list(cell: object) -> object:
-    """Return the list that a cell of CSV is written as, `["a", "b"]`; everything else as it is."""
-    if isinstance(cell, str) and cell.startswith("[") and cell.endswith("]"):
-        with suppress(ValueError):
-            return json.loads(cell)
-    return cell
 
 
 def _label(row: Row, cell: object) -> str:
@@ -315,8 +293,8 @@ def _no_label(row: Row, columns: Columns) -> DataError:
 
 
 def _pairs(row: Row, columns: Columns) -> Iterator[tuple[str, str]]:
-    tokens = _list(row, row.columns[columns.tokens], columns.tokens)
-    tags = _list(row, row.columns[columns.tags], columns.tags)
+    tokens = list_in(row, row.columns[columns.tokens], columns.tokens)
+    tags = list_in(row, row.columns[columns.tags], columns.tags)
     if len(tokens) != len(tags):
         tagged = f"{counted(len(tokens), 'token')}, but {counted(len(tags), 'tag')}"
         raise DataError(f"{row.place}: {tagged}")
@@ -328,8 +306,8 @@ def _with_entities(row: Row, columns: Columns) -> TaggedText:
     _need(row, {columns.text: "--field"})
     text = _text(row, row.columns[columns.text], columns.text)
     spans = []
-    for one in _list(row, row.columns[ENTITIES], ENTITIES):
-        found = _object(row, one, ENTITIES)
+    for one in list_in(row, row.columns[ENTITIES], ENTITIES):
+        found = object_in(row, one, ENTITIES)
         start, end, label = found.get("start"), found.get("end"), found.get("label")
         if type(start) is not int or type(end) is not int or not str(label or "").strip():
             raise DataError(f"{row.place}: an entity needs start, end and label")
@@ -394,25 +372,22 @@ def _conll(row: Row) -> tuple[str | None, str]:
     return " ".join(CELL.findall(word)), tabbed[-1].strip() if len(tabbed) > 1 else cells[-1]
 
 
-def _squad(row: Row, placed: bool) -> Iterator[AnsweredQuestion]:
-    """Yield the questions of an article; each has its id in its place, or its number there."""
-    title = str(row.columns.get("title") or "")
-    article = Row(row.columns, replace(row.place, part=f'article "{title}"'))
-    number = 0
-    for paragraph in _listed(article, row.columns, "paragraphs"):
-        inside = _object(article, paragraph, "paragraphs")
-        for asked in _listed(article, inside, "qas"):
-            number += 1
-            found = _object(article, asked, "qas")
-            name = found.get("id") or f'{number} of "{title}"'
-            part = f'question {name} "{str(found.get("question"))[:40]}"'
-            cells = {"title": title, **found, "context": inside.get("context")}
-            yield _question(Row(cells, replace(row.place, part=part)), cells, Columns(), placed)
+def _need_question(row: Row, columns: Columns) -> None:
+    """Raise DataError for a row that lacks a column of questions, contexts or answers."""
+    need = {columns.question: "--question-field", columns.context: "--context-field"}
+    if not _is_impossible(row.columns):
+        need[columns.answers] = "--answers-field"
+    if need.keys().isdisjoint(row.columns):
+        raise DataError(
+            f'{row.place}: no "paragraphs", as an article of SQuAD has them, and no column '
+            f'"{columns.question}"; the columns are {named(row.columns)}; choose one with '
+            "--question-field NAME"
+        )
+    _need(row, need)
 
 
-def _question(
-    row: Row, cells: dict[str, object], columns: Columns, placed: bool
-) -> AnsweredQuestion:
+def _question(row: Row, columns: Columns, placed: bool) -> AnsweredQuestion:
+    cells = row.columns
     question = _text(row, cells.get(columns.question), columns.question)
     context = _text(row, cells.get(columns.context), columns.context)
     if not _is_impossible(cells) and cells.get(columns.answers) is None:
@@ -439,21 +414,21 @@ def _is_impossible(cells: dict[str, object]) -> bool:
 def _answers(row: Row, answers: object, context: str, placed: bool) -> list[tuple[object, object]]:
     """Return the answers and the first character of each."""
     if isinstance(answers, dict):
-        texts = _list(row, answers.get("text"), "text")
-        starts = _list(row, answers.get("answer_start"), "answer_start")
+        texts = list_in(row, answers.get("text"), "text")
+        starts = list_in(row, answers.get("answer_start"), "answer_start")
         if len(texts) != len(starts):
             raise DataError(f"{row.place}: {len(texts)} texts, but {len(starts)} answer_start")
         return list(zip(texts, starts, strict=True))
     if isinstance(answers, str):
-        listed = _as_list(answers) if answers not in context else answers
+        listed = as_list(answers) if answers not in context else answers
         answers = listed if isinstance(listed, list) else [answers] if answers.strip() else []
-    return [_answer(row, one, context, placed) for one in _list(row, answers, "answers")]
+    return [_answer(row, one, context, placed) for one in list_in(row, answers, "answers")]
 
 
 def _answer(row: Row, answer: object, context: str, placed: bool) -> tuple[object, object]:
     """Return an answer and its first character in the context, 0 where that does not matter."""
     if not isinstance(answer, str):
-        found = _object(row, answer, "answers")
+        found = object_in(row, answer, "answers")
         return found.get("text"), found.get("answer_start")
     if placed and answer not in context:
         raise DataError(f'{row.place}: the answer "{answer[:40]}" does not stand in the context')
@@ -486,23 +461,3 @@ def _score(row: Row, name: str) -> float:
     if not math.isfinite(found):
         raise DataError(f'{row.place}: "{name}" is {row.columns[name]!r}, expected a number')
     return found
-
-
-def _listed(row: Row, cells: dict[str, object], name: str) -> list[object]:
-    """Return a list that must be there."""
-    if name not in cells:
-        raise DataError(f'{row.place}: no "{name}", which SQuAD\'s files have there')
-    return _list(row, cells[name], name)
-
-
-def _list(row: Row, value: object, name: str) -> list[object]:
-    value = _as_list(value)
-    if isinstance(value, list | tuple):
-        return list(value)
-    raise DataError(f'{row.place}: "{name}" is not a list')
-
-
-def _object(row: Row, value: object, name: str) -> dict[str, object]:
-    if isinstance(value, dict):
-        return value
-    raise DataError(f'{row.place}: "{name}" holds something that is not an object')

@@ -46,9 +46,19 @@ def asked_records(
 def question_records(
     rows: Iterable[Row | BadRow], question_field: str = "question", context_field: str = "context"
 ) -> Iterator[Record | BadRecord]:
-    """Yield a record per row with its question, the context being the text."""
+    """Yield a record per row with its question, the context being the text.
+
+    Of SQuAD's JSON one per question. Raises DataError where that is not as it should be.
+    """
+    from bertcli.inputs.squad import questions_of
+
     options = {question_field: QUESTION_OPTION, context_field: CONTEXT_OPTION}
-    for number, row in enumerate(_checked(rows, options)):
+    asked = (
+        one
+        for row in rows
+        for one in ((row,) if isinstance(row, BadRow) else questions_of(row, question_field))
+    )
+    for number, row in enumerate(_checked(asked, options)):
         found = _two_texts(number, row, (context_field, "context"), (question_field, "question"))
         yield found if isinstance(found, BadRecord) else replace(found[0], question=found[1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,19 @@ def test_nothing_heavy_is_imported() -> None:
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-S", "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_squads_articles_are_their_questions() -> None:
+    """A record per question with its paragraph and what SQuAD says of it; a row as it is beside."""
+    asked = {"id": "7", "question": "Who?", "answers": [{"text": "Ada", "answer_start": 0}]}
+    article = {"title": "Ada", "paragraphs": [{"context": "Ada.", "qas": [asked] * 2}]}
+    plain = {"question": "When?", "context": "Now.", "data": "kept"}
+    rows = "".join(json.dumps(row) + "\n" for row in (article, plain, {"data": [article]}))
+    first, second, third, *more = question_records(rows_of(rows))
+    columns = {"title": "Ada", **asked, "context": "Ada."}
+    place = Place("stdin", 1, 'question 7 "Who?"')
+    assert first == Record(0, "Ada.", columns, place, "Who?")
+    assert (second.id, third.id, len(more)) == (1, 2, 2)
+    assert third == Record(2, "Now.", plain, Place("stdin", 2), "When?")
+    with pytest.raises(DataError, match='stdin:1, article "Ada": no "qas"'):
+        list(question_records(rows_of(rows.replace("qas", "asked"))))
