@@ -73,6 +73,23 @@ def label_targets(
     return list(targets)
 
 
+def blended(
+    taught: Sequence[NDArray[np.generic]],
+    texts: Sequence[LabelledText],
+    labels: Sequence[str],
+    share: float,
+) -> list[NDArray[np.generic]]:
+    """Return what is learnt of each text, a probability of every label (labels,) float.
+
+    `share` of it is what teachers said (labels,), the rest are the labels of `texts`, which come
+    first; of those after them all is the teachers' word.
+    """
+    own = [np.array([label in text.labels for label in labels], np.float32) for text in texts]
+    rest = list(taught[len(own) :])
+    pairs = zip(taught, own, strict=False)
+    return [np.asarray(share * said.astype("f4") + (1 - share) * one) for said, one in pairs] + rest
+
+
 def classify_examples(
     texts: Sequence[LabelledText],
     targets: Iterable[NDArray[np.generic]],

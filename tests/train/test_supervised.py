@@ -722,6 +722,31 @@ def test_a_mean_of_teachers_is_learned(run: Train, monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(both.sum(axis=1), 1, atol=1e-6)
 
 
+def test_labels_are_kept_beside_what_teachers_say(
+    run: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--teacher-share mixes both where there is a label; texts without one are the teacher's."""
+    assert run("classify", "--epochs", 1, output="teacher").code == 0
+    more = written([{"text": "a cow"}, {"text": "two plums"}], Path("more.jsonl"))
+    seen = []
+
+    def stop(*given: Any) -> None:
+        seen.append(given[1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bertcli.cli.train.run.Training.on_examples", stop)
+    taught = ("--teacher", "teacher", "--unlabelled", more)
+    run("classify")
+    for share in (1, 0, 0.25):
+        run("classify", *taught, "--teacher-share", share)
+    numbers, said, kept, mixed = (np.stack([one.target for one in examples]) for examples in seen)
+    labels = np.eye(2)[numbers]
+    assert len(said) == len(kept) == len(mixed) == len(labels) + 2
+    np.testing.assert_allclose(kept[:-2], labels)
+    np.testing.assert_allclose(mixed[:-2], 0.25 * said[:-2] + 0.75 * labels, atol=1e-6)
+    assert (kept[-2:] == said[-2:]).all() and (mixed[-2:] == said[-2:]).all()
+
+
 def test_a_taught_run_goes_on_with_the_same_teachers_only(
     run: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -747,6 +772,7 @@ def test_a_taught_run_goes_on_with_the_same_teachers_only(
         (("--teacher", "sentiment", "--balance"), "which --teacher replaces"),
         (("--teacher", "sentiment", "--method", "head"), "a head learns from labels only"),
         (("--teacher", "nowhere/at-all", "--offline"), "nowhere/at-all"),
+        (("--teacher-share", 0.5), "of what is learnt from a --teacher"),
         (("--teacher", "ner"), "--teacher ner: it is no classifier"),
     ],
 )

@@ -61,12 +61,21 @@ def classify(
     unlabelled: Annotated[
         list[str] | None, typer.Option(help="Files with texts that only the teachers label.")
     ] = None,
+    teacher_share: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How much of what is learnt of a labelled text is the teachers' word.",
+        ),
+    ] = 1.0,
 ) -> None:
     """Train a classifier on labelled texts.
 
     With --teacher it learns the probabilities that other classifiers give the texts, not the texts'
     own labels: a small one comes close to a large one, or to several (Hinton et al. 2015). Texts
-    without labels, as many as there are, help with that.
+    without labels, as many as there are, help with that. With --teacher-share 0 texts that have a
+    label keep it: what is new is learnt, and what a teacher knows is not forgotten.
 
     \b
     bertcli train classify reviews.csv -o my-classifier
@@ -83,6 +92,7 @@ def classify(
     from bertcli.inputs.labelled import are_pairs, read_labelled
     from bertcli.tasks.classify import Choice, Classify
     from bertcli.train.classify import (
+        blended,
         check_labels,
         class_weights,
         classify_examples,
@@ -93,7 +103,7 @@ def classify(
     from bertcli.train.trainee import Trainee
 
     check_asked(output, flags, data, how.valid, unlabelled, head=True)
-    _refuse_contradictions(context, flags, how, balance, teachers, unlabelled)
+    _refuse_contradictions(context, flags, how, balance, teachers, unlabelled, teacher_share)
     texts = some(read_labelled(data, labelled.columns), data)
     labels, odd = label_set(texts), of_several(texts)
     texts, valid = held_out(
@@ -156,7 +166,7 @@ def classify(
         f"{len(texts):,} {kind} from {named_files(data)}, {len(valid):,} held out.",
         ("rare labels weighed up",) if balance else (),
     )
-    taught = None
+    taught, own = None, texts
     records: Sound | None = None
     if teachers:
         check_teachers(teachers, labels, multi, flags.offline)
@@ -164,12 +174,15 @@ def classify(
             records = sound_records(unlabelled, labelled.field)
             more = [LabelledText(one.text, ()) for one in records]
             warn(f"{len(more):,} texts without labels")
-            texts += more
+            texts = own + more
             files = named_files(unlabelled)
             about = replace(about, data=f"{about.data} {len(more):,} without labels from {files}.")
         taught = lesson(teachers, texts, labels, multi, flags.offline)
-        about = replace(about, also=(f"learning the probabilities of {taught.teachers}",))
-    targets = taught.targets if taught else label_targets(texts, labels, multi)
+        share = "" if teacher_share == 1 else f", {teacher_share:g} of them where there is a label"
+        about = replace(about, also=(f"learning the probabilities of {taught.teachers}{share}",))
+        targets = blended(taught.targets, own, labels, teacher_share)
+    else:
+        targets = label_targets(texts, labels, multi)
     examples = classify_examples(texts, targets, tokenizer, window)
     training = Training(model, checkpoint, measure, flags, how, output, about, valid)
     weighing = Weighing(weights, how.smoothing, exclusive=not multi)
@@ -185,6 +198,7 @@ def _refuse_contradictions(
     balance: bool,
     teachers: list[str] | None,
     unlabelled: list[str] | None,
+    teacher_share: float,
 ) -> None:
     """Raise UsageError for options that do not go together, whatever the data are."""
     if flags.method is Method.HEAD and teachers:
@@ -194,6 +208,8 @@ def _refuse_contradictions(
         raise UsageError(f"{', '.join(idle)}: a head is fitted at once: take lora or full for that")
     if unlabelled and not teachers:
         raise UsageError("--unlabelled: texts without labels need a --teacher")
+    if teacher_share != 1 and not teachers:
+        raise UsageError("--teacher-share: of what is learnt from a --teacher: name one")
     if teachers and (balance or how.smoothing):
         raise UsageError("--balance, --smoothing: of labels in the data, which --teacher replaces")
 
