@@ -114,7 +114,7 @@ def qa(
                 task=task,
                 condition=condition,
                 passages=passages or PASSAGES,
-                nothing_found=unknown_columns(folder, condition, out.quiet),
+                nothing_found=unknown_columns(folder, condition),
             )
             made_with = lambda: hashes_of(checkpoint) | folder.hashes()  # noqa: E731
             answer_all(command, compute, items, out, bulk, made_with)

@@ -325,7 +325,7 @@ def _finder(
             once=to_run,
         ),
         condition,
-        unknown_columns(folder, condition, out.quiet),
+        unknown_columns(folder, condition),
         like,
         more,
         less,

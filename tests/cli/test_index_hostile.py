@@ -62,7 +62,7 @@ def test_columns_called_path_and_line(tiny: Callable[..., Ran], run: Run) -> Non
 
 
 def test_a_column_that_no_document_has(tiny: Callable[..., Ran], run: Run) -> None:
-    """It is told where nothing is found, once, with one whose case alone differs."""
+    """It is told where nothing is found, once, also with -q, and one whose case alone differs."""
     rows = [
         {"text": "the cat sat", "Year": 2023, "größe": 1},
         {"text": "the cat ran", "lang": "en"},
@@ -78,7 +78,7 @@ def test_a_column_that_no_document_has(tiny: Callable[..., Ran], run: Run) -> No
     assert run(*search, '"line" = 1').err.endswith("the column line\n")
     for where in ("lang = 'de'", "größe > 1", "typo = 1 or lang = 'en'"):
         assert run(*search[:2], *search[3:], where).err == "", where
-    assert run(*search, "typo = 1", "-q").err == ""
+    assert run(*search, "typo = 1", "-q").said("column typo")
 
 
 def test_like_in_other_scripts(tiny: Callable[..., Ran], run: Run) -> None:

@@ -82,7 +82,7 @@ def unfinished(index: IndexFolder) -> str:
     )
 
 
-def unknown_columns(index: IndexFolder, where: Filter | None, quiet: bool) -> Callable[[], None]:
+def unknown_columns(index: IndexFolder, where: Filter | None) -> Callable[[], None]:
     """Return what says on stderr, once, which columns of a condition no document has.
 
     It is for when nothing is found.
@@ -90,7 +90,7 @@ def unknown_columns(index: IndexFolder, where: Filter | None, quiet: bool) -> Ca
 
     @cache
     def note() -> None:
-        unknown = {} if where is None or quiet else index.unknown_columns(where)
+        unknown = {} if where is None else index.unknown_columns(where)
         told = [
             f"{one} (did you mean {other}?)" if other else one for one, other in unknown.items()
         ]

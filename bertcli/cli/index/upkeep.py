@@ -83,7 +83,7 @@ def remove(
         sources = len(index.sources())
         removed = index.remove(condition, files=bool(path))
         if not removed and len(index.sources()) == sources:
-            unknown_columns(index, condition, quiet)()
+            unknown_columns(index, condition)()
             raise DataError(_nothing_fits(path, id, where))
         if not quiet:
             warn(f"{counted(removed, 'document')} removed; {held(index)}")
