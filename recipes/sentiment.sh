@@ -129,6 +129,6 @@ bertcli train classify "$everyday"{,,} --unlabelled "$work/known.jsonl" -m "$wor
 python "$recipes/mean.py" "$work/of-reviews" "$work/everyday" "$work/of-both" 0.85
 bertcli train classify "$everyday"{,} --unlabelled "$work/known-and-varied.jsonl" -m "$work/of-both" \
     -o "$work/again" --learning-rate 2.5e-4 --minutes 27 --seed 62 "${kept[@]}"
-python "$recipes/mean.py" "$work/of-reviews" "$work/again" "$output" SHARE
+python "$recipes/mean.py" "$work/of-reviews" "$work/again" "$output" 0.8
 bertcli eval classify "$dev" -m "$output"
 bertcli eval classify "$recipes/texts/sentiment-test.jsonl" -m "$output"
