@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 from bertcli.records import BadRecord, Record
@@ -388,7 +389,10 @@ SEARCH_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The passages nearest to a query, best first; `grouped` by document if asked."""
+    """The passages nearest to a query, best first; `grouped` by document if asked.
+
+    With `deduped` each says where near-duplicates of it stand.
+    """
 
     query: str
     hits: Sequence[Hit]
@@ -396,27 +400,24 @@ class SearchResult:
     grouped: bool = False
     places_only: bool = False
     reranked: bool = False
-
-    def groups(self) -> dict[str, list[Hit]]:
-        """Return the passages of each document, documents in the order of their best."""
-        found: dict[str, list[Hit]] = {}
-        for hit in self.hits:
-            found.setdefault(hit.document, []).append(hit)
-        return found
+    deduped: bool = False
 
     def ranked(self) -> list[tuple[int, Hit]]:
         """Return every passage with its rank, those of a document together if grouped."""
         found = list(enumerate(self.hits, 1))
         if self.grouped:
-            order = list(self.groups())
-            found.sort(key=lambda one: (order.index(one[1].document), one[0]))
+            best = {hit.document: rank for rank, hit in reversed(found)}
+            found.sort(key=lambda one: (best[one[1].document], one[0]))
         return found
 
     def nested(self) -> dict[str, object]:
         if self.grouped:
             groups = [
-                {"document": document, "hits": [hit.nested() for hit in hits]}
-                for document, hits in self.groups().items()
+                {
+                    "document": document,
+                    "hits": [{"rank": rank} | hit.nested() for rank, hit in hits],
+                }
+                for document, hits in groupby(self.ranked(), lambda one: one[1].document)
             ]
             return {"query": self.query, "groups": groups} | self.reading.cut()
         hits = [hit.nested() for hit in self.hits]
@@ -426,6 +427,8 @@ class SearchResult:
         columns = list(SEARCH_COLUMNS)
         if self.reranked:
             columns.insert(columns.index("score"), "rerank_score")
+        if self.deduped:
+            columns.insert(columns.index("text"), "copies")
         empty: dict[str, object] = dict.fromkeys(columns)
         found = [{"rank": rank} | hit.nested() for rank, hit in self.ranked()]
         kept = [{key: row.get(key) for key in empty} for row in found] or [empty]

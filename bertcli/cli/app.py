@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bertcli import __version__
+from bertcli.cli.dashes import advice
 from bertcli.cli.memory import NO_MEMORY, is_of_memory
 from bertcli.cli.quick import group_of
 from bertcli.cli.settings import user_defaults
@@ -148,16 +148,8 @@ def _used_wrongly(message: str, context: typer.Context | None, arguments: list[s
         print_error(message)
         return UsageError.exit_code
     where = f" ({context.command_path} --help shows how)" if context else ""
-    said = message.replace("Value error, ", "") + _meant_as_text(message, arguments)
+    said = message.replace("Value error, ", "") + advice(message, arguments)
     return _failed(f"bertcli: {said}{where}", UsageError.exit_code, arguments)
-
-
-def _meant_as_text(message: str, arguments: list[str]) -> str:
-    """Return advice where what was read as short options is a text, such as "-5 degrees"."""
-    letter = re.fullmatch(r"No such option: (-[^-])", message)
-    glued = (one for one in arguments if letter and len(one) > 2 and one.startswith(letter[1]))
-    text = next(glued, None)
-    return "" if text is None else f'; a text that begins with - comes last, after --: -- "{text}"'
 
 
 def _failed(line: str, code: int, arguments: list[str]) -> int:

@@ -98,7 +98,8 @@ def dedupe(
 ) -> None:
     """Group near-duplicates, or write texts without them.
 
-    Chains of pairs make a group; --unique leaves out only what is like a text that stays.
+    Chains of pairs make a group, whose lowest_score is the lowest cosine with its first text;
+    --unique leaves out only what is like a text that stays.
     Which cosine makes two texts the same depends on the texts and the model. Without --threshold
     it is shown how their cosines lie, for you to choose.
 
@@ -283,7 +284,10 @@ def _write_unique(
         repeated |= standing_for_others(these.vectors, rows, threshold)
     dropped = {row for rows in groups for row in rows} - repeated.keys()
     records = these.records or [
-        Record(number, one.text) for number, one in enumerate(these.members)
+        Record(
+            number, one.text, columns={"document": one.document, "line": one.line, **one.columns}
+        )
+        for number, one in enumerate(these.members)
     ]
     kept = (
         Answer(replace(record, id=number), UniqueResult(record.text, repeated.get(row, 1)))

@@ -133,7 +133,6 @@ def search(
     """
     from bertcli.index.folder import IndexFolder
 
-    _refuse_glued(context, texts, source, find, model)
     items = _queries(context, texts, source, find)
     if out.quiet and out.output_format is None and out.output is None:
         out = replace(out, output_format=OutputFormat.TEXT)
@@ -181,7 +180,7 @@ class Finder:
         """Return the passages for a query; raises RecordError where it cannot be read."""
         if self.more or self.less:
             vector = self._moved(query, vector)
-        hits = self._reranked(query, self._hits(query, vector, self.wanted))[: self.flags.top_k]
+        hits = self._found(query, vector, self.flags.top_k)
         if not hits:
             self.nothing_found()
         hits = self._marked(hits, query, vector)
@@ -194,6 +193,7 @@ class Finder:
             grouped=self.flags.group_by is Group.PATH,
             places_only=self.places_only,
             reranked=self.cross_encoder is not None,
+            deduped=self.flags.dedupe,
         )
 
     def hashes(self) -> dict[str, str]:
@@ -232,13 +232,24 @@ class Finder:
         ordered = by_meaning or vector is None
         return refined(fetch, wanted, self.folder.vectors_of_hits, ordered)
 
-    def _reranked(self, query: Query, hits: list[Hit]) -> list[Hit]:
-        """Return passages in the order of the cross-encoder, if there is one."""
+    def _found(self, query: Query, vector: NDArray[np.float32] | None, count: int) -> list[Hit]:
+        """Return so many passages, in the order of the cross-encoder, if there is one.
+
+        It reads the best ones of all before it counts how many are of one document, and the best of
+        as many documents as are wanted.
+        """
+        wanted = replace(self.wanted, count=count)
         if self.cross_encoder is None:
-            return hits
+            return self._hits(query, vector, wanted)
+        from bertcli.index.refine import spread
         from bertcli.tasks.rerank import reranked
 
-        return reranked(self.cross_encoder, query.meaning, hits)
+        whole = replace(wanted, count=max(count, RERANKED), per_file=None, once=False)
+        hits = self._hits(query, vector, whole)
+        if len(hits) == whole.count and len(spread(hits, wanted)) < count:
+            read = {hit.id for hit in hits}
+            hits += [hit for hit in self._hits(query, vector, wanted) if hit.id not in read]
+        return spread(reranked(self.cross_encoder, query.meaning, hits), wanted)[:count]
 
     def _moved(
         self, query: Query, vector: NDArray[np.float32] | None
@@ -249,8 +260,7 @@ class Finder:
         if vector is None:
             return None
         ranks = max(self.more + self.less)
-        hits = self._hits(query, vector, replace(self.wanted, count=max(ranks, self.wanted.count)))
-        hits = self._reranked(query, hits)
+        hits = self._found(query, vector, max(ranks, self.flags.top_k))
         if ranks > len(hits):
             raise RecordError(f"--more or --less names result {ranks}, there are {len(hits)}")
         vectors = self.folder.vectors_of_hits(hits)
@@ -306,7 +316,6 @@ def _finder(
     if both := sorted(set(more) & set(less)):
         raise UsageError(f"--more and --less both name result {both[0]}: give it to one of them")
     condition = None if find.where is None else compile_where(find.where)
-    count = max(find.top_k, RERANKED) if find.rerank else find.top_k
     like = None
     if find.like is not None and embed is not None:
         like = _vector_of_file(find.like, source.field, folder, embed)
@@ -317,7 +326,7 @@ def _finder(
         embed,
         find,
         Wanted(
-            count,
+            find.top_k,
             find.min_score,
             find.per_file,
             SAME if find.dedupe else None,
@@ -347,27 +356,6 @@ def _refuse_contradictions(find: FindFlags, prompt: str) -> None:
         raise UsageError("--more, --less and --like go by meaning: leave out --mode keyword")
     if prompt:
         raise UsageError("--prompt is for the model, which --mode keyword has none of")
-
-
-def _refuse_glued(
-    context: typer.Context,
-    texts: list[str] | None,
-    source: InputFlags,
-    find: FindFlags,
-    model: ModelFlags,
-) -> None:
-    """Raise where -migration is the only query there is: it was read as -m igration."""
-    from bertcli.checkpoints.resolve import ModelChoice, locate
-
-    glued = f"-m{model.model}"
-    asked = texts or source.inputs or find.like is not None
-    if model.model is None or asked or glued not in (context.find_root().obj or []):
-        return
-    if not locate(ModelChoice(model.model, model.revision)):
-        raise UsageError(
-            f"{glued} is an option here: a query that begins with - comes last, after --, as in: "
-            f'bertcli search --index NAME -- "{glued}"; or write -m {model.model}'
-        )
 
 
 def _queries(

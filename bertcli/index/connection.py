@@ -5,6 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
+
 
 def create(path: Path) -> sqlite3.Connection:
     """Make a new file with write-ahead logging."""
@@ -16,8 +19,8 @@ def create(path: Path) -> sqlite3.Connection:
 def open_existing(path: Path) -> sqlite3.Connection:
     """Open for writing, else for reading, else, with no writer about, as a file that cannot change.
 
-    The last is for a read-only folder, where SQLite cannot make the two files of the log. It would
-    not see a log that is there, so it is not used then.
+    The last is for a read-only folder and for a full disk, where SQLite cannot make the two files
+    of the log. It would not see a log that is there, so it is not used then.
     """
     modes = ["mode=rw", "mode=ro"]
     log = path.with_name(f"{path.name}-wal")
@@ -27,8 +30,9 @@ def open_existing(path: Path) -> sqlite3.Connection:
         try:
             return connect(path, mode)
         except sqlite3.OperationalError as error:
-            unwritable = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-            if error.sqlite_errorcode & 0xFF not in unwritable or mode == modes[-1]:
+            if mode == modes[-1] or not (
+                error.sqlite_errorcode & 0xFF in UNWRITABLE or error.sqlite_errorcode in NO_ROOM
+            ):
                 raise
     raise AssertionError("every mode returned or raised")
 

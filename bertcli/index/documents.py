@@ -32,7 +32,7 @@ from bertcli.index.content import (
     row_hash,
     text_hash,
 )
-from bertcli.index.failures import damaged
+from bertcli.index.failures import damaged, destroyed
 from bertcli.index.files import REMOVED, Files
 from bertcli.index.keywords import Keywords, Live, Match
 from bertcli.index.schema import HASH_INDEX, REMOVED_TABLE, SCHEMA
@@ -71,7 +71,7 @@ class Documents:
     def open(cls, path: Path) -> Documents:
         """Open the file for reading and, where the folder allows it, for writing."""
         if not path.exists():
-            raise damaged(path.parent, f"{path.name} is missing")
+            raise destroyed(path.parent, f"{path.name} is missing")
         return cls(open_existing(path), path)
 
     @classmethod

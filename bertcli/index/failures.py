@@ -27,6 +27,8 @@ FAILED_WRITES = frozenset(
 
 MUCH = 1 << 30
 """With so many bytes free what SQLite calls a full disk may be a damaged page, or a quota."""
+LITTLE = 1 << 20
+"""With fewer bytes free than this nothing can be written."""
 
 
 @contextmanager
@@ -46,6 +48,12 @@ def damaged(folder: Path, what: str) -> IndexDamagedError:
         f"index {shown(folder)} is damaged ({what}): `bertcli index repair {shown(folder)}` mends "
         f"what its texts can mend; else {_instead(folder)}"
     )
+    return IndexDamagedError(message, what)
+
+
+def destroyed(folder: Path, what: str) -> IndexDamagedError:
+    """Return the error for an index that lacks what all else is mended from."""
+    message = f"index {shown(folder)} is damaged ({what}): {_instead(folder)}"
     return IndexDamagedError(message, what)
 
 
@@ -77,7 +85,9 @@ def _from_sqlite(folder: Path, error: sqlite3.Error) -> BertcliError:
         return IndexFolderError(
             f"index {shown(folder)} is in use by another program: try again later"
         )
-    if code == sqlite3.SQLITE_READONLY:
+    if code == sqlite3.SQLITE_READONLY:  # or a full disk, where it can still be read
+        if shutil.disk_usage(folder).free < LITTLE:
+            return _disk_full(folder, error)
         return _unwritable(folder, error)
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
         return IndexFolderError(f"index {shown(folder)} cannot be read or written ({error})")
@@ -85,7 +95,7 @@ def _from_sqlite(folder: Path, error: sqlite3.Error) -> BertcliError:
         return IndexFolderError(
             f"index {shown(folder)}: a text is over 1 GB: split it before indexing"
         )
-    return damaged(folder, str(error))
+    return (destroyed if code == sqlite3.SQLITE_NOTADB else damaged)(folder, str(error))
 
 
 def _from_system(folder: Path, error: OSError) -> BertcliError:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from bertcli.errors import IndexFolderError
 from bertcli.index.choices import Kind
-from bertcli.index.failures import damaged
+from bertcli.index.failures import destroyed
 from bertcli.index.places import MANIFEST_NAME, shown
 
 FORMAT_VERSION = 2
@@ -121,14 +121,14 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise damaged(folder, f"{MANIFEST_NAME} is not JSON: {error}") from error
+        raise destroyed(folder, f"{MANIFEST_NAME} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise damaged(folder, f"{MANIFEST_NAME} is not a JSON object")
+        raise destroyed(folder, f"{MANIFEST_NAME} is not a JSON object")
     _refuse_newer(folder, content)
     try:
         return _parsed(content)
     except ValueError as error:
-        raise damaged(folder, f"{MANIFEST_NAME}: {error}") from error
+        raise destroyed(folder, f"{MANIFEST_NAME}: {error}") from error
 
 
 def differences(recorded: ModelIdentity, asked: ModelIdentity) -> list[Difference]:
@@ -189,7 +189,7 @@ def _manifest_text(folder: Path) -> str:
         )
         raise IndexFolderError(message) from error
     except UnicodeDecodeError as error:
-        raise damaged(folder, f"{MANIFEST_NAME} is not UTF-8 text") from error
+        raise destroyed(folder, f"{MANIFEST_NAME} is not UTF-8 text") from error
     except OSError as error:
         raise IndexFolderError(f"index {shown(folder)} cannot be read: {error.strerror}") from error
 

@@ -84,9 +84,14 @@ def _chosen(
         kept = [hit for hit in kept if hit.score >= wanted.min_score]
     if wanted.dedupe is not None:
         kept = _collapsed(kept, vectors_of(kept), wanted.dedupe)
+    return spread(kept, wanted)
+
+
+def spread(hits: Sequence[Hit], wanted: Wanted) -> list[Hit]:
+    """Return passages without those of a document, or of a name in a run, that has enough."""
     if wanted.per_file is not None:
-        kept = _at_most(wanted.per_file, kept, attrgetter("document"))
-    return _at_most(1, kept, attrgetter("run_name")) if wanted.once else kept
+        hits = _at_most(wanted.per_file, hits, attrgetter("document"))
+    return _at_most(1, hits, attrgetter("run_name")) if wanted.once else list(hits)
 
 
 def _at_most(count: int, hits: Sequence[Hit], name_of: Callable[[Hit], str | None]) -> list[Hit]:

@@ -215,6 +215,9 @@ class _Parser:
         if isinstance(value, str):
             sql = f"CAST({self._column(name)} AS TEXT) {sign} ?"
             self.values.append(value)
+            if sign == "=" and value in ("true", "false") and name.text in self.columns:
+                sql += " OR json_type(documents.metadata, ?) = ?"  # JSON's own, which is 1 or 0
+                self.values += [f"$.{json.dumps(name.text, ensure_ascii=False)}", value]
             return f"({sql})"
         column = self._column(name)
         self.values.append(value)

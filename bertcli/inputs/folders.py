@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -210,12 +211,14 @@ def _read_rules(path: Path) -> Iterator[_Rule]:
         given = line if line.endswith("\\ ") else line.rstrip()
         bare = given.removesuffix("/")
         try:
-            pattern = GitIgnoreSpecPattern(_spelled_out(bare))
+            with warnings.catch_warnings(action="ignore", category=FutureWarning):  # as of "[["
+                pattern = GitIgnoreSpecPattern(_spelled_out(bare))
+                if pattern.regex is None:
+                    continue
+                regex = re.compile(_straight(pattern.regex.pattern), pattern.regex.flags)
         except Exception:  # of the library and of re
             continue
-        if pattern.regex is not None:
-            regex = re.compile(_straight(pattern.regex.pattern), pattern.regex.flags)
-            yield _Rule(regex, bool(pattern.include), bare != given, "/" not in bare)
+        yield _Rule(regex, bool(pattern.include), bare != given, "/" not in bare)
 
 
 def _straight(regex: str) -> str:

@@ -9,6 +9,7 @@ import itertools
 import json
 import lzma
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from inputs.test_documents import pdf_of
 
+from bertcli.index import connection
 from bertcli.index.files import Source, _mistakable
 from bertcli.index.places import named_folder
 
@@ -329,6 +331,65 @@ def test_rebuild_with_other_lengths(
     assert run("search", "x", "--index", "./i").code == 0
     assert hits(run, "nine")[0]["heading"] == "Home > Opening hours"
     assert run("index", "check", "./i").records[0]["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "tokens", "kept"), [(0, 24, 0), (5, 24, 5), (None, 24, 6), (10, 8, 2)]
+)
+def test_an_overlap_that_was_chosen_outlasts_other_lengths(
+    tiny: Callable[..., Ran], run: Run, chosen: int | None, tokens: int, kept: int
+) -> None:
+    """One that was not, or that is too long now, is the usual one of the new length."""
+    asked = () if chosen is None else ("--overlap", chosen)
+    tiny("index", "build", "./i", "docs", "-q", "--chunk-tokens", 16, *asked)
+    run("index", "rebuild", "./i", "--chunk-tokens", tokens, "-q")
+    (info,) = run("index", "info", "./i").records
+    assert (info["chunk_tokens"], info["overlap"]) == (tokens, kept)
+
+
+def test_a_file_that_turns_binary_stays_as_it_was(tiny: Callable[..., Ran], run: Run) -> None:
+    """Whatever its suffix: it is told, and what the index has of it is kept."""
+    names = [f"docs/a{suffix}" for suffix in (".rst", ".py", ".rs", ".md", "")]
+    for name in names:
+        Path(name).write_text("a walrus")
+    tiny("index", "build", "./i", "docs", "-q")
+    for name in names:
+        Path(name).write_bytes(b"a walrus\0" * 3)
+    ran = run("index", "update", "./i")
+    assert ran.code == 3
+    assert all(f"{name}: is a binary file" in ran.err for name in names)
+    assert sorted(hit["document"] for hit in hits(run, "walrus")) == sorted(names)
+
+
+def test_documents_that_nothing_reads_are_told(tiny: Callable[..., Ran], docs: Path) -> None:
+    """An old Word file or a workbook is no text, but who has one expects it to be found."""
+    (docs / "old.doc").write_bytes(b"\xd0\xcf\x11\xe0\0")
+    (docs / "sums.xlsx").write_bytes(b"PK\x03\x04\0")
+    ran = tiny("index", "build", "./i", "docs")
+    assert "docs/old.doc: .doc files are not read: save it as a .docx or a PDF" in ran.err
+    assert "docs/sums.xlsx: .xlsx files are not read: save it as a CSV file" in ran.err
+
+
+def test_a_full_disk_can_be_read(
+    tiny: Callable[..., Ran], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has no room for its log then; what is read needs none, and writing says so."""
+    tiny("index", "build", "./i", "docs", "-q")
+    connected = connection.connect
+
+    def full(path: Path, mode: str) -> sqlite3.Connection:
+        if "immutable" in mode:
+            return connected(path, mode)
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+        raise error
+
+    monkeypatch.setattr(connection, "connect", full)
+    usage = shutil.disk_usage("i")._replace(free=0)
+    monkeypatch.setattr("bertcli.index.failures.shutil.disk_usage", lambda folder: usage)
+    assert hits(run, "nine")
+    ran = run("index", "remove", "./i", "--path", "docs/readme.md")
+    assert ran.code == 1 and ran.said("no room to write")
 
 
 def test_check_finds_another_model_behind_the_name(

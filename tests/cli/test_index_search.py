@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import shutil
 import sqlite3
@@ -24,6 +25,8 @@ from tiny import change_config
 from .conftest import Ran, Run
 
 NOTES = "The cat sleeps on the sofa.\nStock markets fell sharply.\nA recipe for bread and soup.\n"
+
+PETS = ("cat", "dog", "fish", "bird", "horse", "mouse", "frog", "snake", "rabbit", "goat")
 
 
 @pytest.fixture
@@ -607,6 +610,18 @@ def test_context_and_groups(run: Run, notes: Path) -> None:
     assert len(documents) == len(set(documents)) == 3
 
 
+def test_groups_say_their_ranks_and_rows_their_copies(run: Run, notes: Path) -> None:
+    """What a table shows is in the files too: ranks go by all passages, copies are places."""
+    query = ("search", "cat dog", "--index", "./idx")
+    (record,) = run(*query, "--group-by", "path").records
+    groups = [[hit["rank"] for hit in group["hits"]] for group in record["groups"]]
+    assert sorted(itertools.chain(*groups)) == list(range(1, 5))
+    assert all(ranks == sorted(ranks) for ranks in groups)
+    rows = list(csv.DictReader(io.StringIO(run(*query, "--dedupe", "-f", "csv").out)))
+    assert [json.loads(row["copies"]) for row in rows if row["copies"]] == [["notes/pets.md:1"]]
+    assert "copies" not in run(*query, "-f", "csv").out.splitlines()[0]
+
+
 def test_feedback_moves_the_results(run: Run, notes: Path) -> None:
     """--more and --less go by the ranks that the same query showed before."""
     query = ("search", "a story", "--index", "./idx", "-q", "--mode", "dense")
@@ -706,6 +721,25 @@ def test_a_cross_encoder_has_the_last_word(run: Run, notes: Path, tiny_checkpoin
     assert ran.code == 1 and ran.said("is no cross-encoder")
 
 
+def test_a_cross_encoder_reads_before_a_document_is_cut(
+    run: Run, here: Path, tiny_checkpoint: Any
+) -> None:
+    """With --per-file 1 each document shows the passage that the cross-encoder likes best."""
+    cross = tiny_checkpoint("bert", Head.SEQUENCE, num_labels=1)
+    for name in ("a.md", "b.md"):
+        Path(name).write_text("\n\n".join(f"# {word}\nThe {word} is {name}." for word in PETS))
+    run("index", "build", "./i", "a.md", "b.md", "-q")
+    query = ("search", "pets", "--index", "./i", "--rerank", cross)
+    (whole,) = run(*query, "-k", 100).records
+    best: dict[str, str] = {}
+    for hit in whole["hits"]:
+        best.setdefault(hit["document"], hit["text"])
+    (record,) = run(*query, "--per-file", 1).records
+    assert [(hit["document"], hit["text"]) for hit in record["hits"]] == list(best.items())
+    first = run("search", "pets", "--index", "./i", "--per-file", 1).records[0]["hits"]
+    assert {hit["text"] for hit in first} != set(best.values())
+
+
 def test_a_classifier_of_single_texts_is_told_from_a_cross_encoder(
     run: Run, notes: Path, tiny_checkpoint: Any
 ) -> None:
@@ -771,10 +805,23 @@ def test_wrong_feedback_is_one_line(
     assert ran.code == 2 and ran.said(said)
 
 
-def test_a_query_that_looks_like_an_option(run: Run, built: Path) -> None:
+@pytest.mark.parametrize(
+    "query", ["-migration", "-offers discount", "-include", "-offers. Now!", "-film"]
+)
+def test_a_query_that_looks_like_an_option(run: Run, built: Path, query: str) -> None:
     """-migration is -m igration for every program: the line says how to ask it."""
-    ran = run("search", "-migration", "--index", "./idx")
-    assert ran.code == 2 and ran.said('bertcli search --index NAME -- "-migration"')
+    ran = run("search", query, "--index", "./idx")
+    assert ran.code == 2 and ran.said(f'-- "{query}"')
+
+
+def test_an_option_is_told_from_a_word_to_keep_out(run: Run, built: Path) -> None:
+    """`refunds -owls` writes no file called wls; an option and its value may stand together."""
+    ran = run("search", "refunds", "-owls", "--index", "./idx")
+    assert ran.code == 2 and ran.said('bertcli search -- "-owls"', "or write -o wls")
+    assert not Path("wls").exists()
+    assert run("search", "cat", "-oout.jsonl", "-fjsonl", "-k1", "--index", "./idx").code == 0
+    assert Path("out.jsonl").stat().st_size
+    assert run("classify", "-offers were bad").said('bertcli classify -- "-offers were bad"')
 
 
 def test_bare_places_do_not_hide_why_a_query_failed(tiny: Callable[..., Ran], built: Path) -> None:

@@ -56,6 +56,17 @@ def listed_by_git(folder: Path) -> list[str]:
     return shown.stdout.splitlines()
 
 
+def test_a_bracket_in_brackets_is_one_of_them(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """As git has it; and what Python thinks of such a regex is nothing to the user."""
+    (tmp_path / ".gitignore").write_text("x[[]1\n")
+    for name in ("x[1", "x1"):
+        (tmp_path / name).touch()
+    assert [path.name for path in files_under(tmp_path)] == ["x1"]
+    assert not recwarn.list
+
+
 def test_what_git_ignores_is_left_out(tree: Path) -> None:
     """The rules of both levels count, negations too; hidden files are left out."""
     assert names(tree) == ["readme.md", "docs/deep/page.html", "logs/keep.log", "src/main.py"]

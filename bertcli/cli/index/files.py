@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 def files_of(
-    source: Source, own: Path, unlisted: Callable[[Path, str], object] | None = None
+    source: Source,
+    own: Path,
+    unlisted: Callable[[Path, str], object] | None = None,
+    known: Container[str] = (),
 ) -> Iterator[tuple[Path, str]]:
     """Yield the files of a source, each with its name; no index, and nothing that is no text.
 
-    A folder that cannot be listed is handed to `unlisted`, with the reason.
+    What is `known` was text when it was read. A folder that cannot be listed is handed to
+    `unlisted`, with the reason.
     """
     from bertcli.index.lock import LOCK_NAME
     from bertcli.index.places import MANIFEST_NAME
@@ -41,7 +45,7 @@ def files_of(
         index = (path.parent / LOCK_NAME).exists() and (path.parent / MANIFEST_NAME).exists()
         if path.is_relative_to(own) or (index and path != root):
             continue
-        if path == root or is_document(path):
+        if path == root or str(path) in known or is_document(path):
             yield path, _name(source, root, path)
 
 

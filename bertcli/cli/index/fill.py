@@ -329,7 +329,7 @@ def _sync(
         """Return the files of a source; none of one that was a file, and is gone."""
         path = Path(source.path)
         gone = not path.exists() and source.path in known and path.parent.is_dir()
-        return iter(()) if gone else files_of(source, index.path, note)
+        return iter(()) if gone else files_of(source, index.path, note, known)
 
     known = index.known_files()
     changes = survey(known, sources, listed, unlisted)

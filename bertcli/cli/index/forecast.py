@@ -126,7 +126,7 @@ def _to_read(sources: Sequence[Source], known: Known) -> Iterator[tuple[Path, st
 
     seen: set[Path] = set()
     for source in sources:
-        for path, name in files_of(source, NOWHERE, lambda folder, reason: None):
+        for path, name in files_of(source, NOWHERE, lambda *_: None, known):
             if path not in seen and not is_held(path, name, known):
                 yield path, name, source.field
             seen.add(path)

@@ -42,7 +42,8 @@ ChunkTokens = Annotated[
     int | None, typer.Option(min=8, help="Tokens in a passage; default what the model reads.")
 ]
 Overlap = Annotated[
-    int | None, typer.Option(min=0, help="Tokens that neighbouring passages share; default 32.")
+    int | None,
+    typer.Option(min=0, help="Tokens that neighbours share; default 32, a quarter at most."),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")]
@@ -154,18 +155,29 @@ def chunking_for(embed: Embed, tokens: int | None, overlap: int | None) -> Chunk
             f"--chunk-tokens {tokens}: the model reads {room} tokens of a passage at most"
         )
     size = tokens or room
-    shared = min(OVERLAP_TOKENS, size // 4) if overlap is None else overlap
+    shared = _usual_overlap(size) if overlap is None else overlap
     if shared >= size:
         raise UsageError(f"--overlap {shared} leaves nothing of passages of {size} tokens")
     return Chunking(size, shared)
 
 
+def _usual_overlap(tokens: int) -> int:
+    """Return how many tokens passages of this size share if nothing is said."""
+    return min(OVERLAP_TOKENS, tokens // 4)
+
+
 def chunking_again(
     recorded: Chunking, embed: Embed, tokens: int | None, overlap: int | None
 ) -> Chunking:
-    """Return the lengths that an index has, or those that are asked for, as the model allows."""
+    """Return the lengths that an index has, or those that are asked for, as the model allows.
+
+    An overlap that was chosen stays as it is where other passages are asked for.
+    """
     if tokens is not None or overlap is not None:
-        return chunking_for(embed, tokens or recorded.tokens, overlap)
+        size = tokens or recorded.tokens
+        if overlap is None and _usual_overlap(recorded.tokens) != recorded.overlap < size:
+            overlap = recorded.overlap
+        return chunking_for(embed, size, overlap)
     most = chunking_for(embed, None, None)
     return recorded if recorded.tokens <= most.tokens else most
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import mimetypes
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,13 +27,15 @@ NEEDED = {"pypdf": "PDF", "docx": "Word", "selectolax": "HTML and EPUB"}
 
 
 def is_document(path: Path) -> bool:
-    """Return whether a file is of a known kind or looks like text, so that it can be indexed.
+    """Return whether a file is of a known kind or looks like text, so that it is to be read.
 
     Text has no zero byte among its first 8,192, or begins with the mark of UTF-16; an empty file
-    counts as text.
+    counts as text. Of known kinds are those that cannot be read, too, so that this is told.
     """
-    kind, packed = _kind(path), compression_of(str(path)) is not None
-    if kind in PACKED or format_of(str(path)) or (packed and (kind in PAGES or kind in TEXTS)):
+    kind = _kind(path)
+    if format_of(str(path)) or any(kind in kinds for kinds in (PACKED, PAGES, TEXTS, OTHERS)):
+        return True
+    if (SUFFIXES.types_map[True].get(kind) or "").startswith("text/"):
         return True
     try:
         with path.open("rb") as file:
@@ -106,6 +109,8 @@ def _depth(value: object) -> int:
 
 def _whole(path: Path, name: str) -> Document:
     kind = _kind(path)
+    if kind in OTHERS:
+        raise DataError(f"{name}: {kind} files are not read: save it as {OTHERS[kind]}")
     try:
         if kind in PACKED:
             return PACKED[kind](_bytes(path, name))
@@ -182,3 +187,12 @@ PACKED = {
     ".epub": _office("epub"),
     ".ipynb": _office("notebook"),
 }
+OTHERS = {
+    **dict.fromkeys((".doc", ".odt", ".pages", ".wpd"), "a .docx or a PDF"),
+    **dict.fromkeys((".xls", ".xlsx", ".xlsm", ".ods", ".numbers"), "a CSV file"),
+    **dict.fromkeys((".ppt", ".pptx", ".odp", ".djvu"), "a PDF"),
+    **dict.fromkeys((".mobi", ".azw", ".azw3"), "an EPUB"),
+}
+"""Documents that nothing here reads, and what to make of them."""
+SUFFIXES = mimetypes.MimeTypes()
+"""Python's own table of suffixes: source code, for one, is text that may be damaged."""
