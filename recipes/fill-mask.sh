@@ -130,17 +130,23 @@ python "$here/mean.py" "$output/twenty-fourth" "$output/twenty-fifth" "$output/p
 python "$here/mean.py" "$output/plainer" "$output/plainest" "$output/fluent" 0.6
 
 knowing() { # BASE NAME MINUTES RATE MASKED SEED, TIMES what was written for it, how many everyday texts, which
-            # sentences and paragraphs
-    { for _ in $(seq "$7"); do cat "$here/texts/everyday.txt"; done
+            # sentences and paragraphs, WHICH of what was written for it
+    { for _ in $(seq "$7"); do sed -n "${11}" "$here/texts/everyday.txt"; done
       { shuf -n "$8" "$everyday"; sed -n "$9p" "$sentences"; } | python "$here/plain.py" bare "$6"
       sed -n "${10}p" "$paragraphs"; } |
         bertcli train fill-mask - --input-format txt -m "$output/$1" -o "$output/$2" \
             --minutes "$3" --optimizer muon --learning-rate "$4" --seed "$6" --apart \
             --rank 128 --batch-tokens 2048 --block 512 --mask-rate "$5" --replace 1,0,0
 }
-knowing fluent twenty-sixth 68 4e-4 0.2 1001 14 36000 520001,555000 140001,152000
+first=1,18042p
+knowing fluent twenty-sixth 68 4e-4 0.2 1001 14 36000 520001,555000 140001,152000 "$first"
 python "$here/mean.py" "$output/fluent" "$output/twenty-sixth" "$output/knowing" 0.6
-knowing knowing twenty-seventh 31 2.5e-4 0.18 1002 6 12000 560001,575000 152001,167000
-python "$here/mean.py" "$output/fluent" "$output/twenty-seventh" "$output/last" 0.4
+knowing knowing twenty-seventh 31 2.5e-4 0.18 1002 6 12000 560001,575000 152001,167000 "$first"
+python "$here/mean.py" "$output/twenty-sixth" "$output/twenty-seventh" "$output/everyday-again"
+newer='p;18043,$p' # twice
+knowing everyday-again twenty-eighth 43 2.2e-4 0.18 1101 2 8000 575001,590000 167001,187000 "$newer"
+knowing everyday-again twenty-ninth 43 2.2e-4 0.18 1102 2 8000 590001,605000 187001,207000 "$newer"
+python "$here/mean.py" "$output/twenty-eighth" "$output/twenty-ninth" "$output/of-both"
+python "$here/mean.py" "$output/fluent" "$output/of-both" "$output/last" 0.65
 bertcli eval fill-mask "$held_out" -m "$output/last"
 bertcli fill-mask -i "$here/texts/mask-test.jsonl" -k 5 -m "$output/last" -f jsonl | python "$here/cloze.py"

@@ -115,13 +115,18 @@ SHARE = {"fairytaleqa": 0.3, "qamr_paragraph": 0.12, "qamr_sentence": 0.04, "cov
 rng = random.Random(31)
 with gzip.open(data / "train.jsonl.gz", "rt", encoding="utf-8") as rows:
     kept = [row for row in rows if rng.random() < SHARE.get(json.loads(row)["source"], 1)]
+(chosen / "many.jsonl").write_text("".join(kept))
 (chosen / "some.jsonl").write_text("".join(rng.sample(kept, 9000)))
 PYTHON
-bertcli train qa "$chosen/some.jsonl" "$chosen"/everyday.json{,,,} --valid "$chosen/valid.jsonl" \
-    --valid "$here/texts/qa-dev.json" -m "$output/mean" -o "$output/ninth" --seed 91 \
-    --learning-rate 2.5e-4 --epochs 1 --minutes 25 --evaluations 2 --unanswerable 0.15 \
-    --rank 128 --batch-tokens 2048 "$@"
-python "$here/mean.py" "$output/mean" "$output/ninth" "$output/last" 0.4
+how=(--valid "$chosen/valid.jsonl" --valid "$here/texts/qa-dev.json" --epochs 1 --unanswerable 0.15
+    --rank 128 --batch-tokens 2048)
+bertcli train qa "$chosen/some.jsonl" "$chosen"/everyday.json{,,,} -m "$output/mean" -o "$output/ninth" \
+    --learning-rate 2.5e-4 --minutes 25 --evaluations 2 --seed 91 "${how[@]}" "$@"
+python "$here/mean.py" "$output/mean" "$output/ninth" "$output/fifth-mean" 0.6
+bertcli train qa "$chosen/many.jsonl" "$here"/texts/qa.json{,,} -m "$output/fifth-mean" \
+    -o "$output/tenth" --learning-rate 2e-4 --minutes 36 --evaluations 1 --seed 93 "${how[@]}" "$@"
+python "$here/mean.py" "$output/ninth" "$output/tenth" "$output/of-everyday"
+python "$here/mean.py" "$output/mean" "$output/of-everyday" "$output/last" 0.75
 for name in newwiki qed fairytale squad2; do
     bertcli eval qa "$data/dev_$name.jsonl.gz" -m "$output/last"
 done
