@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -27,8 +28,6 @@ FAILED_WRITES = frozenset(
 
 MUCH = 1 << 30
 """With so many bytes free what SQLite calls a full disk may be a damaged page, or a quota."""
-LITTLE = 1 << 20
-"""With fewer bytes free than this nothing can be written."""
 
 
 @contextmanager
@@ -85,8 +84,9 @@ def _from_sqlite(folder: Path, error: sqlite3.Error) -> BertcliError:
         return IndexFolderError(
             f"index {shown(folder)} is in use by another program: try again later"
         )
-    if code == sqlite3.SQLITE_READONLY:  # or a full disk, where it can still be read
-        if shutil.disk_usage(folder).free < LITTLE:
+    if code == sqlite3.SQLITE_READONLY:
+        files = (folder, *folder.glob("documents-*"))
+        if all(os.access(one, os.W_OK) for one in files):  # so there was no room to open it
             return _disk_full(folder, error)
         return _unwritable(folder, error)
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):

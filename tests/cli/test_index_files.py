@@ -9,7 +9,6 @@ import itertools
 import json
 import lzma
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -385,8 +384,6 @@ def test_a_full_disk_can_be_read(
         raise error
 
     monkeypatch.setattr(connection, "connect", full)
-    usage = shutil.disk_usage("i")._replace(free=0)
-    monkeypatch.setattr("bertcli.index.failures.shutil.disk_usage", lambda folder: usage)
     assert hits(run, "nine")
     ran = run("index", "remove", "./i", "--path", "docs/readme.md")
     assert ran.code == 1 and ran.said("no room to write")
