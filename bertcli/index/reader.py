@@ -37,6 +37,8 @@ FUSED_DEPTH = 100
 """How far down the two rankings of a hybrid search are fused."""
 LEAST_WEIGHT = 1e-4
 """A passage with less BM25 has none but words that most passages have, which is no sign of it."""
+FEW = 10
+"""Of so few passages a word that half of them have is a sign; BM25 gives it no weight."""
 SKIPPED_SHOWN = 100
 
 
@@ -156,6 +158,8 @@ class IndexReader:
             rankings = [[row for row, _ in worded]]
             if vector.any():
                 telling = [row for row, score in worded if score > LEAST_WEIGHT]
+                if not telling and 2 * len(worded) <= committed <= FEW:
+                    telling = [row for row, _ in worded]
                 rankings = [near.rows[0].tolist(), telling]
             first = fuse([ranking[:FUSED_DEPTH] for ranking in rankings])
             rows = list(dict.fromkeys(first + fuse(rankings)))[:k]

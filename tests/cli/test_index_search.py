@@ -610,6 +610,14 @@ def test_context_and_groups(run: Run, notes: Path) -> None:
     assert len(documents) == len(set(documents)) == 3
 
 
+def test_a_word_counts_in_an_index_of_two(run: Run, here: Path) -> None:
+    """Half of the passages have it, which in a larger index is no sign of a passage."""
+    Path("a.md").write_text("cats sleep")
+    Path("b.md").write_text("dogs")
+    run("index", "build", "./i", "a.md", "b.md", "-q")
+    assert places(run("search", "cats", "--index", "./i", "-q")) == ["a.md:1", "b.md:1"]
+
+
 def test_groups_say_their_ranks_and_rows_their_copies(run: Run, notes: Path) -> None:
     """What a table shows is in the files too: ranks go by all passages, copies are places."""
     query = ("search", "cat dog", "--index", "./idx")
