@@ -28,7 +28,7 @@ from bertcli.inputs.labelled import read_questions
 from bertcli.records import AnsweredQuestion
 from bertcli.tasks.passages import BUILT_IN, Passage, Relevance, best_answers, read_passages
 
-WEIGHTS, MIDDLES = (4.0, 6.0, 8.0, 10.0, 12.0), (0.35, 0.4, 0.45, 0.5)
+WEIGHTS, MIDDLES = (6.0, 10.0, 12.0, 14.0, 17.0), (0.4, 0.45, 0.5, 0.55)
 THRESHOLD = 0.5
 
 
