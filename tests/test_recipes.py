@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,19 @@ def test_sentences_are_there_once() -> None:
     lines = (TEXTS / "everyday.txt").read_text("utf-8").splitlines()
     assert all(line == line.strip() != "" for line in lines)
     assert len({line.lower() for line in lines}) == len(lines)
+
+
+@pytest.mark.parametrize("name", ["mask-test.jsonl", "mask-test-2.jsonl"])
+def test_no_masked_sentence_stands_in_what_is_learnt(name: str) -> None:
+    """With none of its answers, whatever signs and capitals it has; nor is it there twice."""
+    learnt = {words(line) for line in (TEXTS / "everyday.txt").read_text("utf-8").splitlines()}
+    rows = [json.loads(line) for line in (TEXTS / name).read_text("utf-8").splitlines()]
+    for row in rows:
+        assert row["text"].count("[MASK]") == 1 and row["answers"]
+        assert learnt.isdisjoint(words(row["text"].replace("[MASK]", a)) for a in row["answers"])
+    assert len({words(row["text"]) for row in rows}) == len(rows)
+
+
+def words(text: str) -> str:
+    """Return the words of a text alone, in lower case."""
+    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))

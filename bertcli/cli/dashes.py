@@ -45,9 +45,9 @@ def refuse_glued(context: typer.Context) -> None:
 
 def _is_meant(name: str, value: str) -> bool:
     """Return whether a value that follows its option at once is likely to be one."""
-    from bertcli.checkpoints.resolve import ModelChoice, locate
-
     if name == "model":
+        from bertcli.checkpoints.resolve import ModelChoice, locate
+
         return bool(locate(ModelChoice(value)))
     if Path(value).exists() or value == "-":
         return True

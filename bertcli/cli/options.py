@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from bertcli.cli.dashes import refuse_glued
 from bertcli.engine.choices import BATCH_TOKENS, Engine, Long, Precision
 from bertcli.errors import UsageError
 from bertcli.inputs.formats import InputFormat
@@ -26,17 +27,28 @@ if TYPE_CHECKING:
     from bertcli.inputs.labelled import Columns
 
 
+OF_TEXTS = frozenset({"texts", "questions"})
+"""The arguments that are texts themselves."""
+
+
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with its dataclass parameters unfolded into single options."""
+    """Return the command with its dataclass parameters unfolded into single options.
+
+    One that takes texts refuses those that were read as an option and its value.
+    """
     hints = get_type_hints(command, include_extras=True)
     names = list(inspect.signature(command).parameters)
     groups = {name: hints[name] for name in names if dataclasses.is_dataclass(hints[name])}
+    context = next((name for name in names if hints[name] is typer.Context), None)
+    takes_texts = not OF_TEXTS.isdisjoint(names)
     own = [p for n, p in inspect.signature(command).parameters.items() if n not in groups]
     own = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in own]
     shared = [p for group in groups.values() for p in _parameters(group)]
 
     @wraps(command)
     def unfolded(**values: Any) -> None:
+        if context is not None and takes_texts:
+            refuse_glued(values[context])
         built = {
             name: group(**{f.name: values.pop(f.name) for f in dataclasses.fields(group)})
             for name, group in groups.items()

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import typer
 
-from bertcli.cli.dashes import refuse_glued
 from bertcli.errors import BertcliError, DataError, UsageError, counted
 from bertcli.outputs.formats import BARE, OutputFormat, choose_format, is_stdout
 from bertcli.records import BadRecord, Item, Record
@@ -103,7 +102,6 @@ def read_items(
     """
     from bertcli.inputs.records import asked_records, paired_records, read_records, read_rows
 
-    refuse_glued(context)
     for text in texts or ():
         _hint_at_file(text)
     given = bool(texts or flags.inputs)

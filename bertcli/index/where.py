@@ -5,10 +5,10 @@
 
 Names are the documents' columns, and `path` and `line`; a name with other signs than letters,
 digits and `_` stands between double quotes, as does that of a column called path or line. Values
-are 'texts', numbers, true and false; `like '100!%' escape '!'` seeks a percent sign. A value that
-is missing is neither equal nor unequal, neither in nor not in; `not` before a condition turns it
-round, missing values included. Nothing that is typed becomes part of the SQL but its known words:
-names and values are bound.
+are 'texts', numbers, true and false, which 'true' and 'false' equal too; `like '100!%' escape '!'`
+seeks a percent sign. A value that is missing is neither equal nor unequal, neither in nor not in;
+`not` before a condition turns it round, missing values included. Nothing that is typed becomes part
+of the SQL but its known words: names and values are bound.
 """
 
 from __future__ import annotations

@@ -829,6 +829,10 @@ def test_an_option_is_told_from_a_word_to_keep_out(run: Run, built: Path) -> Non
     assert not Path("wls").exists()
     assert run("search", "cat", "-oout.jsonl", "-fjsonl", "-k1", "--index", "./idx").code == 0
     assert Path("out.jsonl").stat().st_size
+    for command in (("search", "--like", "notes.txt"), ("qa", "Who?", "--context", "It is Ada.")):
+        ran = run(*command, "-owls", *(("--index", "./idx") if command[0] == "search" else ()))
+        assert ran.code == 2 and ran.said(f'bertcli {command[0]} -- "-owls"')
+    assert not Path("wls").exists()
     assert run("classify", "-offers were bad").said('bertcli classify -- "-offers were bad"')
 
 
