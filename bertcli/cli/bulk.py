@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from bertcli.cli.options import BulkFlags, OnError, OutputFlags, given
 from bertcli.cli.recipe import Incoming, check_output, keep_apart, show_facts, write
 from bertcli.errors import UsageError
 from bertcli.records import BadRecord, Item, Pause, Record
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import random
 
     from bertcli.checkpoints.layout import Checkpoint
-    from bertcli.cli.options import BulkFlags, OutputFlags
     from bertcli.cli.replay import Recorder
     from bertcli.outputs.journal import Journal
     from bertcli.results import Answer
@@ -73,6 +73,10 @@ def answer_all(
     from bertcli.inputs.source import STDIN
     from bertcli.outputs.sink import check_writable
 
+    if bulk.sample is None and given(context, {"seed"}):
+        raise UsageError("--seed: it draws the records of --sample, which was not given")
+    if out.on_error is OnError.STOP and given(context, {"max_errors"}):
+        raise UsageError("--max-errors: --on-error stop ends at the first: leave one of them out")
     read = [*(_inputs(context) or [STDIN]), *map(str, _files_named(context))]
     keep_apart({"--manifest": bulk.manifest, "-o": out.output}, read)
     if bulk.manifest is not None:

@@ -80,6 +80,17 @@ def test_max_errors_stops_a_run_that_goes_wrong(
     assert ("stopped after" in ran.err) == (code == 1)
 
 
+@pytest.mark.parametrize("line", [("--seed", 1), ("--max-errors", 2, "--on-error", "stop")])
+def test_an_option_that_would_do_nothing_is_refused(
+    classify: Run, here: Path, line: tuple[object, ...]
+) -> None:
+    """One that is given without what it is for is a mistake, and no silence."""
+    (here / "a.txt").write_text("fine\n")
+    ran = classify("-i", "a.txt", *line)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"bertcli: {line[0]}: ")
+
+
 def test_only_the_first_errors_are_named(classify: Run, here: Path) -> None:
     """A file with thousands of bad lines does not flood the screen; the output has them all."""
     (here / "a.txt").write_bytes(b"\xff\n" * 50 + b"fine\n")

@@ -379,3 +379,12 @@ def test_a_tokenizer_without_a_mask_is_told(run: Run, here: Path, tiny_checkpoin
         ran = run(*line)
         assert ran.code == 1
         assert ran.said("no mask token", "cannot fill masks")
+
+
+@pytest.mark.parametrize("task", ["classify", "ner", "qa", "embed", "fill-mask"])
+def test_a_share_to_hold_out_beside_a_file_to_measure_on(run: Run, rows: Path, task: str) -> None:
+    """--valid leaves --valid-split nothing to say, so that both are refused."""
+    ran = run("train", task, rows, "--valid", rows, "--valid-split", 0.2, "-o", "out")
+    assert ran.code == 2
+    assert ran.err.startswith("bertcli: --valid-split: --valid says what to measure on")
+    assert not Path("out").exists()

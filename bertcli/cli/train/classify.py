@@ -102,7 +102,7 @@ def classify(
     from bertcli.train.examples import Weighing
     from bertcli.train.trainee import Trainee
 
-    check_asked(output, flags, data, how.valid, unlabelled, head=True)
+    check_asked(context, output, flags, data, how.valid, unlabelled, head=True)
     _refuse_contradictions(context, flags, how, balance, teachers, unlabelled, teacher_share)
     texts = some(read_labelled(data, labelled.columns), data)
     labels, odd = label_set(texts), of_several(texts)

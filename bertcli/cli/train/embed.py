@@ -28,6 +28,7 @@ from bertcli.errors import DataError, UsageError
 
 @grouped
 def embed(
+    context: typer.Context,
     data: Data,
     output: Output,
     flags: TrainFlags,
@@ -67,7 +68,7 @@ def embed(
     from bertcli.train.loop import Scores
     from bertcli.train.trainee import Trainee
 
-    check_asked(output, flags, data, how.valid)
+    check_asked(context, output, flags, data, how.valid)
     if how.smoothing:
         raise UsageError("--smoothing is for labels: pairs have none")
     if alike and score_field is not None:

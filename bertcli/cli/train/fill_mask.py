@@ -51,6 +51,7 @@ ORDER = "by length"
 
 @grouped
 def fill_mask(
+    context: typer.Context,
     corpus: Annotated[list[str], typer.Argument(help="Text files, globs or folders.")],
     output: Output,
     flags: TrainFlags,
@@ -91,7 +92,7 @@ def fill_mask(
     from bertcli.train.loop import Settings
     from bertcli.train.trainee import Trainee
 
-    check_asked(output, flags, corpus, valid)
+    check_asked(context, output, flags, corpus, valid)
     if flags.minutes is None and steps is None:
         raise UsageError("say how long to train: --minutes N or --steps N")
     if flags.embedding_rank:

@@ -32,6 +32,7 @@ OF_CAPITALS = (
 
 @grouped
 def ner(
+    context: typer.Context,
     data: Data,
     output: Output,
     flags: TrainFlags,
@@ -82,7 +83,7 @@ def ner(
     from bertcli.train.ner import check_tags, ner_examples, tag_set
     from bertcli.train.trainee import Trainee
 
-    check_asked(output, flags, data, how.valid)
+    check_asked(context, output, flags, data, how.valid)
     columns = tagged.columns
     texts = some(read_tagged(data, columns), data)
     valid = list(read_tagged(how.valid, columns.of_valid(how.valid))) if how.valid else None

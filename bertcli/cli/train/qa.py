@@ -26,6 +26,7 @@ from bertcli.errors import UsageError
 
 @grouped
 def qa(
+    context: typer.Context,
     data: Data,
     output: Output,
     flags: TrainFlags,
@@ -59,7 +60,7 @@ def qa(
     from bertcli.train.trainee import Trainee
     from bertcli.train.unanswerable import unanswerable as make_unanswerable
 
-    check_asked(output, flags, data, how.valid)
+    check_asked(context, output, flags, data, how.valid)
     if how.smoothing:
         raise UsageError("--smoothing: answers are learned without it")
     questions = some(read_questions(data, asked.columns), data)

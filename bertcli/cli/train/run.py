@@ -18,6 +18,7 @@ import typer
 
 from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.checkpoints.layout import HEAD_CONFIG, UNFINISHED
+from bertcli.cli.options import given
 from bertcli.cli.recipe import check_folder, warn
 from bertcli.cli.train.watch import check_watch, watch
 from bertcli.errors import DataError, OutputError, UsageError, counted
@@ -187,18 +188,24 @@ def work_folder(output: Path, resume: bool) -> Iterator[Path]:
 
 
 def check_asked(
-    output: Path, flags: TrainFlags, *read: Sequence[str] | None, head: bool = False
+    context: typer.Context,
+    output: Path,
+    flags: TrainFlags,
+    *read: Sequence[str] | None,
+    head: bool = False,
 ) -> None:
     """Raise UsageError for what cannot be done or written, before anything is `read` for it.
 
     `head` tells whether the task has `--method head`.
     """
+    if context.params.get("valid") and (idle := given(context, {"valid_split"})):
+        raise UsageError(f"{idle[0]}: --valid says what to measure on: leave one of them out")
     if [one for files in read for one in files or ()].count("-") > 1:
         raise UsageError("- was given twice, but stdin can be read only once")
     if flags.method is Method.HEAD and not head:
         raise UsageError("--method head is for classify only: use lora or full")
-    for option, given in (("--rank", flags.rank), ("--embedding-rank", flags.embedding_rank)):
-        if given and flags.method is Method.FULL:
+    for option, rank in (("--rank", flags.rank), ("--embedding-rank", flags.embedding_rank)):
+        if rank and flags.method is Method.FULL:
             raise UsageError(f"{option} is for --method lora: full trains the weights themselves")
     if flags.learning_rate == 0:
         raise UsageError("--learning-rate 0: nothing would be learned")
