@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertcli.errors import CheckpointError, first_line
+from bertcli.home import user_folder
 
 PICKLED = "pytorch_model.bin"
 PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "README.md"]
@@ -35,9 +36,8 @@ def hub_cache() -> Path:
     if explicit := os.environ.get("HF_HUB_CACHE"):
         return Path(explicit)
     home = os.environ.get("HF_HOME")
-    base = os.environ.get("XDG_CACHE_HOME")
-    cache = Path(base) if base else Path.home() / ".cache"
-    return (Path(home) if home else cache / "huggingface") / "hub"
+    cache = Path(home) if home else user_folder("XDG_CACHE_HOME", ".cache") / "huggingface"
+    return cache / "hub"
 
 
 def find_cached(name: str, revision: str | None = None) -> Path | None:

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from bertcli.home import user_folder
+
 BLOCK = 1 << 20
 
 
 def cache_folder() -> Path:
     """Return bertcli's own cache folder, `$XDG_CACHE_HOME/bertcli`; it may not exist yet."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "bertcli"
+    return user_folder("XDG_CACHE_HOME", ".cache") / "bertcli"
 
 
 def file_sha256(path: Path) -> str:

@@ -12,6 +12,7 @@ from bertcli.checkpoints.cache import PICKLED
 from bertcli.engine.choices import Pooling
 from bertcli.engine.families import CAPITALS, FAMILIES, TOKEN_TYPES, Head, head_of
 from bertcli.errors import CheckpointError
+from bertcli.home import expanded
 
 PICKLES = (PICKLED, "pytorch_model.bin.index.json", "model.bin", "adapter_model.bin")
 WEIGHTS = "model.safetensors"
@@ -341,7 +342,7 @@ def _weight_files(folder: Path, label: str, allow_pickle: bool) -> tuple[Path, .
 def _no_safetensors(folder: Path, label: str, expected: str) -> CheckpointError:
     pickle = next((name for name in PICKLES if (folder / name).is_file()), None)
     if pickle is None:
-        hub = expected == WEIGHTS and folder != Path(label).expanduser()
+        hub = expected == WEIGHTS and folder != expanded(label)
         hint = "; or the hub has a pickle alone: try --allow-pickle" if hub else ""
         return CheckpointError(f"{label}: no {expected}; the checkpoint is incomplete{hint}")
     return CheckpointError(

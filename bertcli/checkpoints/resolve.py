@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from bertcli.checkpoints.layout import (
     with_linear_head,
 )
 from bertcli.errors import CheckpointError, UsageError
+from bertcli.home import expanded
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -154,11 +154,9 @@ def builtin_checkpoint(found: Builtin) -> Checkpoint:
 
 
 def _as_folder(name: str) -> Path | None:
-    with suppress(RuntimeError):  # ~ of a user who does not exist
-        folder = Path(name).expanduser()
-        if folder.is_dir() and (builtin(name) is None or _holds_checkpoint(folder)):
-            return folder
-    return None
+    folder = expanded(name)
+    known = folder.is_dir() and (builtin(name) is None or _holds_checkpoint(folder))
+    return folder if known else None
 
 
 def _lacks_weights(folder: Path, choice: ModelChoice) -> bool:

@@ -20,7 +20,7 @@ from bertcli.errors import BertcliError, UsageError
 from bertcli.outputs.visible import visible
 
 INTERRUPTED = 130
-SHOWN_LETTERS = 300
+SHOWN_LETTERS, LINE_LETTERS = 300, 4_000
 NAME = "bertcli"
 COMPLETION = "_BERTCLI_COMPLETE"  # set by the shell that asks for completions
 
@@ -158,6 +158,8 @@ def _failed(line: str, code: int, arguments: list[str]) -> int:
     said = " ".join(line.split())
     with suppress(MemoryError):  # which may be what there is to tell
         said = visible(said)
+    if len(said) > LINE_LETTERS:  # what a stranger's file says of itself may have any length
+        said = f"{said[: LINE_LETTERS // 2]} … {said[-LINE_LETTERS // 2 :]}"
     print_error(said)
     _flush_stdout()
     return code

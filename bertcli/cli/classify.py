@@ -15,7 +15,7 @@ from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
 from bertcli.engine.families import TEXT_PAIRS, Head
-from bertcli.errors import CheckpointError, UsageError
+from bertcli.errors import CheckpointError, DataError, UsageError
 from bertcli.records import Item, Record
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "This text is about {}."
 FEW_LABELS = 100
+MOST_LABEL_BYTES = 32 << 20
 
 
 @grouped
@@ -177,6 +178,25 @@ def classify_task(
     return Classifier(task, checkpoint, list(named) or checkpoint.labels)
 
 
+def _lines_of_labels(file: Path) -> list[str]:
+    """Return the lines of --labels-file; raises UsageError where they are no text."""
+    from bertcli.inputs.lines import not_utf8, start_text
+
+    try:
+        with file.open("rb") as stream:
+            start_text(stream, str(file))
+            data = stream.read(MOST_LABEL_BYTES + 1)
+        if len(data) > MOST_LABEL_BYTES:
+            raise UsageError(f"--labels-file {file}: is larger than {MOST_LABEL_BYTES >> 20} MB")
+        return data.decode().splitlines()
+    except OSError as error:
+        raise UsageError(f"--labels-file {file}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--labels-file {file}: {not_utf8(error)}") from error
+    except DataError as error:
+        raise UsageError(f"--labels-file {error}") from error
+
+
 def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:
     """Return the zero-shot labels with their descriptions, which default to the labels themselves.
 
@@ -187,12 +207,7 @@ def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:
     if any(sign and not label.strip() for label, sign, _ in pairs):
         raise UsageError(f"--labels: {bare}=description")
     if file is not None:
-        try:
-            lines = [line.partition("\t") for line in file.read_text("utf-8-sig").splitlines()]
-        except OSError as error:
-            raise UsageError(f"--labels-file {file}: cannot be read ({error.strerror})") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"--labels-file {file}: is not UTF-8, convert it first") from error
+        lines = [line.partition("\t") for line in _lines_of_labels(file)]
         for number, (label, _, about) in enumerate(lines, 1):
             if about.strip() and not label.strip():
                 raise UsageError(f"{file}:{number}: {bare}<TAB>description")

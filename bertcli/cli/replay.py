@@ -101,7 +101,8 @@ class Recorder:
             },
         }
         with open_sink(Destination(str(self._path))) as sink:
-            sink.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+            text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+            sink.write(text.encode("utf-8", "backslashreplace"))  # of a name that is not UTF-8
 
     def _inputs(self) -> list[dict[str, object]]:
         """Return the files that were read."""
@@ -198,7 +199,7 @@ def _is_argument(value: object) -> bool:
     if not isinstance(value, str) or "\0" in value:
         return False
     with suppress(UnicodeEncodeError):
-        value.encode()
+        os.fsencode(value)
         return True
     return False
 

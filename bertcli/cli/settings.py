@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bertcli.errors import UsageError
+from bertcli.home import user_folder
 
 PREFIX = "BERTCLI_"
 SUBCOMMANDS = "commands"
@@ -30,8 +31,7 @@ NEVER = frozenset({"help", "version", "debug", "install-completion", "show-compl
 
 def config_file() -> Path:
     """Return where the user's file would be."""
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path("~/.config").expanduser()) / "bertcli" / "config.toml"
+    return user_folder("XDG_CONFIG_HOME", ".config") / "bertcli" / "config.toml"
 
 
 def user_defaults(command: Any) -> dict[str, Any]:

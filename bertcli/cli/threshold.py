@@ -14,6 +14,7 @@ from bertcli.cli.label_names import LabelMap, check_one_label, mapped_texts
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import some, warn
 from bertcli.errors import DataError, UsageError
+from bertcli.home import expanded
 from bertcli.inputs.rows import named
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def check_labels(
 
 def _own_folder(checkpoint: Checkpoint) -> Path:
     """Return the folder that a user may write to; raises UsageError for what others brought."""
-    folder = Path(checkpoint.name).expanduser()
+    folder = expanded(checkpoint.name)
     if not folder.is_dir():
         raise UsageError(
             f"{checkpoint.name}: not a folder of yours, so nothing is kept in it; "

@@ -30,6 +30,7 @@ DTYPES = {
     "BOOL": "<u1",
 }
 HEADER_LIMIT = 100_000_000
+PATTERN_SECONDS = 1.0
 MOST_DIMENSIONS = 32  # as numpy has had it for long
 PEFT_PREFIX = "base_model.model."
 TIED_OUTPUTS = ("predictions.decoder", "lm_head.decoder", "vocab_projector", "generator_lm_head")
@@ -289,9 +290,25 @@ def _odd(why: str) -> CheckpointError:
 def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
     """Return alpha/r of a module; the first match in `alpha_pattern` (expressions) counts."""
     patterns: Mapping[str, Any] = config.get("alpha_pattern") or {}
-    fitting = (value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", module))
+    fitting = (value for key, value in patterns.items() if _fits(key, module))
     alpha = next(fitting, config.get("lora_alpha", rank))
     return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
+
+
+def _fits(pattern: str, module: str) -> bool:
+    """Tell whether an expression of an adapter's settings is of a module, as PEFT would have it.
+
+    Raises CheckpointError for one that would be tried without end: adapters come from strangers.
+    """
+    import regex
+
+    try:
+        found = regex.match(rf"(.*\.)?({pattern})$", module, timeout=PATTERN_SECONDS)
+    except TimeoutError as error:
+        raise _odd(f"alpha_pattern has an expression without end in {pattern[:40]!r}") from error
+    except regex.error as error:
+        raise _odd(f"alpha_pattern has no expression in {pattern[:40]!r}") from error
+    return found is not None
 
 
 def _name_in(base: Weights, name: str) -> str:

@@ -24,9 +24,10 @@ class WriteLock:
 
     @classmethod
     def acquire(cls, folder: Path) -> WriteLock:
-        """Take the lock at once, or say who holds it."""
+        """Take the lock at once, or say who holds it, or why nothing can be written there."""
         import fcntl
 
+        _refuse_links(folder)
         handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,3 +49,17 @@ class WriteLock:
     def release(self) -> None:
         """Let others write."""
         os.close(self.handle)
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raise IndexFolderError where a file of an index is a link.
+
+    A folder that somebody sent would else have other files of the user written over.
+    """
+    with os.scandir(folder) as files:
+        for file in files:
+            if file.is_symlink():
+                raise IndexFolderError(
+                    f"index {shown(folder)}: {file.name} in it is a link, through which another "
+                    "file would be written: put that file itself in its place"
+                )

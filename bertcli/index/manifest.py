@@ -120,7 +120,7 @@ def read_manifest(folder: Path) -> Manifest:
     text = _manifest_text(folder)
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise destroyed(folder, f"{MANIFEST_NAME} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise destroyed(folder, f"{MANIFEST_NAME} is not a JSON object")

@@ -7,14 +7,14 @@ import shlex
 from pathlib import Path
 
 from bertcli.errors import UsageError
+from bertcli.home import expanded, user_folder
 
 MANIFEST_NAME = "manifest.json"
 
 
 def named_folder() -> Path:
     """Return the folder of the indexes that have a name, `$XDG_DATA_HOME/bertcli/indexes`."""
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path("~/.local/share").expanduser()) / "bertcli" / "indexes"
+    return user_folder("XDG_DATA_HOME", ".local/share") / "bertcli" / "indexes"
 
 
 def place_of(name: str) -> Path:
@@ -25,7 +25,7 @@ def place_of(name: str) -> Path:
     if not name:
         raise UsageError("an index needs a name, or a folder such as ./my-index")
     if os.sep in name or name.startswith((".", "~")):
-        return Path(name).expanduser().absolute()
+        return expanded(name).absolute()
     named = named_folder() / name
     here = Path(name).absolute()
     if not (named / MANIFEST_NAME).exists() and (here / MANIFEST_NAME).exists():

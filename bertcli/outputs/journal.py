@@ -110,8 +110,9 @@ def open_journal(output: str, run: Mapping[str, str]) -> Iterator[Journal]:
         yield Journal(database, str(path))
     finally:
         database.close()
-    with suppress(OSError):
-        path.unlink()
+    for one in (path, path.with_name(f"{path.name}-journal")):  # SQLite's own, after a kill
+        with suppress(OSError):
+            one.unlink()
 
 
 @contextmanager
@@ -161,6 +162,7 @@ def unpacked(value: object) -> object:
 
 def _check(database: sqlite3.Connection, run: Mapping[str, str], path: Path) -> None:
     """Raise OutputError where the journal is of another run than this one."""
+    run = {_storable(name): _storable(value) for name, value in run.items()}
     known = dict(database.execute("SELECT name, value FROM run"))
     if not known:
         database.executemany("INSERT INTO run VALUES (?, ?)", run.items())
@@ -173,6 +175,11 @@ def _check(database: sqlite3.Connection, run: Mapping[str, str], path: Path) -> 
             f"cannot resume: the stopped run had {others[0]} {then}, this one has {now}; give the "
             f"same command, or delete {path} to begin anew"
         )
+
+
+def _storable(text: str) -> str:
+    """Return a text as SQLite can hold it: a file's name need not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _digest(records: Sequence[Record | BadRecord]) -> bytes:

@@ -204,7 +204,8 @@ def _shown_score(hit: Hit) -> float:
 def _place_cell(hit: Hit) -> str:
     """Return where a passage stands, with a link to its file."""
     place = hit.place + _pages(hit.page, hit.last_page)
-    return marked(place, link=None if hit.path is None else Path(hit.path).as_uri())
+    file = Path(hit.path or "")  # which an index that others made may have without its folders
+    return marked(place, link=file.as_uri() if file.is_absolute() else None)
 
 
 def _passage_cell(hit: Hit) -> str:

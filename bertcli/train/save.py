@@ -17,6 +17,7 @@ from bertcli.engine.families import PRECISION, TEXT_PAIRS, TOKEN_TYPES, Head
 from bertcli.engine.tokens import tokenizer_settings
 from bertcli.engine.torch_encoder import AUTO_CLASSES
 from bertcli.errors import OutputError
+from bertcli.home import expanded
 
 if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
@@ -170,12 +171,12 @@ def name_of_base(base: Checkpoint) -> str:
     """Return the name under which the base is found again, by bertcli and by PEFT."""
     if below := base.adapter or base.linear:
         named = str(below.config["base_model_name_or_path"])
-        is_local = Path(named).expanduser().is_dir() or (below.folder / named).is_dir()
+        is_local = expanded(named).is_dir() or (below.folder / named).is_dir()
         # A relative path is found from the folder that says it, not from the new one.
         return str(base.folder.resolve()) if is_local and builtin(named) is None else named
     if base.folder == base_folder():
         return HUB_BASE
-    is_folder = Path(base.name).expanduser().is_dir()
+    is_folder = expanded(base.name).is_dir()
     return str(base.folder.resolve()) if is_folder else base.name
 
 

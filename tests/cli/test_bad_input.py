@@ -270,7 +270,7 @@ def test_a_wrong_option_is_a_usage_error(
     [
         (["classify", "text", "--labels", "one"], "at least two"),
         (["classify", "text", "--labels", "two,one,one"], "the label one was given twice"),
-        (["classify", "text", "--labels-file", "wide.txt"], "wide.txt: is not UTF-8"),
+        (["classify", "text", "--labels-file", "wide.txt"], "wide.txt: is UTF-16, expected UTF-8"),
         (["classify", "text", "--labels", " , "], "no label was given"),
         (["classify", "text", "--labels", "a,b", "--template", "about"], "expected {}"),
         (["classify", "text", "--labels-file", "none.txt"], "none.txt: cannot be read"),

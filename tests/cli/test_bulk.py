@@ -339,6 +339,17 @@ def test_a_manifest_says_how_a_run_was_made(classify: Run, rows: Path, classifie
     assert told["output"]["sha256"] == _sha256("a.csv")
 
 
+def test_names_that_are_not_utf8(classify: Run, run: Run, here: Path) -> None:
+    """A run over such a file goes on, is noted and is made again like any other."""
+    name, noted = os.fsdecode(b"caf\xe9.txt"), os.fsdecode(b"m\xe9.json")
+    Path(name).write_text("a cat\n")
+    assert classify("-i", name, "-o", "a.csv", "--resume", "--manifest", noted).code == 0
+    assert name in json.loads(Path(noted).read_text())["command"]
+    ran = run("replay", noted)
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("reproduced: 1 record")
+
+
 def test_a_manifest_names_what_qa_read(run: Run, here: Path) -> None:
     """Both where the files hold contexts and where they hold questions."""
     Path("a.txt").write_text("Ann Lee built it.")

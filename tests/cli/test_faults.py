@@ -131,6 +131,22 @@ def test_a_strange_environment_does_not_matter(
     assert json.loads(ran.stdout)["text"] == "Zoë 中文"
 
 
+def test_a_user_that_the_system_does_not_know(
+    classify: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may run as a number that has neither a name nor a home."""
+    import pwd
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert classify("text").code == 0
+    assert classify("text", "-m", "~none/here").said("~none/here")
+
+
 def test_a_line_of_200_mb_is_a_bad_record(classify: Run, here: Path) -> None:
     """It is passed over without being held, and the rest is answered."""
     with Path("big.txt").open("wb") as file:

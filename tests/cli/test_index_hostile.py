@@ -638,6 +638,35 @@ def test_a_folder_with_a_file_called_write_lock(tiny: Callable[..., Ran], run: R
     assert texts(run, "cat") == ["cat"]
 
 
+def test_a_manifest_that_is_nested_without_end(tiny: Callable[..., Ran], run: Run) -> None:
+    """An index that somebody sent is refused, and is no defect."""
+    Path("a.txt").write_text("the cat sat")
+    tiny("index", "build", "./i", "a.txt", "-q")
+    Path("i/manifest.json").write_text("[" * 200_000)
+    for line in (["index", "info", "./i"], ["search", "cat", "--index", "./i"]):
+        assert run(*line).said("manifest.json is not JSON")
+
+
+@pytest.mark.parametrize("name", ["write.lock", "manifest.json.tmp", "vectors-1.f32"])
+def test_an_index_does_not_write_through_links(
+    tiny: Callable[..., Ran], run: Run, name: str
+) -> None:
+    """A link in an index that somebody sent would have another file of the user written over."""
+    Path("a.txt").write_text("the cat sat")
+    Path("b.txt").write_text("the dog ran")
+    tiny("index", "build", "./i", "a.txt", "-q")
+    victim, link = Path("victim").absolute(), Path("i", name)
+    before = link.read_bytes() if link.exists() else b"precious"
+    victim.write_bytes(before)
+    link.unlink(missing_ok=True)
+    link.symlink_to(victim)
+    for line in (["add", "./i", "b.txt"], ["update", "./i"], ["compact", "./i"], ["repair", "./i"]):
+        ran = run("index", *line)
+        assert ran.code == 1, line
+        assert f"{name} in it is a link" in ran.err
+        assert victim.read_bytes() == before
+
+
 def test_links_to_other_places_are_not_followed(tiny: Callable[..., Ran], run: Run) -> None:
     """What lies outside the folder stays outside, and what is read by its own name comes once."""
     Path("d/.store").mkdir(parents=True)

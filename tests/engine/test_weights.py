@@ -136,6 +136,9 @@ LORA = {
 }
 
 
+LONG = "encoder.layer.11.attention.output.dense"
+
+
 def merged(config: dict[str, Any], more: dict[str, Any] | None = None) -> Weights:
     """Return the base with the sample adapter, and maybe more of it."""
     return merge_adapter(BASE, Weights(LORA | (more or {})), config)
@@ -156,6 +159,20 @@ def test_lora_of_a_table_by_hand() -> None:
     }
     found = merged({"lora_alpha": 1}, factors)
     assert found["embeddings.word_embeddings.weight"].tolist() == [[3, 4], [0, 0], [6, 8]]
+
+
+def test_a_pattern_that_would_be_tried_without_end() -> None:
+    """An adapter that somebody sent does not hold a command up."""
+    base = Weights({f"{LONG}.weight": np.eye(2, dtype=np.float32)})
+    factors = {
+        f"base_model.model.{LONG}.lora_A.weight": np.ones((1, 2), np.float32),
+        f"base_model.model.{LONG}.lora_B.weight": np.ones((2, 1), np.float32),
+    }
+    nested, many = "([a-z0-9.]+)+!", "(.*?)" * 8 + "[^a-z.0-9]"
+    found = merge_adapter(base, Weights(factors), {"lora_alpha": 1, "alpha_pattern": {nested: 4}})
+    assert found[f"{LONG}.weight"].tolist() == [[2, 1], [1, 2]]
+    with pytest.raises(CheckpointError, match="without end"):
+        merge_adapter(base, Weights(factors), {"alpha_pattern": {many: 4}})
 
 
 @pytest.mark.parametrize("pattern", ["query", "layer.query", r"layer\.q.*", r".*\.query"])

@@ -209,6 +209,21 @@ def test_cells_of_word_are_read_once(tmp_path: Path) -> None:
     assert found.text == "| Germany | Berlin |\n\n| Germany | Hamburg |"
 
 
+def test_a_document_that_repeats_itself_without_end(tmp_path: Path) -> None:
+    """A few KB may say 4 GB: a cell of Word merged over many rows, a chapter named many times."""
+    start, on = '<w:vMerge w:val="restart"/>', "<w:vMerge/>"
+    more = f"<w:tr><w:tc><w:tcPr>{on}</w:tcPr><w:p/></w:tc></w:tr>" * 500
+    first = (
+        f"<w:tr><w:tc><w:tcPr>{start}</w:tcPr><w:p>{run_of('a cat ' * 50_000)}</w:p></w:tc></w:tr>"
+    )
+    with pytest.raises(DataError, match="has more than 100,000,000 characters"):
+        word_of(tmp_path / "a.docx", f"<w:tbl>{first}{more}</w:tbl>")
+    saved_epub(tmp_path / "a.epub", chapters=10_000)
+    (book,) = read_documents(tmp_path / "a.epub", "a.epub", "text")
+    assert isinstance(book, Document)
+    assert titles(book) == [(1, "Top"), (2, "Below")]
+
+
 @pytest.mark.parametrize(
     ("page", "text"),
     [
@@ -259,11 +274,13 @@ def test_files_in_utf_16_are_documents(name: str, tmp_path: Path) -> None:
     assert is_document(path) is (name != "a")
 
 
-def saved_epub(path: Path) -> None:
+def saved_epub(path: Path, chapters: int = 1) -> None:
     container = '<container><rootfiles><rootfile full-path="o/p.opf"/></rootfiles></container>'
+    spine = '<itemref idref="a"/>' * chapters
     package = (
         '<package><manifest><item id="b" href="b%20c.xhtml"/><item id="a" href="a.xhtml"/>'
-        '</manifest><spine><itemref idref="a"/><itemref idref="b"/></spine></package>'
+        f"</manifest><spine>{spine}"
+        '<itemref idref="b"/></spine></package>'
     )
     with zipfile.ZipFile(path, "w") as book:
         book.writestr("META-INF/container.xml", container)

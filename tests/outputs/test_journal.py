@@ -36,6 +36,14 @@ def test_every_result_comes_back_as_it_was(kind: str, tmp_path: Path) -> None:
     assert not journal_of(str(tmp_path / "a")).exists()
 
 
+def test_nothing_is_left_of_a_journal_that_was_killed(tmp_path: Path) -> None:
+    """SQLite has a file of its own beside it, which a kill leaves."""
+    left = tmp_path / ".a.bertcli-resume-journal"
+    with open_journal(str(tmp_path / "a"), RUN):
+        left.write_bytes(b"")
+    assert list(tmp_path.iterdir()) == []
+
+
 def _told(answer: Answer) -> tuple[object, ...]:
     if isinstance(answer.result, EmbedResult):
         vector = answer.result.vector

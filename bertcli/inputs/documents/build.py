@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bertcli.errors import DataError
 from bertcli.records import Document, Heading
 
 _EMPTY_LINES = re.compile(r"\n\s*\n")
+MOST_LETTERS = 100_000_000
+"""Longer documents are refused: a small file of a stranger can say the same any number of times."""
 SAID_LETTERS = 120
 """As much as is told of what a library says of a damaged document."""
 
@@ -68,3 +71,5 @@ class DocumentBuilder:
     def _add(self, text: str) -> None:
         self._parts.append(text)
         self._length += len(text)
+        if self._length > MOST_LETTERS:
+            raise DataError(f"has more than {MOST_LETTERS:,} characters of text: split it")

@@ -236,7 +236,7 @@ def epub(data: bytes) -> Document:
             names, chapters = set(book.namelist()), _spine(book)
             if _is_locked(book, names, chapters):
                 raise DataError("is encrypted (DRM): only books without it can be read")
-            for chapter in chapters:
+            for chapter in dict.fromkeys(chapters):
                 if chapter in names:
                     built.append(html(decoded(book.read(chapter)), xhtml=True))
             if not names.intersection(chapters):
