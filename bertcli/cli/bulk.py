@@ -86,13 +86,13 @@ def answer_all(
     if bulk.dry_run:
         show_facts(_forecast(compute, items, bulk))
         return
-    made = cache(partial(_made_with, context, made_with))
+    made = cache(partial(all_made_with, context, made_with))
     recorder = _recorder(context, bulk, made)
     if recorder is not None:
         items = replace(items, items=recorder.watch(items))
-    with _journal(context, items, out, bulk, made) as journal:
+    with journal_of_run(context, items, out, bulk.resume, made) as journal:
         digest = recorder.digest(out) if recorder else None
-        written = write(_answers(compute, items, journal), out, items, digest)
+        written = write(answers_with(journal, compute, items), out, items, digest)
         if recorder is not None:
             recorder.record(written, out)
     written.leave()
@@ -125,7 +125,7 @@ def spread(items: Sequence[Any]) -> Iterator[Any]:
         step //= 2
 
 
-def _answers(compute: Compute, items: Incoming, journal: Journal | None) -> Iterator[Answer]:
+def answers_with(journal: Journal | None, compute: Compute, items: Incoming) -> Iterator[Answer]:
     """Yield the answers; those that a journal has, of the first groups, are not computed again."""
     if journal is None:
         yield from compute(items)
@@ -161,15 +161,15 @@ def _kept(
         number += 1
 
 
-def _journal(
+def journal_of_run(
     context: typer.Context,
     items: Incoming,
     out: OutputFlags,
-    bulk: BulkFlags,
+    resume: bool,
     made_with: MadeWith,
 ) -> AbstractContextManager[Journal | None]:
     """Return the journal that --resume wants, opened; none without it."""
-    if not bulk.resume:
+    if not resume:
         return nullcontext()
     from bertcli import __version__
     from bertcli.outputs.formats import is_stdout
@@ -208,7 +208,7 @@ def run_flags(context: typer.Context) -> dict[str, str]:
     }
 
 
-def _made_with(context: typer.Context, made_with: MadeWith) -> dict[str, str]:
+def all_made_with(context: typer.Context, made_with: MadeWith) -> dict[str, str]:
     """Return the hashes of all that the answers depend on, beside the flags and the records."""
     from bertcli.checkpoints.hashes import fresh_sha256
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.cli.bulk import all_made_with, answers_with, hashes_of, journal_of_run
 from bertcli.cli.embed import build_embed
 from bertcli.cli.options import InputFlags, ModelFlags, OutputFlags, Texts, grouped
 from bertcli.cli.recipe import (
@@ -49,6 +52,10 @@ Index = Annotated[
     str | None, typer.Option(help="Take the passages of this index, instead of texts.")
 ]
 
+Resume = Annotated[
+    bool, typer.Option("--resume", help="After a kill, the same command goes on; needs -o.")
+]
+
 
 @grouped
 def similar(
@@ -58,6 +65,7 @@ def similar(
     out: OutputFlags,
     texts: Texts = None,
     index: Index = None,
+    resume: Resume = False,
     threshold: Annotated[
         float, typer.Option(min=-1, max=1, help="Only pairs of at least this cosine.")
     ] = 0.7,
@@ -71,13 +79,14 @@ def similar(
     """
     from bertcli.index.alike import best_pairs
 
-    these = _collection(context, texts, source, model, out, index)
-    found = best_pairs(these.vectors, threshold, top_k)
-    members = these.members
-    pairs = [PairResult(one.score, members[one.first], members[one.second]) for one in found]
-    if not pairs and not out.quiet:
-        warn(f"no two of the {len(members)} texts have a cosine of {threshold:g} or more")
-    _write(these, pairs, out, PairResult(0, NO_TEXT, NO_TEXT))
+    with _collection(context, texts, source, model, out, index, resume) as these:
+        found = best_pairs(these.vectors, threshold, top_k)
+        members = these.members
+        pairs = [PairResult(one.score, members[one.first], members[one.second]) for one in found]
+        if not pairs and not out.quiet:
+            warn(f"no two of the {len(members)} texts have a cosine of {threshold:g} or more")
+        _write(these, pairs, out, PairResult(0, NO_TEXT, NO_TEXT))
+    these.leave(out)
 
 
 @grouped
@@ -88,6 +97,7 @@ def dedupe(
     out: OutputFlags,
     texts: Texts = None,
     index: Index = None,
+    resume: Resume = False,
     threshold: Annotated[
         float | None,
         typer.Option(min=-1, max=1, help="Cosine from which two texts count as the same."),
@@ -111,22 +121,19 @@ def dedupe(
     """
     from bertcli.index.alike import groups_above
 
-    these = _collection(context, texts, source, model, out, index)
-    if threshold is None:
-        _show_distribution(these.vectors)
-        raise UsageError(
-            "choose a --threshold from the distribution above: texts whose cosine reaches it count "
-            "as the same"
-        )
-    groups = groups_above(these.vectors, threshold)
-    if unique:
-        _write_unique(these, groups, threshold, out)
-        return
-    results = [_group(these, number, rows) for number, rows in enumerate(groups, 1)]
-    if not out.quiet:
-        repeated = sum(len(rows) - 1 for rows in groups)
-        warn(f"{repeated} of {len(these.members)} texts are near-duplicates of others")
-    _write(these, results, out, GroupResult(0, (NO_TEXT,), lowest_score=0))
+    with _collection(context, texts, source, model, out, index, resume) as these:
+        if threshold is None:
+            _show_distribution(these.vectors)
+            raise UsageError(
+                "choose a --threshold from the distribution above: texts whose cosine reaches it "
+                "count as the same"
+            )
+        groups = groups_above(these.vectors, threshold)
+        if unique:
+            _write_unique(these, groups, threshold, out)
+        else:
+            _write_groups(these, groups, out)
+    these.leave(out)
 
 
 @grouped
@@ -137,6 +144,7 @@ def cluster(
     out: OutputFlags,
     texts: Texts = None,
     index: Index = None,
+    resume: Resume = False,
     method: Annotated[
         Method, typer.Option(help="A number of clusters, or as many as lie close together.")
     ] = Method.KMEANS,
@@ -163,20 +171,21 @@ def cluster(
         raise UsageError("--min-size is for --method hdbscan; kmeans takes -k")
     if method is Method.HDBSCAN and (clusters is not None or seed is not None):
         raise UsageError("-k and --seed are for --method kmeans; hdbscan takes --min-size")
-    these = _collection(context, texts, source, model, out, index)
-    if method is Method.KMEANS:
-        count = clusters or max(1, isqrt(len(these.members) // 2))
-        found = kmeans(these.vectors, count, seed or 0)
-        if len(found) < (clusters or 0) and not out.quiet:
-            warn(f"{len(found)} clusters: no more of the texts differ")
-    else:
-        found = hdbscan(these.vectors, min_size or MIN_SIZE)
-    its_texts = [[these.members[row].text for row in one.rows] for one in found]
-    results = [
-        GroupResult(one.number, tuple(these.members[row] for row in one.rows), tuple(its_terms))
-        for one, its_terms in zip(found, key_terms(its_texts, terms), strict=True)
-    ]
-    _write(these, results, out)
+    with _collection(context, texts, source, model, out, index, resume) as these:
+        if method is Method.KMEANS:
+            count = clusters or max(1, isqrt(len(these.members) // 2))
+            found = kmeans(these.vectors, count, seed or 0)
+            if len(found) < (clusters or 0) and not out.quiet:
+                warn(f"{len(found)} clusters: no more of the texts differ")
+        else:
+            found = hdbscan(these.vectors, min_size or MIN_SIZE)
+        its_texts = [[these.members[row].text for row in one.rows] for one in found]
+        results = [
+            GroupResult(one.number, tuple(these.members[row] for row in one.rows), tuple(its_terms))
+            for one, its_terms in zip(found, key_terms(its_texts, terms), strict=True)
+        ]
+        _write(these, results, out)
+    these.leave(out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +198,15 @@ class _Collection:
     failed: int = 0
     options: InputOptions | None = None
 
+    def leave(self, out: OutputFlags) -> None:
+        """Leave with exit code 3 where a text could not be read."""
+        if self.failed:
+            if not out.quiet:
+                warn(f"{self.failed} of {self.failed + len(self.members)} texts failed")
+            raise typer.Exit(3)
 
+
+@contextmanager
 def _collection(
     context: typer.Context,
     texts: list[str] | None,
@@ -197,15 +214,34 @@ def _collection(
     model: ModelFlags,
     out: OutputFlags,
     index: str | None,
-) -> _Collection:
-    """Return the passages of an index, or the texts of a command line with their vectors."""
+    resume: bool,
+) -> Iterator[_Collection]:
+    """Give the passages of an index, or the texts of a command line with their vectors.
+
+    With `resume` these vectors are kept until the block has ended well, so that they need not be
+    computed again after a kill.
+    """
+    from bertcli.tasks.run import answers
+
     check_output(out)
     if index is not None:
         if texts or source.inputs:
             raise UsageError("--index and texts both say what to look at: give one")
-        these = _of_index(index, model)
-    else:
-        these = _of_items(read_items(context, texts, source), source.field, model, out)
+        if resume:
+            raise UsageError("--resume: of an index nothing is computed twice: leave it out")
+        yield _enough(_of_index(index, model))
+        return
+    items = read_items(context, texts, source)
+    checkpoint = choose_checkpoint(model, "embed")
+    embed = build_embed(checkpoint, model, normalize=True)
+    made = partial(all_made_with, context, partial(hashes_of, checkpoint))
+    with journal_of_run(context, items, out, resume, made) as journal:
+        found = answers_with(journal, partial(answers, embed), items)
+        yield _enough(_of_answers(found, items, source.field, out))
+
+
+def _enough(these: _Collection) -> _Collection:
+    """Return a collection; raises UsageError where nothing in it can be compared."""
     if len(these.members) < 2:
         raise UsageError(f"{len(these.members)} texts: at least two can be compared")
     return these
@@ -226,15 +262,14 @@ def _of_index(name: str, model: ModelFlags) -> _Collection:
     return _Collection(members, np.asarray(vectors), [])
 
 
-def _of_items(items: Incoming, field: str, model: ModelFlags, out: OutputFlags) -> _Collection:
+def _of_answers(
+    found: Iterator[Answer], items: Incoming, field: str, out: OutputFlags
+) -> _Collection:
     import numpy as np
 
-    from bertcli.tasks.run import answers
-
-    embed = build_embed(choose_checkpoint(model, "embed"), model, normalize=True)
     members, vectors, records = list[Member](), [], list[Record]()
     watch = Watch(out, named=not out.quiet, rows=False)
-    for answer in watch.over(answers(embed, items), lambda _: None):
+    for answer in watch.over(found, lambda _: None):
         record = answer.record
         if not isinstance(answer.result, EmbedResult) or not isinstance(record, Record):
             continue
@@ -262,15 +297,17 @@ def _write(
 def _finish(
     these: _Collection, answers: Iterable[Answer], out: OutputFlags, like: Result | None = None
 ) -> None:
-    """Write answers; leaves with exit code 3 where a text could not be read.
-
-    Where there are none a file has the columns of results `like` this.
-    """
+    """Write answers; where there are none a file has the columns of results `like` this."""
     finish(answers, out, Incoming(iter(()), options=these.options), like)
-    if these.failed:
-        if not out.quiet:
-            warn(f"{these.failed} of {these.failed + len(these.members)} texts failed")
-        raise typer.Exit(3)
+
+
+def _write_groups(these: _Collection, groups: Sequence[Sequence[int]], out: OutputFlags) -> None:
+    """Write each group of near-duplicates."""
+    results = [_group(these, number, rows) for number, rows in enumerate(groups, 1)]
+    if not out.quiet:
+        repeated = sum(len(rows) - 1 for rows in groups)
+        warn(f"{repeated} of {len(these.members)} texts are near-duplicates of others")
+    _write(these, results, out, GroupResult(0, (NO_TEXT,), lowest_score=0))
 
 
 def _write_unique(

@@ -220,6 +220,29 @@ def test_a_killed_run_goes_on(classifier: Path, rows: Path, name: str) -> None:
     assert not journal_of(name).exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("similar", "--threshold", "0.5"),
+        ("dedupe", "--threshold", "0.99"),
+        ("dedupe", "--threshold", "0.99", "--unique"),
+        ("cluster", "-k", "3"),
+    ],
+)
+def test_what_is_alike_goes_on_after_a_kill(
+    tiny_checkpoint: Any, rows: Path, line: tuple[str, ...]
+) -> None:
+    """The vectors are kept, and the bytes are those of an unbroken run."""
+    command = [*line, "-m", str(tiny_checkpoint("bert", Head.BASE)), "-i", str(rows), "-q"]
+    assert subprocess.run([*BERTCLI, *command, "-o", "whole.jsonl"]).returncode == 3
+    kept = [*command, "-o", "a.jsonl", "--resume"]
+    assert subprocess.run([sys.executable, "-c", DYING, *kept]).returncode == -signal.SIGKILL
+    assert journal_of("a.jsonl").exists()
+    assert subprocess.run([*BERTCLI, *kept]).returncode == 3
+    assert Path("a.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+    assert not journal_of("a.jsonl").exists()
+
+
 def test_what_was_answered_is_not_computed_again(
     classify: Run, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +271,7 @@ def test_another_command_does_not_go_on(
     """Another option, another input or another checkpoint are told; the journal stays."""
     import bertcli.cli.bulk as bulk
 
-    real = bulk._answers
+    real = bulk.answers_with
 
     def interrupted(*arguments: Any) -> Any:
         for number, answer in enumerate(real(*arguments)):
@@ -257,7 +280,7 @@ def test_another_command_does_not_go_on(
             yield answer
 
     with monkeypatch.context() as patch:
-        patch.setattr(bulk, "_answers", interrupted)
+        patch.setattr(bulk, "answers_with", interrupted)
         assert classify("-i", rows, "-o", "a.csv", "--resume").code == 130
     assert classify("-i", rows, "-o", "a.csv", "--resume", "-k", 2).said("--top-k", "delete")
     old = rows.read_text()
@@ -553,7 +576,7 @@ def test_all_tasks_go_on(tiny_checkpoint: Any, run: Run, here: Path) -> None:
 def _interrupted_then_resumed(run: Run, line: list[Any]) -> bool:
     import bertcli.cli.bulk as bulk
 
-    real = bulk._answers
+    real = bulk.answers_with
 
     def interrupted(*arguments: Any) -> Any:
         for number, answer in enumerate(real(*arguments)):
@@ -562,7 +585,7 @@ def _interrupted_then_resumed(run: Run, line: list[Any]) -> bool:
             yield answer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bulk, "_answers", interrupted)
+        patch.setattr(bulk, "answers_with", interrupted)
         assert run(*line).code == 130
     assert journal_of(str(line[line.index("-o") + 1])).exists()
     return bool(run(*line).code == 0)

@@ -148,6 +148,8 @@ def test_bad_input(run: Run, texts: Path, here: Path) -> None:
     """Too little to compare, both sources at once, and a bad record among good ones."""
     assert run("similar", "one text").said("1 texts: at least two")
     assert run("cluster", "x", "--index", "./idx").said("give one")
+    assert run("cluster", "--index", "./idx", "--resume", "-o", "a").said("leave it out")
+    assert run("similar", "one text", "two", "--resume").said("--resume needs a file to write")
     (here / "some.csv").write_text('text\nOne.\n""\nTwo.\n')
     ran = run("similar", "-i", "some.csv", "--threshold", -1)
     assert ran.code == 3 and len(ran.records) == 1 and "some.csv:3: empty text" in ran.err
