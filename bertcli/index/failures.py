@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -108,9 +109,11 @@ def _from_system(folder: Path, error: OSError) -> BertcliError:
 
 
 def _disk_full(folder: Path, reason: object) -> OutputError:
+    limited = resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+    way = "raise ulimit -f, or free some space," if limited else "free some space"
     return OutputError(
-        f"index {shown(folder)}: no room to write ({reason}): free some space and run the command "
-        "again, what was committed is safe"
+        f"index {shown(folder)}: no room to write ({reason}): {way} and run the command again, "
+        "what was committed is safe"
     )
 
 

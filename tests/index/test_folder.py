@@ -370,7 +370,9 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(index_path: Path, spare
         with IndexFolder.open(index_path) as index:
             return f"{index.add(numbered(unit_vectors(10_000), 10))} added"
 
-    assert in_child(fill).startswith(f"OutputError: index {index_path}: no room to write (")
+    said = in_child(fill)
+    assert said.startswith(f"OutputError: index {index_path}: no room to write (")
+    assert "raise ulimit -f" in said
     with IndexFolder.open(index_path) as index:
         before = index.info().chunks
         assert before >= 10
