@@ -21,6 +21,10 @@ from bertcli.outputs.visible import visible
 
 INTERRUPTED = 130
 SHOWN_LETTERS, LINE_LETTERS = 300, 4_000
+PANIC = (
+    "bertcli: a library gave up ({}): a tokenizer.json that is damaged, or made to do harm, brings "
+    "it to that; --debug shows where"
+)
 NAME = "bertcli"
 COMPLETION = "_BERTCLI_COMPLETE"  # set by the shell that asks for completions
 
@@ -109,7 +113,8 @@ def main(arguments: list[str]) -> int:
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of libraries in Rust, and no Exception
             raise
-        return _failed(_unexpected(error), BertcliError.exit_code, arguments)
+        line = PANIC.format(str(error)[:SHOWN_LETTERS])
+        return _failed(line, BertcliError.exit_code, arguments)
 
 
 def _unexpected(error: BaseException) -> str:

@@ -131,6 +131,21 @@ def test_a_strange_environment_does_not_matter(
     assert json.loads(ran.stdout)["text"] == "Zoë 中文"
 
 
+def test_a_tokenizer_that_is_made_to_do_harm(
+    run: Run, classifier: Path, own_copy: Any, here: Path
+) -> None:
+    """An expression that is tried without end stops by itself, and the line says whose it is."""
+    folder = own_copy(classifier)
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    split = {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}}
+    settings["pre_tokenizer"] = {**split, "behavior": "Isolated", "invert": False}
+    (folder / "tokenizer.json").write_text(json.dumps(settings))
+    ran = run("classify", "a" * 60 + "!", "-m", folder)
+    assert ran.code == 1
+    assert "a library gave up (" in ran.err
+    assert "report" not in ran.err
+
+
 def test_a_user_that_the_system_does_not_know(
     classify: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
