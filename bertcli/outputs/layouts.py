@@ -172,7 +172,7 @@ def _search_rows(result: SearchResult) -> list[Row]:
 
 def _headed_search_rows(result: SearchResult) -> list[Row]:
     """Return the rows with the heading before the text."""
-    headings = {_place_cell(hit): hit.heading or "" for hit in result.hits}
+    headings: dict[str, str] = {_place_cell(hit): hit.heading or "" for hit in result.hits}
     return [(*row[:3], headings.get(row[2], ""), row[3]) for row in _search_rows(result)]
 
 
@@ -201,7 +201,7 @@ def _shown_score(hit: Hit) -> float:
     return hit.score if hit.rerank_score is None else hit.rerank_score
 
 
-def _place_cell(hit: Hit) -> str:
+def _place_cell(hit: Hit) -> Marked:
     """Return where a passage stands, with a link to its file."""
     place = hit.place + _pages(hit.page, hit.last_page)
     file = Path(hit.path or "")  # which an index that others made may have without its folders

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from bertcli.outputs.layouts import LAYOUTS, Column, Marked
+from bertcli.outputs.layouts import LAYOUTS, Column, Marked, _place_cell
 from bertcli.outputs.table import fitted, render_table
 from bertcli.outputs.visible import shorten, visible
 from bertcli.results import (
@@ -219,3 +220,10 @@ def passage_of(text: str, spans: list[tuple[int, int]], sentence: tuple[int, int
     (row,) = LAYOUTS[SearchResult].rows(SearchResult("", (hit,), Reading(1)))
     assert isinstance(row[-1], Marked)
     return row[-1]
+
+
+def test_a_file_that_is_not_named_in_full_has_no_link() -> None:
+    """An index that others made may say anything of its files."""
+    hit = Hit(0.5, "Dogs bark.", "dogs.csv", None)
+    assert _place_cell(replace(hit, path="/of/dogs.csv")).link == "file:///of/dogs.csv"
+    assert _place_cell(replace(hit, path="dogs.csv")).link is None
