@@ -20,9 +20,9 @@
 # Four more learn everyday texts and main clauses too, a third of the short ones without a final mark:
 # a mask at the end of a text was filled with a full stop, and words of film reviews with those of an
 # encyclopaedia.
-# Two more read sentences of common sense and general knowledge (texts/README.md) between all of these: it
-# wrote fluently and knew little. They forget some of Wikipedia, so that two fifths of the last of them and
-# three of what was there before are taken.
+# Seven more read sentences of common sense and general knowledge (texts/README.md) between all of these: it
+# wrote fluently and knew little. The first two forget some of Wikipedia; the others, which have more of it, less.
+# So of the last two half is taken, of the two before them a third, and of what was there before them a seventh.
 # Each can be stopped, and started again with --resume.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -143,10 +143,16 @@ knowing fluent twenty-sixth 68 4e-4 0.2 1001 14 36000 520001,555000 140001,15200
 python "$here/mean.py" "$output/fluent" "$output/twenty-sixth" "$output/knowing" 0.6
 knowing knowing twenty-seventh 31 2.5e-4 0.18 1002 6 12000 560001,575000 152001,167000 "$first"
 python "$here/mean.py" "$output/twenty-sixth" "$output/twenty-seventh" "$output/everyday-again"
-newer='p;18043,$p' # twice
+newer='1,25019p;18043,25019p' # those twice
 knowing everyday-again twenty-eighth 43 2.2e-4 0.18 1101 2 8000 575001,590000 167001,187000 "$newer"
 knowing everyday-again twenty-ninth 43 2.2e-4 0.18 1102 2 8000 590001,605000 187001,207000 "$newer"
-python "$here/mean.py" "$output/twenty-eighth" "$output/twenty-ninth" "$output/of-both"
-python "$here/mean.py" "$output/fluent" "$output/of-both" "$output/last" 0.65
+python "$here/mean.py" "$output/twenty-eighth" "$output/twenty-ninth" "$output/of-these"
+knowing of-these thirtieth 40 2.5e-4 0.18 1201 2 6000 605001,620000 207001,230000 1,25019p
+newest='p;25020,$p;25020,$p' # those three times
+knowing thirtieth thirty-first 42 2.5e-4 0.18 1211 1 6000 620001,634000 230001,251000 "$newest"
+knowing thirtieth thirty-second 36 2.5e-4 0.18 1212 1 6000 634001,648000 251001,272000 "$newest"
+python "$here/mean.py" "$output/thirty-first" "$output/thirty-second" "$output/of-more"
+python "$here/mean.py" "$output/of-these" "$output/of-more" "$output/of-all" 0.6
+python "$here/mean.py" "$output/fluent" "$output/of-all" "$output/last" 0.85
 bertcli eval fill-mask "$held_out" -m "$output/last"
 bertcli fill-mask -i "$here/texts/mask-test.jsonl" -k 5 -m "$output/last" -f jsonl | python "$here/cloze.py"

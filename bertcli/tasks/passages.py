@@ -36,7 +36,7 @@ class Relevance:
         return 1 / (1 + math.exp(-(logit + self.weight * (cosine - self.middle))))
 
 
-BUILT_IN = Relevance(14.0, 0.5)
+BUILT_IN = Relevance(17.0, 0.5)
 """Of the built-in embeddings: chosen among thirty for answers and refusals together, on the two
 collections of `benchmarks/asking.py`. The cosines of another model have another scale, and do not
 count."""
