@@ -15,13 +15,14 @@ ALLOWED = {
     "errors": set(),
     "records": set(),
     "results": {"records"},
+    "home": set(),
     "inputs": CORE,
     "outputs": CORE,
     "engine": {"errors"},
-    "checkpoints": {"errors", "engine"},
+    "checkpoints": {"errors", "engine", "home"},
     "tasks": CORE | {"engine"},
-    "index": CORE,
-    "train": CORE | {"engine", "checkpoints"},
+    "index": CORE | {"home"},
+    "train": CORE | {"engine", "checkpoints", "home"},
     "evaluate": CORE | {"engine", "tasks"},
 }
 HEAVY = {"torch", "transformers", "sentence_transformers", "onnxruntime", "numpy", "faiss", "rich"}
