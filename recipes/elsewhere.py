@@ -1,9 +1,9 @@
 """Questions put to passages of other articles that are nearest to them, where they have no answer.
 
-    python elsewhere.py SEED ROWS.jsonl > elsewhere.jsonl
+    python elsewhere.py SEED FILE... > elsewhere.jsonl
 
-`qa --index` reads such passages for every question. Of rows with `question`, `context`, `title` and
-`answers` each that has an answer is given one of the nearest passages that does not hold it.
+`qa --index` reads such passages for every question. Each question of the files that has an answer
+is given one of the nearest passages that does not hold it.
 """
 
 import json
@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
+from bertcli.inputs.labelled import read_questions
 
 FIRST_WORDS, NEAREST = 150, 40
 RANKS = (0, 0, 1, 2, 3, 5, 8)
@@ -36,25 +38,25 @@ def plain(text):
 
 
 rng = random.Random(int(sys.argv[1]))
-rows = [json.loads(line) for line in Path(sys.argv[2]).read_text("utf-8").splitlines()]
+rows = list(read_questions(sys.argv[2:]))
 titles = {}
 for row in rows:
-    titles.setdefault(row["context"], row["title"])
+    titles.setdefault(row.context, row.group)
 contexts = list(titles)
 texts = [plain(context) for context in contexts]
 passages = vectors([" ".join(context.split()[:FIRST_WORDS]) for context in contexts])
-asked = [row for row in rows if row["answers"]["text"]]
-for row, question in zip(asked, vectors([row["question"] for row in asked]), strict=True):
-    answers = [plain(answer) for answer in row["answers"]["text"]]
+asked = [row for row in rows if row.answers]
+for row, question in zip(asked, vectors([row.question for row in asked]), strict=True):
+    answers = [plain(answer) for answer, _ in row.answers]
     nearest = np.argsort(-(passages @ question))[:NEAREST]
     fit = [
-        number
+        contexts[number]
         for number in nearest
-        if titles[contexts[number]] != row["title"]
+        if titles[contexts[number]] != row.group
         and not any(answer in texts[number] for answer in answers)
     ]
     if fit:
-        context = contexts[fit[min(len(fit) - 1, rng.choice(RANKS))]]
+        context = fit[min(len(fit) - 1, rng.choice(RANKS))]
         none = {"text": [], "answer_start": []}
-        moved = {"context": context, "title": titles[context], "answers": none}
-        print(json.dumps({**row, **moved}))
+        moved = {"title": titles[context], "context": context, "answers": none}
+        print(json.dumps({"question": row.question, **moved}))

@@ -22,7 +22,8 @@
 # encyclopaedia.
 # Seven more read sentences of common sense and general knowledge (texts/README.md) between all of these: it
 # wrote fluently and knew little. The first two forget some of Wikipedia; the others, which have more of it, less.
-# So of the last two half is taken, of the two before them a third, and of what was there before them a seventh.
+# So half of what ships is the mean of the last two, a third that of the third and fourth of these, and a seventh
+# what was there before all seven.
 # Each can be stopped, and started again with --resume.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")

@@ -120,13 +120,6 @@ with gzip.open(data / "train.jsonl.gz", "rt", encoding="utf-8") as rows:
 (chosen / "many.jsonl").write_text("".join(kept))
 (chosen / "some.jsonl").write_text("".join(rng.sample(kept, 9000)))
 (chosen / "fewer.jsonl").write_text("".join(random.Random(151).sample(kept, 9500)))
-flat = [
-    {"title": one["title"], "context": part["context"], "question": asked["question"], "answers": {
-        "text": [a["text"] for a in asked["answers"]],
-        "answer_start": [a["answer_start"] for a in asked["answers"]]}}
-    for one in documents[:431] for part in one["paragraphs"] for asked in part["qas"]
-]
-(chosen / "flat.jsonl").write_text("".join(json.dumps(one) + "\n" for one in flat))
 PYTHON
 how=(--valid "$chosen/valid.jsonl" --valid "$here/texts/qa-dev.json" --epochs 1 --unanswerable 0.15
     --rank 128 --batch-tokens 2048)
@@ -139,8 +132,9 @@ python "$here/mean.py" "$output/ninth" "$output/tenth" "$output/of-everyday"
 python "$here/mean.py" "$output/mean" "$output/of-everyday" "$output/sixth-mean" 0.75
 
 # Questions put to passages of other articles, as an index gives them, and more everyday documents.
-shuf -n 5500 --random-source="$chosen/many.jsonl" "$chosen/many.jsonl" | cat "$chosen/flat.jsonl" - > "$chosen/put.jsonl"
-python "$here/elsewhere.py" 141 "$chosen/put.jsonl" | shuf --random-source="$chosen/many.jsonl" > "$chosen/elsewhere.jsonl"
+shuf -n 5500 --random-source="$chosen/many.jsonl" "$chosen/many.jsonl" > "$chosen/put.jsonl"
+python "$here/elsewhere.py" 141 "$chosen/more.json" "$chosen/put.jsonl" |
+    shuf --random-source="$chosen/many.jsonl" > "$chosen/elsewhere.jsonl"
 head -n 5000 "$chosen/elsewhere.jsonl" > "$chosen/put-5000.jsonl"
 sed -n 5001,6500p "$chosen/elsewhere.jsonl" > "$chosen/put-1500.jsonl"
 how=(--valid "$chosen/valid.jsonl" --valid "$here/texts/qa-dev.json" --epochs 1 --learning-rate 2e-4
@@ -150,7 +144,8 @@ bertcli train qa "$chosen/many.jsonl" "$chosen"/more.json{,,} "$chosen/put-5000.
     --unanswerable 0.12 --minutes 42 --seed 141 "${how[@]}" "$@"
 python "$here/mean.py" "$output/sixth-mean" "$output/eleventh" "$output/seventh-mean"
 bertcli train qa "$chosen"/fewer.jsonl "$chosen/more.json" "$chosen"/newest.json{,,} \
-    "$chosen/put-1500.jsonl" -m "$output/seventh-mean" -o "$output/twelfth" --unanswerable 0.1 --minutes 28 --seed 151 "${how[@]}" "$@"
+    "$chosen/put-1500.jsonl" -m "$output/seventh-mean" -o "$output/twelfth" \
+    --unanswerable 0.1 --minutes 28 --seed 151 "${how[@]}" "$@"
 python "$here/mean.py" "$output/sixth-mean" "$output/twelfth" "$output/last" 0.27
 for name in newwiki qed fairytale squad2; do
     bertcli eval qa "$data/dev_$name.jsonl.gz" -m "$output/last"

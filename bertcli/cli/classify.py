@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 TEMPLATE = "This text is about {}."
 FEW_LABELS = 100
-MOST_LABEL_BYTES = 32 << 20
 
 
 @grouped
@@ -180,21 +179,19 @@ def classify_task(
 
 def _lines_of_labels(file: Path) -> list[str]:
     """Return the lines of --labels-file; raises UsageError where they are no text."""
-    from bertcli.inputs.lines import not_utf8, start_text
+    from bertcli.inputs.lines import read_whole_text
+    from bertcli.inputs.rows import BadRow
 
     try:
         with file.open("rb") as stream:
-            start_text(stream, str(file))
-            data = stream.read(MOST_LABEL_BYTES + 1)
-        if len(data) > MOST_LABEL_BYTES:
-            raise UsageError(f"--labels-file {file}: is larger than {MOST_LABEL_BYTES >> 20} MB")
-        return data.decode().splitlines()
+            (whole,) = read_whole_text(stream, str(file))
     except OSError as error:
         raise UsageError(f"--labels-file {file}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--labels-file {file}: {not_utf8(error)}") from error
     except DataError as error:
         raise UsageError(f"--labels-file {error}") from error
+    if isinstance(whole, BadRow):
+        raise UsageError(f"--labels-file {whole.place}: {whole.error}")
+    return (whole.text or "").splitlines()
 
 
 def read_labels(listed: str | None, file: Path | None) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Relevance:
 
 
 BUILT_IN = Relevance(17.0, 0.5)
-"""Of the built-in embeddings: chosen among thirty for answers and refusals together, on the two
+"""Of the built-in embeddings: chosen among twenty for answers and refusals together, on the two
 collections of `benchmarks/asking.py`. The cosines of another model have another scale, and do not
 count."""
 

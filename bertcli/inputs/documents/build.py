@@ -24,6 +24,12 @@ def table_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(said)} |" if sum(map(bool, said)) > 1 else "".join(cells)
 
 
+def check_letters(count: int) -> None:
+    """Raise DataError for a document with so many characters of text that it is not meant."""
+    if count > MOST_LETTERS:
+        raise DataError(f"has more than {MOST_LETTERS:,} characters of text: split it")
+
+
 class DocumentBuilder:
     """A document that grows; blocks stand on lines of their own, with one empty line between."""
 
@@ -71,5 +77,4 @@ class DocumentBuilder:
     def _add(self, text: str) -> None:
         self._parts.append(text)
         self._length += len(text)
-        if self._length > MOST_LETTERS:
-            raise DataError(f"has more than {MOST_LETTERS:,} characters of text: split it")
+        check_letters(self._length)

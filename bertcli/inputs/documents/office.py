@@ -14,7 +14,12 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from bertcli.errors import DataError, counted, first_line
-from bertcli.inputs.documents.build import SAID_LETTERS, DocumentBuilder, table_row
+from bertcli.inputs.documents.build import (
+    SAID_LETTERS,
+    DocumentBuilder,
+    check_letters,
+    table_row,
+)
 from bertcli.inputs.documents.html import decoded, html
 from bertcli.inputs.documents.marked import markdown
 from bertcli.records import Document
@@ -159,12 +164,15 @@ def _word_parts(element: Any, *wanted: str) -> Iterator[Any]:
 def _word_rows(table: Any) -> Iterator[list[str]]:
     """Yield the cells of each row; one that is merged over several rows is in each of them."""
     above: dict[int, str] = {}
+    letters = 0
     for row in _word_parts(table, "tr"):
         here, at = dict[int, str](), 0
         for cell in _word_parts(row, "tc"):
             width, goes_on = _merged(cell)
             here[at] = above.get(at, "") if goes_on else _word_cell(cell)
             at += width
+        letters += sum(map(len, here.values()))
+        check_letters(letters)  # before an outer table copies them once more
         yield list(here.values())
         above = here
 
