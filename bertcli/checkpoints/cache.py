@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +17,8 @@ from bertcli.errors import CheckpointError, first_line
 from bertcli.home import user_folder
 
 PICKLED = "pytorch_model.bin"
+NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "README.md"]
 
 
@@ -108,7 +113,8 @@ def is_offline(flag: bool) -> bool:
 def download(name: str, revision: str | None = None, allow_pickle: bool = False) -> Path:
     """Fetch a checkpoint from the hub into the cache and return its snapshot folder.
 
-    Raises CheckpointError when the hub cannot be reached or does not have it.
+    Raises CheckpointError when the hub cannot be reached or does not have it, and when the cache
+    cannot be written or has no room.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -120,9 +126,12 @@ def download(name: str, revision: str | None = None, allow_pickle: bool = False)
 
     if not sys.stderr.isatty():
         disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what fails in the end is told
+    patterns = [*PATTERNS, PICKLED] if allow_pickle else list(PATTERNS)
     try:
-        patterns = [*PATTERNS, PICKLED] if allow_pickle else list(PATTERNS)
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # such as of too little room
+            return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except GatedRepoError as error:
         raise CheckpointError(
             f"{name}: the hub asks for its terms to be accepted first: "
@@ -135,6 +144,13 @@ def download(name: str, revision: str | None = None, allow_pickle: bool = False)
     except (
         Exception
     ) as error:  # the hub's transport has exceptions of its own, which vary by version
+        number = error.errno if isinstance(error, OSError) else None
+        if number in NO_PLACE | NO_ROOM:
+            advice = "free some space" if number in NO_ROOM else "check its permissions"
+            raise CheckpointError(
+                f"{name}: cannot be kept in the cache {hub_cache()} ({first_line(error)}); "
+                f"{advice}, or set HF_HOME to another folder"
+            ) from error
         raise CheckpointError(
             f"{name}: the hub could not be reached ({first_line(error)}); "
             "check the network, or give a local folder with -m DIR"

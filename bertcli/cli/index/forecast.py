@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from bertcli.index.update import Known
     from bertcli.tasks.embed import Embed
 
-PROBE_TOKENS = 8192
+PROBE_TOKENS = 2048
+"""About so many tokens of a file are embedded, so that there is time for more than one file."""
 BATCH_TOKENS = 1024
 NOWHERE = Path("/nonexistent")
 LARGE_BYTES = 4 << 20
@@ -160,7 +161,9 @@ class _Probe:
 def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunking) -> _Probe:
     """Read, cut and embed files of every kind until two seconds are over.
 
-    Reading and embedding are timed apart: of the passages of one long file only some are embedded.
+    Reading and embedding are timed apart: of the passages of one long file only some are embedded,
+    and none when half of the time went into it, for what files hold differs more than how quick
+    the engine is.
     """
     from bertcli.index.update import chunk_texts
 
@@ -191,11 +194,12 @@ def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunk
         reading += between - began
         step = max(1, sum(lengths) // PROBE_TOKENS)
         for batch, its_tokens in _batches(texts[::step], lengths[::step]):
+            if embedding > PROBE_SECONDS / 2:
+                break
             embedder(embed)(batch)
             embedded += its_tokens
-            if reading + embedding + time.perf_counter() - between > PROBE_SECONDS:
-                break
-        embedding += time.perf_counter() - between
+            embedding += time.perf_counter() - between
+            between = time.perf_counter()
     return _Probe(list(kinds.values()), embedding / embedded if embedded else 0.0, failed)
 
 
@@ -213,23 +217,21 @@ def _batches(texts: Sequence[str], lengths: Sequence[int]) -> Iterator[tuple[lis
 
 
 def _in_turn(files: Sequence[tuple[Path, str, str]]) -> Iterator[tuple[Path, str, str]]:
-    """Yield files of every suffix in turn, the largest of each first, then from all over the list.
+    """Yield files of every suffix in turn, the more often the more bytes there are of it.
 
-    One that would take longer than the probe itself waits for its turn.
+    Of each the largest comes first, then files from all over the list. One that would take longer
+    than the probe itself waits for its turn.
     """
     kinds: dict[str, list[tuple[Path, str, str]]] = {}
     for one in spread(files):
         kinds.setdefault(one[0].suffix.lower(), []).append(one)
+    turns = list[tuple[float, tuple[Path, str, str]]]()
     for its in kinds.values():
         sizes = [one[0].stat().st_size for one in its]
         small = [size if size <= LARGE_BYTES else -1 for size in sizes]
         its.insert(0, its.pop(small.index(max(small))))
-    rows = zip_longest(*sorted(kinds.values(), key=_total, reverse=True))
-    yield from (one for row in rows for one in row if one is not None)
-
-
-def _total(files: Sequence[tuple[Path, str, str]]) -> int:
-    return sum(path.stat().st_size for path, _, _ in files)
+        turns += (((number + 0.5) / (sum(sizes) + 1), one) for number, one in enumerate(its))
+    yield from (one for _, one in sorted(turns, key=itemgetter(0)))
 
 
 def _cut(
