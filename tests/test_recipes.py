@@ -21,7 +21,8 @@ def same_in_two(parts: list[set[str]]) -> set[str]:
 
 def test_half_of_the_opinions_are_negative() -> None:
     """In every part; and no text stands in two."""
-    parts = [list(read_labelled([str(TEXTS / f"sentiment{part}.jsonl")])) for part in PARTS]
+    names = [f"sentiment{part}.jsonl" for part in (*PARTS, "-more")]
+    parts = [list(read_labelled([str(TEXTS / name)])) for name in names]
     for texts in parts:
         negative = sum(text.labels == ("negative",) for text in texts)
         assert negative == pytest.approx(len(texts) / 2, rel=0.02)
