@@ -149,11 +149,22 @@ knowing everyday-again twenty-eighth 43 2.2e-4 0.18 1101 2 8000 575001,590000 16
 knowing everyday-again twenty-ninth 43 2.2e-4 0.18 1102 2 8000 590001,605000 187001,207000 "$newer"
 python "$here/mean.py" "$output/twenty-eighth" "$output/twenty-ninth" "$output/of-these"
 knowing of-these thirtieth 40 2.5e-4 0.18 1201 2 6000 605001,620000 207001,230000 1,25019p
-newest='p;25020,$p;25020,$p' # those three times
+newest='1,34319p;25020,34319p;25020,34319p' # those three times
 knowing thirtieth thirty-first 42 2.5e-4 0.18 1211 1 6000 620001,634000 230001,251000 "$newest"
 knowing thirtieth thirty-second 36 2.5e-4 0.18 1212 1 6000 634001,648000 251001,272000 "$newest"
 python "$here/mean.py" "$output/thirty-first" "$output/thirty-second" "$output/of-more"
 python "$here/mean.py" "$output/of-these" "$output/of-more" "$output/of-all" 0.6
-python "$here/mean.py" "$output/fluent" "$output/of-all" "$output/last" 0.85
+python "$here/mean.py" "$output/fluent" "$output/of-all" "$output/before-these" 0.85
+older='0~3p' # by lot then, as the three of five below
+knowing of-all thirty-third 32 2.5e-4 0.18 121 1 6000 648001,664000 272001,296000 "1,34319{$older}"
+python "$here/mean.py" "$output/of-more" "$output/thirty-third" "$output/of-both-again"
+newest='1,34319{0~5p;1~5p;2~5p};34320,45340p;34320,45340p;34320,45340p'
+knowing of-both-again thirty-fourth 38 2.5e-4 0.18 131 1 6000 664001,678000 296001,316000 "$newest"
+knowing of-both-again thirty-fifth 34 2.5e-4 0.18 132 1 6000 678001,692000 316001,336000 "$newest"
+last="1,34319{$older};34320,45340p;34320,45340p;45341,\$p;45341,\$p;45341,\$p"
+knowing thirty-fourth thirty-sixth 33 2.2e-4 0.18 141 1 6000 692001,704000 336001,337924p\;1,13000 "$last"
+python "$here/mean.py" "$output/thirty-fourth" "$output/thirty-fifth" "$output/of-two" 0.514
+python "$here/mean.py" "$output/of-two" "$output/thirty-sixth" "$output/of-newest" 0.3
+python "$here/mean.py" "$output/before-these" "$output/of-newest" "$output/last" 0.8
 bertcli eval fill-mask "$held_out" -m "$output/last"
 bertcli fill-mask -i "$here/texts/mask-test.jsonl" -k 5 -m "$output/last" -f jsonl | python "$here/cloze.py"
