@@ -34,8 +34,8 @@ def _leave(code: object) -> NoReturn:
     """End at once with an exit code.
 
     Python would first wait for the batches that are still computed, of which nobody wants the
-    answers any more, and then take down module by module what ends with the process anyway: 20 to
-    60 ms of a cold start of 0.6 s.
+    answers any more, and then take down module by module what ends with the process anyway: a
+    fifth of a cold start.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # `main` has told what there is to tell

@@ -12,6 +12,12 @@ TEXT_NAME = "TEXT"
 """What a text of the command line is called, where others have the name of their file."""
 
 
+def own_id(columns: Mapping[str, object]) -> str | None:
+    """Return the id that a row has in its columns `id` or `_id`, None where it has none."""
+    found = (columns.get(key) for key in ("id", "_id"))
+    return next((str(one) for one in found if one not in (None, "")), None)
+
+
 def one_word(name: object) -> str:
     """Return a name as TREC's files hold it, whose columns end at blanks: these as in a URL.
 

@@ -304,7 +304,7 @@ class EmbedResult:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A found passage: its cosine with the query, text and place, and the document's columns.
+    """A found passage: its score, text and place, and the document's columns.
 
     `id` is its number in the index. `start` and `end` are its characters in its document, `line` to
     `last_line` its lines in the file, `heading` the way to it through the document's headings,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertcli.errors import CheckpointError, first_line
-from bertcli.home import user_folder
+from bertcli.home import expanded, user_folder
 
 PICKLED = "pytorch_model.bin"
 NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
@@ -37,12 +37,15 @@ class Cached:
 
 
 def hub_cache() -> Path:
-    """Return the cache folder: `$HF_HUB_CACHE`, else `$HF_HOME/hub`, else the default."""
-    if explicit := os.environ.get("HF_HUB_CACHE"):
-        return Path(explicit)
+    """Return the cache folder: `$HF_HUB_CACHE`, else `$HF_HOME/hub`, else the default.
+
+    The hub's library reads ~ and variables in these too.
+    """
+    if explicit := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return expanded(os.path.expandvars(explicit))
     home = os.environ.get("HF_HOME")
     cache = Path(home) if home else user_folder("XDG_CACHE_HOME", ".cache") / "huggingface"
-    return cache / "hub"
+    return expanded(os.path.expandvars(cache / "hub"))
 
 
 def find_cached(name: str, revision: str | None = None) -> Path | None:
@@ -106,8 +109,9 @@ def remove_cached(name: str) -> int:
 
 
 def is_offline(flag: bool) -> bool:
-    """Tell whether the network is off: by `--offline` or by `HF_HUB_OFFLINE`."""
-    return flag or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    """Tell whether the network is off: by `--offline`, or as the hub's library would be told."""
+    asked = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE", "")
+    return flag or asked.upper() in ("1", "ON", "YES", "TRUE")
 
 
 def download(name: str, revision: str | None = None, allow_pickle: bool = False) -> Path:

@@ -26,6 +26,7 @@ from bertcli.checkpoints.layout import (
 from bertcli.errors import CheckpointError, UsageError
 from bertcli.home import expanded
 
+HUB_BASE = f"sentence-transformers/{BASE_NAME}"
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -77,6 +78,24 @@ def lasting_name(checkpoint: Checkpoint) -> str:
     return checkpoint.name if folder is None else str(folder.resolve())
 
 
+def name_of_base(base: Checkpoint) -> str:
+    """Return the name under which the base is found again, by bertcli and by PEFT."""
+    if below := base.adapter or base.linear:
+        named = str(below.config["base_model_name_or_path"])
+        is_local = expanded(named).is_dir() or (below.folder / named).is_dir()
+        # A relative path is found from the folder that says it, not from the new one.
+        return str(base.folder.resolve()) if is_local and builtin(named) is None else named
+    if base.folder == base_folder():
+        return HUB_BASE
+    is_folder = expanded(base.name).is_dir()
+    return str(base.folder.resolve()) if is_folder else base.name
+
+
+def name_of_encoder(base: Checkpoint) -> str:
+    """Return the name under which bertcli finds an encoder again, with its adapter if any."""
+    return lasting_name(base) if base.adapter else name_of_base(base)
+
+
 def is_hub_name(name: str) -> bool:
     """Tell whether a name could be one on the hub."""
     return bool(HUB_NAME.fullmatch(name)) and not name.startswith(".")
@@ -89,8 +108,8 @@ def read_folder(folder: Path, choice: ModelChoice) -> Checkpoint:
     if is_linear_head(folder):
         named = head_config(folder)["base_model_name_or_path"]
         base, place = _below(folder / HEAD_CONFIG, named, choice)
-        if place and place.resolve() == folder.resolve():
-            raise CheckpointError(f"{name}: its {HEAD_CONFIG} names itself as its base")
+        if place and is_linear_head(place):
+            raise CheckpointError(f"{name}: its base {named} is a linear head too, not an encoder")
         return with_linear_head(base(), folder, name)
     if not is_adapter(folder):
         return read_checkpoint(folder, name, choice.allow_pickle)

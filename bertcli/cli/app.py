@@ -131,7 +131,7 @@ def _run(arguments: list[str]) -> int:
         command.main(prog_name=NAME)
     # Typer's main() would make exit codes of its own of an interruption and of a closed pipe.
     try:
-        defaults = user_defaults(command)
+        defaults = user_defaults(command, arguments)
         with command.make_context(
             NAME, list(arguments), default_map=defaults, obj=list(arguments)
         ) as context:

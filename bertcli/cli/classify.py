@@ -305,7 +305,8 @@ def _by_entailment(
             f"{checkpoint.name}: --labels needs an NLI checkpoint, with an entailment label; "
             f"this one knows {', '.join(checkpoint.labels[:5])}: leave --labels out"
         )
-    contradiction = next((i for i, label in enumerate(lowered) if label.startswith("contra")), 0)
+    other = len(lowered) - 1 if entailment == 0 else 0  # of two labels "not_entailment"
+    contradiction = next((i for i, one in enumerate(lowered) if one.startswith("contra")), other)
     encoder, tokenizer, window = load_model(checkpoint, Head.SEQUENCE, model, brief)
     about = [_hypotheses(template, each) for each in named.values()]
     return ClassifyByEntailment(

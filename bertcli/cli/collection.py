@@ -22,6 +22,7 @@ from bertcli.cli.recipe import (
     check_output,
     choose_checkpoint,
     finish,
+    keep_apart,
     read_items,
     warn,
 )
@@ -221,6 +222,7 @@ def _collection(
     With `resume` these vectors are kept until the block has ended well, so that they need not be
     computed again after a kill.
     """
+    from bertcli.inputs.source import STDIN
     from bertcli.tasks.run import answers
 
     check_output(out)
@@ -231,6 +233,7 @@ def _collection(
             raise UsageError("--resume: of an index nothing is computed twice: leave it out")
         yield _enough(_of_index(index, model))
         return
+    keep_apart({"-o": out.output}, source.inputs or [STDIN])
     items = read_items(context, texts, source)
     checkpoint = choose_checkpoint(model, "embed")
     embed = build_embed(checkpoint, model, normalize=True)

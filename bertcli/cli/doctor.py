@@ -210,30 +210,30 @@ def _fills_mask(checkpoint: Checkpoint) -> str:
     return f"“{_answered(FillMask(encoder, tokenizer, window), MASKED)}”"
 
 
-def _classifies(checkpoint: Checkpoint) -> str:
+def _classifies(_: Checkpoint) -> str:
     from bertcli.cli.classify import classify_task
     from bertcli.cli.options import ModelFlags
     from bertcli.tasks.classify import Choice
 
-    task = classify_task(ModelFlags(model=checkpoint.name), {}, choice=Choice(1)).task
+    task = classify_task(ModelFlags(), {}, choice=Choice(1)).task
     return f"“{PRAISE}” is {_answered(task, PRAISE)}"
 
 
-def _finds_names(checkpoint: Checkpoint) -> str:
+def _finds_names(_: Checkpoint) -> str:
     from bertcli.cli.ner import ner_task
     from bertcli.cli.options import ModelFlags
     from bertcli.engine.choices import Aggregate
 
-    _, task = ner_task(ModelFlags(model=checkpoint.name), Aggregate.FIRST)
+    _, task = ner_task(ModelFlags(), Aggregate.FIRST)
     found = _answered(task, NAMES).splitlines()
     return f"“{NAMES}” has {', '.join(line.replace(chr(9), ' ') for line in found) or 'no name'}"
 
 
-def _answers_questions(checkpoint: Checkpoint) -> str:
+def _answers_questions(_: Checkpoint) -> str:
     from bertcli.cli.options import ModelFlags
     from bertcli.cli.qa import qa_task
 
-    _, task = qa_task(ModelFlags(model=checkpoint.name), threshold=1.0)
+    _, task = qa_task(ModelFlags(), threshold=1.0)
     return f"“{ASKED}” {_answered(task, BUILT, ASKED) or 'has no answer'}"
 
 

@@ -9,10 +9,10 @@ import typer
 
 from bertcli.cli.bulk import answer_all, hashes_of
 from bertcli.cli.options import BulkFlags, InputFlags, ModelFlags, OutputFlags, Texts, grouped
-from bertcli.cli.recipe import choose_checkpoint, load_model, read_items
+from bertcli.cli.recipe import choose_checkpoint, load_model, read_items, refuse_no_room
 from bertcli.engine.choices import Pooling
 from bertcli.engine.families import Head
-from bertcli.errors import CheckpointError, UsageError
+from bertcli.errors import UsageError
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
@@ -74,8 +74,7 @@ def build_embed(
     encoder, tokenizer, window = load_model(checkpoint, Head.BASE, model, brief)
     text = stored.prompts.get(prompt or "", prompt or "")
     limit = min(window, stored.max_length or window)
-    if limit <= tokenizer.frame.single:
-        raise CheckpointError(f"{checkpoint.name}: it reads {limit} tokens, no room for a text")
+    refuse_no_room(checkpoint, tokenizer, limit)
     if len(tokenizer.ids([text])[0]) > limit // 2:
         raise UsageError(f"--prompt takes more than half of the {limit} tokens the model reads")
     return Embed(

@@ -257,7 +257,7 @@ def _chosen(output_format: Listing | None) -> Listing:
 
 
 def write_stdout(text: str) -> None:
-    """Write to stdout as every command does: UTF-8 in any locale, a full disk in words."""
+    """Write to stdout as answers are: UTF-8 in any locale, a full disk in words."""
     from bertcli.outputs.sink import Destination, open_sink
 
     with open_sink(Destination()) as sink:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.checkpoints.resolve import name_of_base
 from bertcli.cli.models import Debug, Name
 from bertcli.cli.options import ModelFlags
 from bertcli.cli.recipe import Sound, check_folder, choose_checkpoint, warn
@@ -165,6 +166,8 @@ def _show(checkpoint: Checkpoint, found: Sequence[Drift]) -> None:
 
 def _write(checkpoint: Checkpoint, output: Path) -> None:
     """Copy a checkpoint with the note that it runs in int8; the folder appears when complete."""
+    from bertcli.checkpoints.layout import ADAPTER_CONFIG
+
     folder = checkpoint.adapter.folder if checkpoint.adapter else checkpoint.folder
     draft = output.with_name(f".{output.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
@@ -172,6 +175,10 @@ def _write(checkpoint: Checkpoint, output: Path) -> None:
         shutil.copytree(folder, draft)
         noted = {**checkpoint.config, PRECISION: Precision.INT8.value}
         (draft / "config.json").write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+        if adapter := checkpoint.adapter:  # the base is found from there too
+            named = {**adapter.config, "base_model_name_or_path": name_of_base(checkpoint)}
+            text = json.dumps(named, indent=2) + "\n"
+            (draft / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
         draft.replace(output)
     except OSError as error:  # copytree lists what it could not copy
         why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import typer
 
-from bertcli.errors import BertcliError, DataError, UsageError, counted
+from bertcli.errors import BertcliError, CheckpointError, DataError, UsageError, counted
 from bertcli.outputs.formats import BARE, OutputFormat, choose_format, is_stdout
 from bertcli.records import BadRecord, Item, Record
 
@@ -205,7 +205,15 @@ def load_model(
             f"{checkpoint.name}: its tokenizer.json has {tokenizer.vocabulary_size:,} tokens and "
             f"its config.json {known:,}: is it the tokenizer of another model?"
         )
-    return encoder, tokenizer, window_of(checkpoint, tokenizer)
+    window = window_of(checkpoint, tokenizer)
+    refuse_no_room(checkpoint, tokenizer, window)
+    return encoder, tokenizer, window
+
+
+def refuse_no_room(checkpoint: Checkpoint, tokenizer: TextTokenizer, window: int) -> None:
+    """Raise CheckpointError where a window has tokens for nothing but what frames a text."""
+    if window <= tokenizer.frame.single:
+        raise CheckpointError(f"{checkpoint.name}: it reads {window} tokens, no room for a text")
 
 
 @dataclass(frozen=True, slots=True)

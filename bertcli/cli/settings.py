@@ -17,7 +17,7 @@ table wins over the top.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,55 +34,71 @@ def config_file() -> Path:
     return user_folder("XDG_CONFIG_HOME", ".config") / "bertcli" / "config.toml"
 
 
-def user_defaults(command: Any) -> dict[str, Any]:
-    """Return the default of every option that the user sets, by command and parameter.
+def user_defaults(command: Any, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the default of every option that the user sets for what a command line asks.
 
-    `command` is the program as Typer built it. Raises UsageError for a file that is not TOML, and
-    for a key that is no option.
+    `command` is the program as Typer built it; of its commands only the one that is asked is made,
+    for each takes time, and its table alone is looked at. Raises UsageError for a file that is not
+    TOML, and for a key that is no option.
     """
     file = config_file()
-    settings = _read(file)
-    if not settings and not any(name.startswith(PREFIX) for name in os.environ):
+    table = _read(file)
+    if not table and not any(name.startswith(PREFIX) for name in os.environ):
         return {}
-    known = {name for one in _all_commands(command) for name in _options(one)}
-    from_environment = {
-        name: os.environ[variable]
-        for name in known
-        if (variable := PREFIX + name.upper().replace("-", "_")) in os.environ
-    }
-    return _defaults(command, settings, {}, from_environment, file)
+    called = _called(command, arguments)
+    defaults = own = dict[str, Any]()
+    given: dict[str, Any] = {}
+    for depth, one in enumerate(called):
+        _refuse_unknown(table, called[depth:], file)
+        given |= _values(table)
+        own |= _own_defaults(one, given, file)
+        for below in called[depth + 1 : depth + 2]:
+            table = table.get(below.name, {})
+            own[below.name] = own = {}
+    return defaults
 
 
-def _defaults(
-    command: Any,
-    table: Mapping[str, Any],
-    inherited: Mapping[str, Any],
-    environment: Mapping[str, str],
-    file: Path,
-) -> dict[str, Any]:
-    """Return the defaults of a command and, by their names, of those below it."""
+def _called(command: Any, arguments: Sequence[str]) -> list[Any]:
+    """Return the program, and the commands below it that a command line names."""
+    called = [command]
+    for word in arguments:  # no option of a group takes a value
+        below = getattr(called[-1], SUBCOMMANDS, {})
+        if word in below:
+            called.append(below[word])
+    return called
+
+
+def _refuse_unknown(table: Mapping[str, Any], called: Sequence[Any], file: Path) -> None:
+    """Raise UsageError where a table names what is no command, or an option of none."""
+    command = called[0]
     below = getattr(command, SUBCOMMANDS, {})
-    given = {**inherited, **_values(table)}
-    tables = {name: value for name, value in table.items() if isinstance(value, dict)}
-    strange = sorted(set(tables) - set(below))
+    strange = [name for name, one in table.items() if isinstance(one, dict) and name not in below]
     if strange:
-        raise UsageError(f"{file}: [{strange[0]}] is not a command")
-    options = _options(command)
-    known = {name for one in _all_commands(command) for name in _options(one)}
-    unknown = sorted(set(_values(table)) - known)
+        raise UsageError(f"{file}: [{min(strange)}] is not a command")
+    unknown = set(_values(table)).difference(*map(_options, called))
+    if unknown:  # to those that are asked: others may know them
+        unknown = unknown.difference(*map(_options, _all_commands(command)))
     if unknown:
         whose = "any command" if below else command.name
-        raise UsageError(f"{file}: {unknown[0]} is not an option of {whose}")
-    chosen = {**given, **environment}
-    own = {options[name]: value for name, value in chosen.items() if name in options}
+        raise UsageError(f"{file}: {min(unknown)} is not an option of {whose}")
+
+
+def _own_defaults(command: Any, given: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Return the defaults of a command by its parameters: what is given, unless the environment
+    says otherwise."""
+    options = _options(command)
     several = {one.name for one in command.params if getattr(one, "multiple", False)}
+    chosen = {name: value for name, value in given.items() if name in options}
+    for name in options:
+        variable = PREFIX + name.upper().replace("-", "_")
+        if variable in os.environ:
+            chosen[name] = os.environ[variable]
     for name, value in chosen.items():
-        if isinstance(value, list) and name in options and options[name] not in several:
+        if isinstance(value, list) and options[name] not in several:
             raise UsageError(f"{file}: {name} is a list, expected one value as on the command line")
-    return own | {
-        name: _defaults(one, tables.get(name, {}), given, environment, file)
-        for name, one in below.items()
-    }
+        if not isinstance(value, list) and options[name] in several:
+            chosen[name] = [value]
+    return {options[name]: value for name, value in chosen.items()}
 
 
 def _values(table: Mapping[str, Any]) -> dict[str, Any]:

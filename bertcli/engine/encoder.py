@@ -19,7 +19,7 @@ Logits = NDArray[np.float32]
 Reduce = Callable[[Logits], Logits]
 
 LEAST_TOKENS = 64
-"""Fewer in a batch are not worth a division of the work."""
+"""Fewer in a batch are not worth a division of the work, which has a price for each part."""
 
 
 def unreduced(output: Logits) -> Logits:

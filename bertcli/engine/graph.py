@@ -372,7 +372,7 @@ def _words(b: _Builder, module: str, width: int) -> str:
 
 
 def _positions(b: _Builder, name: str, width: int) -> str:
-    """Return the position vectors (length, d): a slice, since padding is always on the right.
+    """Return the position vectors (length, d) of a text: the first ones of the table.
 
     RoBERTa's positions start behind the padding token's id.
     """

@@ -32,8 +32,8 @@ HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
 class OpenVinoEncoder:
     """A graph over weights in memory, compiled for the CPU.
 
-    In bfloat16 it is nearly as quick as int8 on ONNX Runtime, and nearly as exact as float32; a
-    processor without bfloat16 computes in float32 instead.
+    In bfloat16 it is between float32 and int8 on ONNX Runtime in speed, and nearly as exact as
+    float32; a processor without bfloat16 computes in float32 instead.
     """
 
     def __init__(

@@ -34,6 +34,9 @@ REGROWN = 2.0
 RECALL = 0.97
 CUT = 10
 SPARE = 4
+LOOKED_AT = 4
+"""IVF looks at so many rows at least for each candidate. The effort that finds 0.98 of ten found
+0.67 to 0.88 of a hundred in three sets of made-up vectors, and 0.95 or more with this."""
 SAMPLED = 256
 FEW_ROWS = 10_000
 """A filter that leaves no more rows than this is searched exactly."""
@@ -123,6 +126,10 @@ class Loaded:
         import faiss
 
         effort, chosen = self.ann.effort, {}
+        if self.ann.kind is not Kind.HNSW:
+            lists = self.index.nlist
+            enough = -(-LOOKED_AT * count * lists // max(1, self.ann.rows))
+            effort = max(effort, min(lists, enough))
         if live is not None:
             covered = live[: self.ann.rows]
             # The nearest that a filter leaves lie further out: look at as many of them.

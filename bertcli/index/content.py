@@ -14,12 +14,6 @@ from bertcli.index.words import storable
 from bertcli.records import Document, Heading, sought_text
 
 
-def own_id(columns: Mapping[str, object]) -> str | None:
-    """Return the id that a row has in its columns `id` or `_id`, None where it has none."""
-    found = (columns.get(key) for key in ("id", "_id"))
-    return next((str(one) for one in found if one not in (None, "")), None)
-
-
 @dataclass(frozen=True, slots=True)
 class NewDocument:
     """A text to be indexed: the file or label it came from, how it is divided, and its columns.

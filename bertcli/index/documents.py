@@ -28,7 +28,6 @@ from bertcli.index.content import (
     is_outline,
     outline_json,
     outlined,
-    own_id,
     row_hash,
     text_hash,
 )
@@ -38,7 +37,19 @@ from bertcli.index.keywords import Keywords, Live, Match
 from bertcli.index.schema import HASH_INDEX, REMOVED_TABLE, SCHEMA
 from bertcli.index.where import Filter
 from bertcli.index.words import full_text, storable
-from bertcli.records import sought_text
+from bertcli.records import own_id, sought_text
+
+KEEP_IDS = """
+INSERT INTO meta SELECT 'ids', coalesce(max(id), 0) FROM chunks WHERE true
+ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)
+"""
+NEXT_ID = """
+SELECT max(
+    coalesce((SELECT max(id) FROM chunks), 0),
+    coalesce((SELECT value FROM meta WHERE key = 'ids'), 0)
+) + 1
+"""
+"""An id is not given again when its chunk is gone: somebody may have it noted, to remove by."""
 
 
 class Documents:
@@ -316,6 +327,7 @@ class Documents:
 
     def remove_documents(self, documents: Iterable[int]) -> None:
         """Remove documents, their chunks and words; the rows of their vectors become unused."""
+        self.connection.execute(KEEP_IDS)
         for document in documents:
             text = self.stored(document).text
             self.connection.executemany(
@@ -475,7 +487,7 @@ class Documents:
     ) -> None:
         """Insert the chunks of a document that is there, each with its row of vectors."""
         text = storable(text)
-        first = self.number("SELECT coalesce(max(id), 0) + 1 FROM chunks")
+        first = self.number(NEXT_ID)
         texts = [chunk.sought(text) for chunk in chunks]
         self.connection.executemany(
             "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -31,8 +31,6 @@ KEPT, KEPT_COUNTS = 8_000_000, 100_000
 how many chunks have them."""
 AMONG = "IN (SELECT value FROM json_each(?))"
 """In SQL: one of a list of numbers, which is bound as JSON."""
-ALL = -1
-"""No limit, as SQLite has it."""
 K1, B = 1.2, 0.75
 """The constants of BM25, as FTS5 has them."""
 

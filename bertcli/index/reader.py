@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bertcli.errors import UsageError
 from bertcli.index import ann
-from bertcli.index.content import Passage, own_id
+from bertcli.index.content import Passage
 from bertcli.index.documents import Documents
 from bertcli.index.failures import storage_failures
 from bertcli.index.files import FileState, Source
@@ -31,6 +31,7 @@ from bertcli.index.vectors import (
     read_rows,
 )
 from bertcli.index.where import OWN, Filter
+from bertcli.records import own_id
 from bertcli.results import Hit
 
 FUSED_DEPTH = 100

@@ -12,7 +12,7 @@ from bertcli.inputs.rows import Row
 def as_list(cell: object) -> object:
     """Return the list that a cell of CSV is written as, `["a", "b"]`; everything else as it is."""
     if isinstance(cell, str) and cell.startswith("[") and cell.endswith("]"):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):  # nested too deep, it is no list of ours
             return json.loads(cell)
     return cell
 

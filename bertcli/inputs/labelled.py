@@ -62,8 +62,13 @@ class Columns:
 
     def of_valid(self, files: Sequence[str]) -> Columns:
         """Return the same columns for other files, in their own format where all names tell it."""
-        told = all(format_of(one) or Path(one).is_dir() for one in files)
-        return replace(self, input_format=None) if told else self
+        return replace(self, input_format=format_for(files, self.input_format))
+
+
+def format_for(files: Sequence[str], asked: InputFormat | None) -> InputFormat | None:
+    """Return how to read second files: by their own formats where all names tell, else as asked."""
+    told = all(format_of(one) or Path(one).is_dir() for one in files)
+    return None if told else asked
 
 
 def read_labelled(files: Sequence[str], columns: Columns = Columns()) -> Iterator[LabelledText]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 FIRST_NUMBERS = 3
-SNIPPET_LINES = 3
+SNIPPET_LINES, WHOLE_LINES = 3, 10_000
 WHOLE = 1_000
 """As many lines as it takes: an answer is what was asked for."""
 SHOWN_LETTERS, LEAD_LETTERS = 100, 20
@@ -413,9 +413,9 @@ def layout_of(answer: Answer, several: bool) -> Layout:
 
 
 def _lines(result: SearchResult) -> int:
-    """Return how many lines a passage may take: more where lines around it were asked for."""
-    around = max((one.before.count("\n") + one.after.count("\n") for one in result.hits), default=0)
-    return SNIPPET_LINES + 2 * around
+    """Return how many lines a passage may take: all where lines around it were asked for."""
+    around = any(one.before or one.after for one in result.hits)
+    return WHOLE_LINES if around else SNIPPET_LINES
 
 
 def _one_mask_rows(result: FillMaskResult) -> list[Row]:

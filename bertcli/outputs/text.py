@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from bertcli.errors import UsageError
-from bertcli.records import one_word
+from bertcli.records import one_word, own_id
 from bertcli.results import Answer, NerResult, SearchResult
 
 
@@ -43,8 +43,7 @@ def render_trec(answers: Iterable[Answer]) -> Iterator[str]:
             continue
         if not isinstance(answer.result, SearchResult):
             raise UsageError("trec is a format for search only; choose another with -f")
-        columns = answer.record.columns
-        name = columns.get("id", columns.get("_id", answer.record.id + 1))
+        name = own_id(answer.record.columns) or answer.record.id + 1
         documents = dict.fromkeys(hit.run_name or hit.document for hit in answer.result.hits)
         for rank, document in enumerate(documents, 1):
             yield f"{one_word(name)} Q0 {one_word(document)} {rank} {1 / rank:.6f} bertcli\n"

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.checkpoints.layout import HEAD_CONFIG, Checkpoint
-from bertcli.train.save import Card, name_of_encoder, write_whole
+from bertcli.checkpoints.resolve import name_of_encoder
+from bertcli.train.save import Card, write_whole
 
 STRENGTH = 10.0
 """Inverse regularisation, for vectors of length one.

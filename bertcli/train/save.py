@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertcli.checkpoints.catalog import BASE_NAME, base_folder, builtin
 from bertcli.checkpoints.layout import HEAD_CONFIG, NO_ANSWER_THRESHOLD, THRESHOLDS, Checkpoint
-from bertcli.checkpoints.resolve import lasting_name
+from bertcli.checkpoints.resolve import name_of_base
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, TOKEN_TYPES, Head
 from bertcli.engine.tokens import tokenizer_settings
 from bertcli.engine.torch_encoder import AUTO_CLASSES
 from bertcli.errors import OutputError
-from bertcli.home import expanded
 
 if TYPE_CHECKING:
     from bertcli.train.trainee import Trainee
@@ -31,7 +29,6 @@ OF_ITS_OWN = (
 )
 """Settings that were true of the base's own training and measuring, and not of the next one's."""
 LAST = ("config.json", HEAD_CONFIG)
-HUB_BASE = f"sentence-transformers/{BASE_NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,24 +162,6 @@ def _write_adapter(peft: Any, base: Checkpoint, into: Path) -> None:
     weights = into / "adapter_model.safetensors"
     tensors = load_file(weights)
     save_file({key: tensor.to(torch.float16) for key, tensor in tensors.items()}, weights)
-
-
-def name_of_base(base: Checkpoint) -> str:
-    """Return the name under which the base is found again, by bertcli and by PEFT."""
-    if below := base.adapter or base.linear:
-        named = str(below.config["base_model_name_or_path"])
-        is_local = expanded(named).is_dir() or (below.folder / named).is_dir()
-        # A relative path is found from the folder that says it, not from the new one.
-        return str(base.folder.resolve()) if is_local and builtin(named) is None else named
-    if base.folder == base_folder():
-        return HUB_BASE
-    is_folder = expanded(base.name).is_dir()
-    return str(base.folder.resolve()) if is_folder else base.name
-
-
-def name_of_encoder(base: Checkpoint) -> str:
-    """Return the name under which bertcli finds an encoder again, with its adapter if any."""
-    return lasting_name(base) if base.adapter else name_of_base(base)
 
 
 def _config(model: Trainee, base: Checkpoint) -> dict[str, Any]:

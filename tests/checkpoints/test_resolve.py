@@ -116,6 +116,9 @@ def test_a_cached_revision(ref: str, own_cache: Path, tiny_checkpoint: Any) -> N
     [
         ({"HF_HUB_CACHE": "/a"}, "/a"),
         ({"HF_HUB_CACHE": "", "HF_HOME": "/b"}, "/b/hub"),
+        ({"HUGGINGFACE_HUB_CACHE": "/d", "HF_HOME": "/b"}, "/d"),
+        ({"HF_HOME": "~/b", "HOME": "/e"}, "/e/b/hub"),
+        ({"HF_HOME": "$PLACE/b", "PLACE": "/f"}, "/f/b/hub"),
         ({"HF_HUB_CACHE": "", "HF_HOME": "", "XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
     ],
 )
@@ -294,7 +297,7 @@ def test_a_head_on_itself_is_refused_however_it_says_so() -> None:
     for named in ("one", "../one", "./../one"):
         head = {"base_model_name_or_path": named, **more}
         Path("one/head_config.json").write_text(json.dumps(head))
-        assert message("one") == "one: its head_config.json names itself as its base"
+        assert message("one") == f"one: its base {named} is a linear head too, not an encoder"
 
 
 def test_an_unfinished_training_says_how_it_goes_on() -> None:

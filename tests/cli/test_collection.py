@@ -80,6 +80,15 @@ def test_near_duplicates_and_what_is_left(run: Run, texts: Path, here: Path) -> 
     assert (here / "u.txt").read_text().splitlines() == [LINES[0], LINES[1], LINES[4]]
 
 
+@pytest.mark.parametrize("line", ["similar", "dedupe --threshold 0.9 --unique", "cluster -k 2"])
+def test_no_file_is_written_that_is_read(run: Run, texts: Path, line: str) -> None:
+    """The input stays as it is, by whatever name it is meant."""
+    before = texts.read_bytes()
+    ran = run(*line.split(), "-i", texts, "-o", f"../{texts.parent.name}/texts.csv")
+    assert (ran.code, texts.read_bytes()) == (2, before)
+    assert ran.said("-o", "that file is read")
+
+
 @pytest.mark.parametrize("method", [("-k", "3"), ("--method", "hdbscan", "--min-size", "2")])
 def test_clusters_have_terms(run: Run, texts: Path, method: tuple[str, ...]) -> None:
     """Texts that belong together are together, under words that say what they are about."""

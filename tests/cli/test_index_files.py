@@ -280,6 +280,28 @@ def test_an_index_within_its_own_folder(tiny: Callable[..., Ran], run: Run) -> N
     )
 
 
+def test_an_id_is_not_given_again(run: Run, here: Path) -> None:
+    """Somebody may have noted that of a passage which is gone by now, to remove it."""
+    Path("d").mkdir()
+    Path("d/a.txt").write_text("A text on rain.")
+    Path("d/b.txt").write_text("A text on tulips.")
+    run("index", "build", "./i", "d", "-q")
+    line = ("search", "text", "--index", "./i")
+    last = max(hit["id"] for hit in run(*line).records[0]["hits"])
+    Path("d/b.txt").unlink()
+    Path("d/z.txt").write_text("Another text.")
+    run("index", "update", "./i", "-q")
+    assert last not in {hit["id"] for hit in run(*line).records[0]["hits"]}
+    assert run("index", "remove", "./i", "--id", last).said("no passage has this number")
+
+
+def test_a_model_that_is_named_must_be_there(run: Run, docs: Path) -> None:
+    """Also where an update has nothing to embed."""
+    run("index", "build", "./i", "docs/sub", "-q")
+    ran = run("index", "update", "./i", "-m", "./none")
+    assert (ran.code, ran.said("./none: no such folder")) == (1, True)
+
+
 def test_what_was_removed_comes_back_when_it_is_added(
     tiny: Callable[..., Ran], run: Run, docs: Path
 ) -> None:

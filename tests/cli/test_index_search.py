@@ -610,6 +610,16 @@ def test_context_and_groups(run: Run, notes: Path) -> None:
     assert len(documents) == len(set(documents)) == 3
 
 
+def test_a_table_shows_the_passage_between_its_lines(run: Run, here: Path) -> None:
+    """However long the lines around it are, which were asked for."""
+    lines = [f"{word} {'and so on ' * 60}{word}." for word in ("Ships", "Miners", "Bakers")]
+    Path("long.txt").write_text("\n".join(lines))
+    run("index", "build", "./i", "long.txt", "--chunk-tokens", 200, "--overlap", 0, "-q")
+    ran = run("search", "miners", "--index", "./i", "-k", 1, "-C", 1, "-f", "table")
+    for word in ("Ships", "Miners", "Bakers"):
+        assert f"{word}." in ran.out
+
+
 def test_a_word_counts_in_an_index_of_two(run: Run, here: Path) -> None:
     """Half of the passages have it, which in a larger index is no sign of a passage."""
     Path("a.md").write_text("cats sleep")

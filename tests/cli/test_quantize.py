@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from tiny import change_config
 
 from .conftest import Run
 
+FEW = ("--epochs", "1", "--evaluations", "1")
 TEXTS = [f"the cat sat on mat {n} and it was fine" for n in range(30)]
+
+
+def classifier_data() -> str:
+    """Write a few labelled texts, and return the name of their file."""
+    rows = [f"a good cat {n},good" if n % 2 else f"a bad dog {n},bad" for n in range(12)]
+    Path("data.csv").write_text("\n".join(["text,label", *rows]))
+    return "data.csv"
 
 
 @pytest.fixture
@@ -68,6 +77,19 @@ def test_what_is_written_runs_in_int8(run: Run, texts: Path, classifier: Path) -
     assert run("quantize", classifier, "--check", texts, "-o", "small").said("exists already")
     change_config(Path("small"), bertcli_precision="int4")
     assert run(*line, "small").said("small: bertcli_precision", "'int4'", "expected int8 or fp32")
+
+
+def test_an_adapter_finds_its_base_from_another_folder(
+    run: Run, texts: Path, classifier: Path, tiny_checkpoint: Any
+) -> None:
+    """A base that is named by a relative path is named anew."""
+    run("train", "classify", classifier_data(), "-m", tiny_checkpoint(), "-o", "a/one", *FEW)
+    settings = json.loads(Path("a/one/adapter_config.json").read_text())
+    shutil.copytree(settings["base_model_name_or_path"], "a/base")
+    settings["base_model_name_or_path"] = "../base"
+    Path("a/one/adapter_config.json").write_text(json.dumps(settings))
+    assert run("quantize", "a/one", "--check", texts, "-o", "b/far/small", "--force").code == 0
+    assert run("classify", "-m", "b/far/small", "a cat").code == 0
 
 
 def test_what_is_trained_on_it_is_not_quantised(run: Run, texts: Path, classifier: Path) -> None:

@@ -50,7 +50,6 @@ def test_a_commands_own_table_wins(config: Path, capsys: pytest.CaptureFixture[s
         ("top-q = 3\n", "top-q is not an option"),
         ("[clasify]\ntop-k = 3\n", "[clasify] is not a command"),
         ("[classify]\nmodle = 'x'\n", "modle is not an option of classify"),
-        ("[index.build]\nfoo = 3\n", "foo is not an option of build"),
         ("top-k = \n", "not TOML"),
         ("[classify]\nlabels = ['a', 'b']\n", "labels is a list"),
     ],
@@ -64,6 +63,36 @@ def test_a_broken_file_is_said(
     error = capsys.readouterr().err
     assert message in error
     assert "config.toml" in error
+
+
+def test_a_table_is_looked_at_when_its_command_is_asked(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a group's command too, and of no other: to make them all takes time."""
+    config.write_text("[index.build]\nfoo = 3\n")
+    assert main(LABELLED) == 0
+    assert main(["index", "build", "x", "y.txt"]) == 2
+    assert "config.toml: foo is not an option of build" in capsys.readouterr().err
+
+
+def test_an_option_that_may_be_repeated(
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One value in the environment or in the file is one, a list in the file several."""
+    for name in ("one.txt", "two.txt"):
+        (config.parent / name).write_text(f"The striker of {name} scored.\n")
+    paths = [str(config.parent / name) for name in ("one.txt", "two.txt")]
+    line = ["classify", "--labels", "sports,politics"]
+    for text, count in ((f"input = {paths[0]!r}", 1), (f"input = {paths}", 2)):
+        config.write_text(text)
+        assert main(line) == 0
+        assert len(capsys.readouterr().out.splitlines()) == count
+    monkeypatch.setenv("BERTCLI_INPUT", paths[1])
+    assert main(line) == 0
+    assert "two.txt" in capsys.readouterr().out
 
 
 def test_a_wrong_value_is_refused_like_a_flag(

@@ -228,6 +228,17 @@ def test_an_nli_checkpoint_decides_by_entailment(run: Run, classifier: Path) -> 
     assert scores != other
 
 
+def test_of_two_nli_labels_either_may_be_first(run: Run, tiny_checkpoint: Any) -> None:
+    """With --multi-label a label's own score comes from entailment and the other one."""
+    scores = []
+    for labels in (("entailment", "not_entailment"), ("not_entailment", "entailment")):
+        model = tiny_checkpoint("bert", Head.SEQUENCE, labels=labels)
+        line = ("classify", "Ada wrote programs.", "-m", model, "--multi-label")
+        scores.append(run(*line, "--labels", "a", "-k", 1).records[0]["score"])
+    assert scores[0] != pytest.approx(0.5, abs=1e-3)
+    assert sum(scores) == pytest.approx(1, abs=1e-4)
+
+
 def test_labels_need_an_nli_checkpoint(run: Run, tiny_checkpoint: Any) -> None:
     """A classifier of another kind refuses --labels and names the labels that it has."""
     model = tiny_checkpoint("bert", Head.SEQUENCE, labels=("good", "bad"))

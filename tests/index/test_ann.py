@@ -76,6 +76,19 @@ def test_recall_with_and_without_a_filter(tmp_path: Path, kind: Kind) -> None:
         assert list(problems(index)) == []
 
 
+def test_many_results_are_found_as_well(tmp_path: Path) -> None:
+    """The effort was measured on ten: for a hundred IVF looks at more lists."""
+    queries = unit_vectors(20, 9, DIMENSION)
+    scores = queries @ unit_vectors(ROWS, 0, DIMENSION).T
+    with made(tmp_path / "i", Kind.IVF) as index:
+        shares = []
+        for query, one in zip(queries, scores, strict=True):
+            (hits,) = index.search(query[None], 100)
+            right = {f"text {row}" for row in np.argsort(-one, kind="stable")[:100]}
+            shares.append(len({hit.text for hit in hits} & right) / 100)
+        assert np.mean(shares) > 0.93
+
+
 def test_a_small_index_is_exact(tmp_path: Path) -> None:
     """Up to a size nothing is approximate, and nothing is written for it."""
     with made(tmp_path / "i", Kind.AUTO, 900) as index:

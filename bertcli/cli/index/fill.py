@@ -189,10 +189,12 @@ def _refuse_other_weights(index: IndexFolder, model: ModelFlags) -> None:
     from bertcli.index.manifest import refuse_other_model
 
     recorded = index.manifest.model
-    chosen = replace(model, model=model.model or recorded.name, offline=True)
+    chosen = replace(model, model=recorded.name, offline=True) if model.model is None else model
     try:
         checkpoint = choose_checkpoint(chosen, "embed")
     except CheckpointError:
+        if model.model is not None:
+            raise
         return  # which will be told where there is something to embed
     weights = joint_sha256(checkpoint.files)
     asked = replace(recorded, name=lasting_name(checkpoint), weights_sha256=weights)

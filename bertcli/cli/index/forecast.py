@@ -204,7 +204,7 @@ def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunk
 
 
 def _batches(texts: Sequence[str], lengths: Sequence[int]) -> Iterator[tuple[list[str], int]]:
-    """Yield texts in batches as large as those of a build, each with its tokens."""
+    """Yield texts in batches large enough to be as quick as a build's, each with its tokens."""
     batch, tokens = list[str](), 0
     for text, length in zip(texts, lengths, strict=True):
         batch.append(text)

@@ -212,7 +212,7 @@ def check(name: Name, model: ModelFlags, debug: Debug = False) -> None:
             found.append(f"its model cannot be loaded: {error}")
         else:
             other = [str(one) for one in differences(recorded, asked)]
-            found += other or _strange_vectors(index, embed)
+            found += other or ([] if mendable else _strange_vectors(index, embed))
         passages = index.info().chunks
     show_facts({"path": str(place), "passages": passages, "problems": found})
     if asked is not None:

@@ -29,6 +29,7 @@ from bertcli.cli.train.run import (
 )
 from bertcli.cli.train.watch import note_scores
 from bertcli.errors import DataError, UsageError
+from bertcli.inputs.labelled import format_for
 from bertcli.records import LabelledText
 
 if TYPE_CHECKING:
@@ -171,7 +172,11 @@ def classify(
     if teachers:
         check_teachers(teachers, labels, multi, flags.offline)
         if unlabelled:
-            records = sound_records(unlabelled, labelled.field)
+            records = sound_records(
+                unlabelled,
+                labelled.field,
+                format_for(unlabelled, labelled.columns.input_format),
+            )
             more = [LabelledText(one.text, ()) for one in records]
             warn(f"{len(more):,} texts without labels")
             texts = own + more

@@ -192,12 +192,13 @@ def _blocks(
     apart: bool,
     work: Path,
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    from bertcli.inputs.labelled import format_for
     from bertcli.train.blocks import open_blocks, write_tokens
 
     field, input_format = columns
 
     def tokenised(
-        files: list[str], name: str, input_format: InputFormat | None = None
+        files: list[str], name: str, input_format: InputFormat | None
     ) -> NDArray[np.uint32]:
         path, bad = work / f"{name}.u32", work / f"{name}.bad"
         if not (path.is_file() and bad.is_file()):
@@ -212,7 +213,7 @@ def _blocks(
 
     blocks = tokenised(corpus, "corpus", input_format)
     if valid:
-        return blocks, tokenised(valid, "valid")
+        return blocks, tokenised(valid, "valid", format_for(valid, input_format))
     kept = max(1, int(len(blocks) * share))
     if len(blocks) < 2:
         raise UsageError("the corpus is one block: give more text, or held-out text with --valid")
