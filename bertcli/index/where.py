@@ -25,6 +25,8 @@ from bertcli.errors import UsageError
 
 Value = str | float | int
 DEPTH = 15
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+"""A time of ISO 8601, with T or, as Parquet's times are kept, a blank before the hour."""
 PATTERN_LETTERS = 50_000
 """The longest pattern that SQLite takes."""
 TOKENS = 1_000
@@ -213,7 +215,10 @@ class _Parser:
         if token.kind == "word" and sign == "=":
             return self._is_true(name) if value else self._is_false(name)
         if isinstance(value, str):
-            sql = f"CAST({self._column(name)} AS TEXT) {sign} ?"
+            text = f"CAST({self._column(name)} AS TEXT)"
+            if MOMENT.match(value):
+                text, value = f"replace({text}, 'T', ' ')", value.replace("T", " ")
+            sql = f"{text} {sign} ?"
             self.values.append(value)
             if sign == "=" and value in ("true", "false") and name.text in self.columns:
                 sql += " OR json_type(documents.metadata, ?) = ?"  # JSON's own, which is 1 or 0

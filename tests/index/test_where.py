@@ -21,8 +21,8 @@ from .samples import build, unit_vectors
 
 ROWS: list[dict[str, Any]] = [
     {"lang": "zh", "year": 2024, "draft": True, "my column": "x"},
-    {"lang": "zh", "year": "2022", "draft": False},
-    {"lang": "en", "year": "unknown", "tags": "a,b"},
+    {"lang": "zh", "year": "2022", "draft": False, "at": "2020-01-01 09:30:00"},
+    {"lang": "en", "year": "unknown", "tags": "a,b", "at": "2020-01-01T15:00:00"},
     {"lang": "EN", "year": 2023.5, "it's": "o'clock"},
     {},
 ]
@@ -96,6 +96,10 @@ def found(index: IndexFolder, where: str) -> set[int]:
         ("\"it's\" = 'o''clock'", {3}),
         ("nothing = 1", set()),
         ("year > 2022 and not (lang = 'zh')", {3}),
+        ("at >= '2020-01-01T12:00:00'", {2}),
+        ("at < '2020-01-01 12:00:00'", {1}),
+        ("at in ('2020-01-01T09:30:00', '2020-01-01 15:00:00')", {1, 2}),
+        ("at between '2020-01-01' and '2020-01-01T15:00:00'", {1, 2}),
         ("line = 1 or line = 2 and lang = 'en'", {0}),
     ],
 )
