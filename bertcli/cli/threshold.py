@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.eval.report import Data, Table, show
+from bertcli.cli.eval.report import Data, Table, label_rows, show
 from bertcli.cli.label_names import LabelMap, check_one_label, mapped_texts
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import some, warn
@@ -26,6 +26,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
 )
+
+MEASURES = ("precision", "recall", "f1", "support")
 
 
 @app.callback()
@@ -58,7 +60,7 @@ def fit(
     from bertcli.checkpoints.thresholds import store_thresholds
     from bertcli.cli.classify import check_pairs, classify_task
     from bertcli.evaluate.classify import measure_classify
-    from bertcli.evaluate.thresholds import best_thresholds
+    from bertcli.evaluate.thresholds import best_thresholds, counts_at
     from bertcli.inputs.labelled import are_pairs, read_labelled
 
     if model.model is None:
@@ -80,11 +82,23 @@ def fit(
     }
     if unseen := [label for label in made.labels if label not in found]:
         warn(f"no text has the label {named(unseen)}, which stays as it was")
+    counts = counts_at(score, made.multi_label, found)
+    if never := [one.label for one in counts if not one.hits + one.false]:
+        warn(f"{named(never)}: never given, for no threshold is right so often")
     found = dict(made.checkpoint.thresholds) | found
     store_thresholds(folder, found)
-    rows: list[tuple[object, ...]] = list(found.items())
-    report = {"model": made.checkpoint.name, "records": len(texts), "thresholds": found}
-    show(report, [lambda: Table(("label", "threshold"), rows)])
+    measured = {row["label"]: row for row in label_rows(counts)}
+    rows = [
+        (label, value, *(measured.get(label, {}).get(name, "") for name in MEASURES))
+        for label, value in found.items()
+    ]
+    report = {
+        "model": made.checkpoint.name,
+        "records": len(texts),
+        "thresholds": found,
+        "labels": list(measured.values()),
+    }
+    show(report, [lambda: Table(("label", "threshold", *MEASURES), rows)])
 
 
 def check_labels(

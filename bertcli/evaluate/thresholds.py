@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from bertcli.evaluate.classify import ClassifyScore
+from bertcli.evaluate.classify import ClassifyScore, LabelCounts
 
 ROUNDING = 1e-12  # 14 of 25 are 0.56
 
@@ -19,15 +22,30 @@ def best_thresholds(
     often; 1 where it never is. Texts without a label say nothing of where it should begin. Of one
     label a text only the most probable is given, so only there does a threshold matter.
     """
-    probabilities = score.probabilities
-    if not multi_label:
-        best = np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
-        probabilities = np.where(best, probabilities, -1.0)
+    probabilities = _probabilities(score, multi_label)
     return {
         label: _threshold(probabilities[:, i], score.gold[:, i], precision)
         for i, label in enumerate(score.labels)
         if score.gold[:, i].any()
     }
+
+
+def counts_at(
+    score: ClassifyScore, multi_label: bool, thresholds: Mapping[str, float]
+) -> list[LabelCounts]:
+    """Return the counts of each label that has a threshold, were it given from there on."""
+    least = np.array([thresholds.get(label, np.inf) for label in score.labels])
+    given = replace(score, predicted=_probabilities(score, multi_label) >= least)
+    return [one for one in given.counts if one.label in thresholds]
+
+
+def _probabilities(score: ClassifyScore, multi_label: bool) -> NDArray[np.float64]:
+    """Return the probabilities (n, k), -1 where a label would not be given at any threshold."""
+    found = score.probabilities
+    if multi_label:
+        return found
+    best = np.arange(found.shape[1]) == found.argmax(axis=1)[:, None]
+    return np.where(best, found, -1.0)
 
 
 def _threshold(

@@ -152,9 +152,13 @@ def _measured(model: nn.Module, measure: Callable[[], Scores]) -> Scores:
 
 
 def _remember(state: _State, score: float, parameters: list[nn.Parameter]) -> None:
-    state.since_best += 1
-    if score > state.best:
-        state.since_best, state.best = 0, score
+    """Keep the best parameters; of equal scores the later, which learnt more and is surer.
+
+    On few held-out examples the best score may be reached long before the end.
+    """
+    state.since_best = 0 if score > state.best else state.since_best + 1
+    if score >= state.best:
+        state.best = score
         state.best_parameters = [one.detach().clone() for one in parameters]
 
 

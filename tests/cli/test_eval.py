@@ -87,7 +87,9 @@ def test_scores_are_those_of_what_classify_gives(scores: Eval, given: list[str])
     assert [one["support"] for one in found["labels"]] == [gold.count(one) for one in LABELS]
 
 
-def test_csv_columns_and_labels_are_named(scores: Eval, given: list[str]) -> None:
+def test_csv_columns_and_labels_are_named(
+    scores: Eval, given: list[str], run: Run, models: dict[str, Path]
+) -> None:
     """Own columns, and the file's names of the labels, mapped to the checkpoint's."""
     with Path("a.csv").open("w", newline="") as file:
         rows = [(text, label.upper()) for text, label in zip(SENTENCES, given, strict=True)]
@@ -95,7 +97,20 @@ def test_csv_columns_and_labels_are_named(scores: Eval, given: list[str]) -> Non
     names = [part for label in LABELS for part in ("--map", f"{label.upper()}={label}")]
     found = scores("classify", "a.csv", "--field", "body", "--label-field", "is", *names)
     assert found["accuracy"] == 1
-    assert scores("classify", "a.csv", "--field", "body", "--label-field", "is")["accuracy"] == 0
+    line = ("eval", "classify", "a.csv", "--field", "body", "--label-field", "is")
+    ran = run(*line, "-m", models["classify"])
+    assert (ran.code, ran.said("a.csv:2", "none of the labels", "--map")) == (1, True)
+    ran = run(*line, "-m", models["classify"], *names[:-1], f"{names[-1]}s")
+    assert (ran.code, ran.said("has no label", f"{LABELS[-1]}s")) == (2, True)
+
+
+def test_labels_that_are_numbers(scores: Eval, given: list[str]) -> None:
+    """GLUE's are: they are those of the checkpoint, which is told."""
+    rows = zip(SENTENCES, map(str, map(LABELS.index, given)), strict=True)
+    Path("dev.tsv").write_text("sentence\tlabel\n" + "".join(f"{t}\t{n}\n" for t, n in rows))
+    found = scores("classify", "dev.tsv")
+    assert found["accuracy"] == 1
+    assert {row["label"] for row in found["labels"]} <= set(LABELS)
 
 
 def test_wrong_records_are_written(scores: Eval, given: list[str]) -> None:
@@ -637,7 +652,7 @@ def test_a_comparison_has_no_order(
     several = {"problem_type": "multi_label_classification"}
     other = str(tiny_checkpoint("bert", Head.SEQUENCE, seed=2, **several))
     path = tmp_path / "rows.csv"
-    path.write_text("text,label\nthe cat,LABEL_0\nthe dog,LABEL_1\n")
+    path.write_text("text,label\nthe cat,neutral\nthe dog,entailment\n")
     found = []
     for first, second in ((one, other), (other, one)):
         assert main(["eval", "classify", str(path), "-m", first, "--compare", second]) == 0

@@ -92,6 +92,21 @@ def test_classify_uses_what_was_fitted(head: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["label"] == "bug"
 
 
+def test_what_the_thresholds_bring_is_told(head: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Precision and recall of each label; and a label that no threshold is enough for."""
+    assert main(["threshold", "fit", "rows.jsonl", "-m", "head", "--least-precision", "1"]) == 0
+    rows = json.loads(capsys.readouterr().out)["labels"]
+    assert [(row["label"], row["precision"], row["recall"]) for row in rows] == [
+        ("billing", 1, 1),
+        ("bug", 1, 1),
+    ]
+    lines = Path("rows.jsonl").read_text().splitlines(True)
+    other = [lines[0].replace("billing", "bug"), lines[2].replace("bug", "billing")]
+    Path("odd.jsonl").write_text("".join(other))
+    assert main(["threshold", "fit", "odd.jsonl", "-m", "head", "--least-precision", "0.9"]) == 0
+    assert '"billing", "bug": never given' in capsys.readouterr().err
+
+
 def test_a_label_that_the_file_lacks_is_told(
     head: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -948,9 +948,15 @@ def stepped(scores: list[float], tmp_path: Path, **settings: Any) -> tuple[list[
 
 
 def test_the_best_measured_model_is_the_result(tmp_path: Path) -> None:
-    """Of scores 1, 3, 3, 2 the second model is kept: a later one must be better, not as good."""
+    """Of scores 1, 3, 3, 2 the third model is kept, which learnt more than the second."""
     seen, last = stepped([1, 3, 3, 2], tmp_path, keep_best=True)
-    assert last == seen[1] != seen[2]
+    assert last == seen[2] != seen[1]
+
+
+def test_an_equal_score_is_no_gain(tmp_path: Path) -> None:
+    """Patience ends after so many measurements without one, and the latest of the best is kept."""
+    seen, last = stepped([1, 3, 3, 3, 3, 3], tmp_path, patience=2)
+    assert (len(seen), last) == (4, seen[3])
 
 
 def test_the_last_model_is_measured_when_the_time_is_over(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,8 +30,9 @@ from bertcli.cli.label_names import (
     warn_of_unknown,
 )
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
-from bertcli.cli.recipe import some
-from bertcli.errors import UsageError
+from bertcli.cli.recipe import some, warn
+from bertcli.errors import DataError, UsageError
+from bertcli.inputs.rows import named as quoted
 
 if TYPE_CHECKING:
     from bertcli.checkpoints.layout import Checkpoint
@@ -96,6 +98,9 @@ def classify(
     if several and abstain_below is not None:
         raise UsageError("--abstain-below: for one label a text; threshold fit is for several")
 
+    _refuse_unknown_targets(names, classifiers)
+    if not named:
+        names = names or _by_number(texts, classifiers[0])
     own_names = [_names_for(one, names, classifiers) for one in classifiers]
 
     def measured(made: Classifier, own: Mapping[str, str]) -> tuple[str, ClassifyScore]:
@@ -148,6 +153,31 @@ def _gives_one_label(checkpoint: Checkpoint) -> bool:
     return checkpoint.config.get("problem_type") == "single_label_classification"
 
 
+def _refuse_unknown_targets(names: Mapping[str, str], classifiers: Sequence[Classifier]) -> None:
+    """Raise UsageError for a name of --map that no checkpoint knows."""
+    known = [label for one in classifiers for label in one.labels]
+    for old, new in names.items():
+        if new and new not in known and old not in known:
+            raise UsageError(
+                f"--map {shlex.quote(f'{old}={new}')}: {classifiers[0].checkpoint.name} has no "
+                f"label {new!r}, its labels are {quoted(sorted(known))}"
+            )
+
+
+def _by_number(texts: Sequence[LabelledText], made: Classifier) -> dict[str, str]:
+    """Return the checkpoint's labels by their numbers where all of the data are such numbers.
+
+    GLUE has them so, and many other sets: 0 and 1 for the first and the second label.
+    """
+    numbers = {str(number): label for number, label in enumerate(made.labels)}
+    used = {label for text in texts for label in text.labels}
+    if not used or not used <= numbers.keys() or not used.isdisjoint(made.labels):
+        return {}
+    told = ", ".join(f"{number} is {numbers[number]}" for number in sorted(used))
+    warn(f"the labels are numbers, taken as those of {made.checkpoint.name}: {told}")
+    return {number: numbers[number] for number in used}
+
+
 def _names_for(
     made: Classifier, names: Mapping[str, str], compared: Sequence[Classifier]
 ) -> dict[str, str]:
@@ -180,6 +210,12 @@ def _warn_of_unknown(
         for label in text.labels
         if names.get(label, label) not in made.labels
     }
+    if len(unknown) == len({label for text in texts for label in text.labels}):
+        raise DataError(
+            f"{texts[0].place}: {made.checkpoint.name} has none of the labels of the data, "
+            f"{quoted(sorted(unknown))}: its labels are {quoted(sorted(made.labels))}; say what "
+            f"each is called there with --map {shlex.quote(f'{min(unknown)}=NAME')}"
+        )
     warn_of_unknown(made.checkpoint.name, names, unknown)
 
 

@@ -59,7 +59,7 @@ def search(
         Path | None, typer.Option(help="Judgements, BEIR's or TREC's; default the folder's.")
     ] = None,
     save_run: Annotated[
-        Path | None, typer.Option(help="Write what was found as a TREC run file.")
+        Path | None, typer.Option(help="Write what was found as a TREC run file, scored by 1/rank.")
     ] = None,
 ) -> None:
     """Measure search: nDCG@10, recall, MRR@10 and MAP over judged queries.
@@ -102,13 +102,20 @@ def search(
     else:
         name, found, score = measured(model)
     _check_judged(judged, judgements, found, score.queries, str(run or folder))
-    report: dict[str, Any] = {"model": name, "queries": len(score.queries)}
+    report: dict[str, Any] = {
+        "model": name,
+        "judged_by": str(judged),
+        "queries": len(score.queries),
+    }
     for measure in score.values:
         report[measure] = score.mean(measure)
         report[f"{measure}_95"] = between(score.interval(measure))
     differences: list[dict[str, Any]] = []
     if flags.compare is not None:
-        other_name, _, other = measured(other_model(model, flags.compare))
+        if run is not None and Path(flags.compare).is_file():
+            other_name, other = flags.compare, score_run(read_run(Path(flags.compare)), judgements)
+        else:
+            other_name, _, other = measured(other_model(model, flags.compare))
         one, two = score.values["ndcg@10"], other.values["ndcg@10"]
         difference = mean_difference(one, two)
         report |= {

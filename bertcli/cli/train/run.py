@@ -101,7 +101,8 @@ class TrainFlags:
     dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of dropout.")] = 0.0
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train no longer.")] = None
     patience: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many measurements without a gain.")
+        int | None,
+        typer.Option(min=1, help="Stop after so many measurements without a gain; else never."),
     ] = None
     merge: Annotated[
         bool, typer.Option("--merge", help="Write a whole checkpoint, not an adapter.")
