@@ -138,7 +138,8 @@ cat "$work/known.jsonl" "$work/varied-at-last.jsonl" > "$work/known-and-all-vari
 bertcli train classify "$everyday" "$recipes"/texts/sentiment-more.jsonl{,,} \
     --unlabelled "$work/known-and-all-varied.jsonl" -m "$work/of-three" -o "$work/at-last" \
     --learning-rate 3e-4 --minutes 33 --seed 64 "${kept[@]}"
-python "$recipes/mean.py" "$work/of-reviews" "$work/at-last" "$output" 0.8
+python "$recipes/mean.py" "$work/of-reviews" "$work/at-last" "$work/mean-at-last" 0.8
+python "$recipes/rank.py" "$work/mean-at-last" "$output" 125 # of 128: the folder has 12 MB at most
 python "$recipes/lean.py" "$output" positive 0.2
 bertcli eval classify "$dev" -m "$output"
 bertcli eval classify "$recipes/texts/sentiment-test.jsonl" -m "$output"
