@@ -13,7 +13,7 @@ import pytest
 
 from bertcli.checkpoints import resolve as resolving
 from bertcli.checkpoints.cache import cached_folder, find_cached, hub_cache, is_offline
-from bertcli.checkpoints.catalog import BASE_NAME, base_folder
+from bertcli.checkpoints.catalog import BASE_NAME, BUILTIN_FOLDER, base_folder
 from bertcli.checkpoints.resolve import ModelChoice, resolve
 from bertcli.engine.families import Head
 from bertcli.errors import CheckpointError
@@ -313,3 +313,12 @@ def test_adapters_in_a_circle() -> None:
     adapter(Path("a"), "b")
     adapter(Path("b"), "a")
     assert "is an adapter too" in message("a")
+
+
+def test_what_is_built_in_is_small() -> None:
+    """Each folder has at most 12 MB, and a card."""
+    folders = [one for one in BUILTIN_FOLDER.iterdir() if (one / "adapter_config.json").is_file()]
+    assert len(folders) == 4
+    for folder in folders:
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 12_000_000
+        assert (folder / "README.md").is_file()
