@@ -85,11 +85,13 @@ def test_thresholds_are_not_fitted_to_other_labels(run: Run, head: Path) -> None
 
 def test_eval_tells_labels_that_the_checkpoint_does_not_have(run: Run, head: Path) -> None:
     """Their names most probably differ: --map is named, and helps."""
-    Path("other.csv").write_text(ROWS.replace(",good", ",1").replace(",bad", ",0"))
+    Path("other.csv").write_text(ROWS.replace(",good", ",yes").replace(",bad", ",no"))
     ran = run("eval", "classify", "other.csv", "-m", head)
-    assert "other.csv:2: head has no label '1'" in ran.err
-    assert "--map 1=NAME" in ran.err
-    maps = ["--map", "1=good", "--map", "0=bad"]
+    assert (ran.code, ran.said("other.csv:2: head has none of the labels")) == (1, True)
+    assert "--map no=NAME" in ran.err
+    ran = run("eval", "classify", "other.csv", "-m", head, "--map", "yes=good")
+    assert (ran.code, ran.said("head has no label 'no'", "--map no=NAME")) == (0, True)
+    maps = ["--map", "yes=good", "--map", "no=bad"]
     assert run("eval", "classify", "other.csv", "-m", head, *maps).err == ""
 
 
