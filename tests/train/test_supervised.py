@@ -450,8 +450,8 @@ def test_the_card_names_a_base_that_others_have(run: Train, base: Path) -> None:
     assert not has and f"text-classification on {base}" in card
     hub = "sentence-transformers/all-MiniLM-L6-v2"
     few = ("--epochs", 0.1, "--evaluations", 1)
-    for number, model in enumerate((("all-MiniLM-L6-v2", "--rank", 128), ("sentiment",))):
-        assert run("classify", *few, "-m", *model, output=f"{number}").code == 0
+    for number, (model, rank) in enumerate((("all-MiniLM-L6-v2", 128), ("sentiment", 125))):
+        assert run("classify", *few, "-m", model, "--rank", rank, output=f"{number}").code == 0
         assert f'base_model: "{hub}"' in of(f"{number}")[1]
     assert run("classify", "--method", "head", "-m", "fill-mask", output="head").code == 0
     settings = json.loads(Path("head/head_config.json").read_text())
