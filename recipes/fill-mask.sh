@@ -20,10 +20,10 @@
 # Four more learn everyday texts and main clauses too, a third of the short ones without a final mark:
 # a mask at the end of a text was filled with a full stop, and words of film reviews with those of an
 # encyclopaedia.
-# Seven more read sentences of common sense and general knowledge (texts/README.md) between all of these: it
+# Eleven more read sentences of common sense and general knowledge (texts/README.md) between all of these: it
 # wrote fluently and knew little. The first two forget some of Wikipedia; the others, which have more of it, less.
-# So half of what ships is the mean of the last two, a third that of the third and fourth of these, and a seventh
-# what was there before all seven.
+# So four fifths of what ships are the mean of the last three, and a fifth is that of those before them with
+# what was there before all eleven.
 # Each can be stopped, and started again with --resume.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
