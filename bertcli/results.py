@@ -166,10 +166,14 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class ClassifyResult:
-    """The labels of a text, best first; empty when none reached the threshold."""
+    """The labels of a text, best first; empty when none reached the threshold.
+
+    `several` where a text may have any number of them, and all are listed, be it only one.
+    """
 
     labels: tuple[LabelScore, ...]
     reading: Reading
+    several: bool = False
 
     def nested(self) -> dict[str, object]:
         best = self.labels[0] if self.labels else None
@@ -178,7 +182,7 @@ class ClassifyResult:
             "score": rounded(best.score) if best else None,
         }
         every = [{"label": one.label, "score": rounded(one.score)} for one in self.labels]
-        more: dict[str, object] = {"labels": every} if len(every) != 1 else {}
+        more: dict[str, object] = {"labels": every} if self.several else {}
         return head | more | self.reading.nested()
 
     def rows(self) -> list[dict[str, object]]:

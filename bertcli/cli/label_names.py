@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,14 +50,40 @@ def _equals_signs(pair: str) -> list[int]:
     return [at for at, sign in enumerate(pair) if sign == "="]
 
 
-def warn_of_unknown(model: str, names: Mapping[str, str], unknown: Mapping[str, Place]) -> None:
-    """Say which labels of a file a checkpoint never gives: most probably they are called else."""
+def check_known(
+    model: str,
+    names: Mapping[str, str],
+    unknown: Mapping[str, Place],
+    labels: Collection[str],
+    own: Iterable[str],
+) -> None:
+    """Say which of a file's `labels` a checkpoint never gives: most probably they are called else.
+
+    Raises DataError where it gives none of them: `own` are those that it has.
+    """
+    if unknown and len(unknown) == len(labels):
+        label = min(unknown)
+        raise DataError(
+            f"{unknown[label]}: {model} has none of the labels of the data, "
+            f"{named(sorted(unknown))}: its labels are {named(sorted(own))}; say what each is "
+            f"called there with --map {shlex.quote(f'{label}=NAME')}"
+        )
     for label, place in sorted(unknown.items())[:UNKNOWN_TOLD]:
         called = names.get(label, label)
         warn(
             f"{place}: {model} has no label {called!r}; say what it is called there with "
             f"--map {shlex.quote(f'{label}=NAME')}"
         )
+
+
+def warn_of_twins(labels: Iterable[str]) -> None:
+    """Say which labels differ by their capitals alone: most probably they are meant to be one."""
+    spellings: dict[str, list[str]] = {}
+    for label in labels:
+        spellings.setdefault(label.casefold(), []).append(label)
+    for twins in spellings.values():
+        if len(twins) > 1:
+            warn(f"{named(twins)} differ by their capitals alone, and are learnt as several labels")
 
 
 def span_labels(texts: Iterable[TaggedText]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,6 @@ from bertcli.evaluate.intervals import Interval, mean_interval
 
 CUT = 10
 RECALLS = (10, 100)
-MEASURES = {
-    "ndcg@10": "ndcg_cut_10",
-    "map": "map",
-    **{f"recall@{k}": f"recall_{k}" for k in RECALLS},
-    f"mrr@{CUT}": "recip_rank",
-}
 
 Judgements = Mapping[str, Mapping[str, int]]
 """For each query the passages that people judged, with their grades; 0 is not relevant."""
@@ -43,9 +37,10 @@ class SearchScore:
         return mean_interval(self.values[measure])
 
 
-def score_run(run: Run, judgements: Judgements) -> SearchScore:
+def score_run(run: Run, judgements: Judgements, recalls: Iterable[int] = RECALLS) -> SearchScore:
     """Return the scores of a run; a judged query for which it has nothing scores 0.
 
+    `recalls` are the numbers of passages among which relevant ones are counted, 1 or more.
     Queries without a relevant passage are left out, as trec_eval does.
     """
     try:
@@ -58,11 +53,17 @@ def score_run(run: Run, judgements: Judgements) -> SearchScore:
     if not asked:
         raise DataError("no query has a relevant passage: nothing can be measured")
     judged = {q: dict(judgements[q]) for q in asked}
-    evaluator = pytrec_eval.RelevanceEvaluator(judged, set(MEASURES.values()))
+    measures = {
+        f"ndcg@{CUT}": f"ndcg_cut_{CUT}",
+        "map": "map",
+        **{f"recall@{k}": f"recall_{k}" for k in recalls},
+        f"mrr@{CUT}": "recip_rank",
+    }
+    evaluator = pytrec_eval.RelevanceEvaluator(judged, set(measures.values()))
     found = evaluator.evaluate({q: dict(run.get(q, {})) for q in asked})
     values = {
         name: np.array([found.get(q, {}).get(key, 0.0) for q in asked], float)
-        for name, key in MEASURES.items()
+        for name, key in measures.items()
     }
     reciprocal = values[f"mrr@{CUT}"]  # of any rank, and pytrec_eval knows no cut of it
     reciprocal[reciprocal < 1 / CUT] = 0

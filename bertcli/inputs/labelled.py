@@ -209,7 +209,8 @@ def tag_parts(tag: str, place: Place) -> tuple[str, str]:
         return OUTSIDE, ""
     prefix, _, kind = tag.partition("-")
     if not TAG.fullmatch(tag):
-        raise DataError(f'{place}: "{tag}" is not a tag: expected O, B-LABEL or I-LABEL')
+        more = "; numbers count a list of tags that the file has not" if tag.isdecimal() else ""
+        raise DataError(f'{place}: "{tag}" is not a tag: expected O, B-LABEL or I-LABEL{more}')
     return {"L": "E", "U": "S"}.get(prefix, prefix), kind
 
 

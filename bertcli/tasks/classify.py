@@ -40,11 +40,14 @@ class Choice:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     usual: bool = False
 
-    def of(self, labels: Sequence[str], scores: NDArray[np.float64]) -> tuple[LabelScore, ...]:
+    def result(
+        self, labels: Sequence[str], scores: NDArray[np.float64], reading: Reading
+    ) -> ClassifyResult:
         """Return the chosen labels, best first; equal scores keep the labels' order."""
         order = np.argsort(-scores, kind="stable")[: self.top_k]
         ranked = [LabelScore(labels[i], float(scores[i])) for i in order]
-        return tuple(one for one in ranked if one.score >= self._lowest(one.label))
+        chosen = tuple(one for one in ranked if one.score >= self._lowest(one.label))
+        return ClassifyResult(chosen, reading, several=self.top_k != 1)
 
     def of_several(self, labels: Sequence[str]) -> Choice:
         """Return the choice of a classifier of several labels a text: all those that are likely.
@@ -94,7 +97,7 @@ class Classify:
         """Return the labels from logits (labels,) per window."""
         logits = weighted_mean(list(outputs), [len(window) for window in plan.windows])
         scores = sigmoid(logits) if self.multi_label else softmax(logits)
-        return ClassifyResult(self.choice.of(self.labels, scores), plan.reading)
+        return self.choice.result(self.labels, scores, plan.reading)
 
     def _plan_pairs(self, records: Sequence[Record]) -> list[Plan | RecordError]:
         firsts = self.tokenizer.ids([record.text for record in records])
@@ -144,7 +147,7 @@ class ClassifyByVector:
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
         """Return the labels from the vectors of the windows."""
         vector = self.embed.decode(record, plan, outputs).vector
-        return ClassifyResult(self.choice.of(self.labels, self._scores(vector)), plan.reading)
+        return self.choice.result(self.labels, self._scores(vector), plan.reading)
 
     def _scores(self, vector: NDArray[np.float32]) -> NDArray[np.float64]:
         logits = (self.weight @ vector + self.bias).astype(np.float64)
@@ -210,7 +213,7 @@ class ClassifyByEntailment:
             scores = softmax(logits[:, [self.contradiction, self.entailment]])[:, 1]
         else:
             scores = softmax(logits[:, self.entailment])
-        return ClassifyResult(self.choice.of(self.labels, scores), plan.reading)
+        return self.choice.result(self.labels, scores, plan.reading)
 
     def _best_of_each_label(self, logits: Logits) -> Logits:
         """Return of each label's hypotheses the one that follows most, (labels, 3)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +66,33 @@ def ner_examples(
             target[shown.first : shown.first + end - start] = targets[start:end]
             examples.append(Example(shown, target))
     return [one for one in examples if (one.target != UNJUDGED).any()]
+
+
+def cut_words(
+    texts: Iterable[TaggedText], tokenizer: TextTokenizer
+) -> list[tuple[TaggedText, tuple[int, int, str]]]:
+    """Return the spans that begin or end within a word: they are learnt as if it all was theirs."""
+    suspect = [one for one in texts if any(_is_cut(one.text, span) for span in one.spans)]
+    found = []
+    for text, tokens in zip(
+        suspect, tokenizer.tokenize([one.text for one in suspect]), strict=True
+    ):
+        inner = {at for start, end in _words(tokens) for at in range(start + 1, end)}
+        found += [(text, span) for span in text.spans if not inner.isdisjoint(span[:2])]
+    return found
+
+
+def _is_cut(text: str, span: tuple[int, int, str]) -> bool:
+    """Tell whether there is no space or sign before or after a span, as within a word."""
+    return any(text[at - 1 : at].isalnum() and text[at : at + 1].isalnum() for at in span[:2])
+
+
+def _words(tokens: Tokens) -> Iterator[tuple[int, int]]:
+    """Yield where each word begins and ends."""
+    bounds = zip(tokens.words.tolist(), tokens.offsets.tolist(), strict=True)
+    for _, parts in groupby(bounds, key=itemgetter(0)):
+        places = [place for _, place in parts]
+        yield places[0][0], places[-1][1]
 
 
 def _rewritten(text: str, chance: float) -> str:

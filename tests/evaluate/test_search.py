@@ -28,6 +28,7 @@ def test_scores_by_hand() -> None:
     assert score.values["recall@10"] == pytest.approx([1, 0])
     assert score.values["mrr@10"] == pytest.approx([1, 0])
     assert score.mean("mrr@10") == 0.5
+    assert score_run(RUN, JUDGED, [1, 2]).values["recall@1"] == pytest.approx([0.5, 0])
 
 
 def test_mrr_is_cut_at_ten() -> None:
@@ -71,6 +72,23 @@ def test_names_with_blanks_go_through_runs(
     capsys.readouterr()
     assert main(["eval", "search", str(beir), "--run", found]) == 0
     assert json.loads(capsys.readouterr().out)["ndcg@10"] == 1.0
+
+
+def test_recall_is_told_at_the_numbers_asked_for(
+    beir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In place of 10 and 100; for more than 100 as many passages are found."""
+    texts = "".join(json.dumps({"_id": f"d{i}", "text": "back"}) + "\n" for i in range(150))
+    (beir / "corpus.jsonl").write_text(texts)
+    (beir / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n7\td149\t1\n")
+    line = ["eval", "search", str(beir), "--mode", "keyword"]
+    assert main([*line, "--recall-at", "150", "--recall-at", "3"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [key for key in found if key.startswith("recall") and "95" not in key] == [
+        "recall@3",
+        "recall@150",
+    ]
+    assert (found["recall@3"], found["recall@150"]) == (0, 1)
 
 
 @pytest.mark.parametrize("line", ["q1 Q0 a 1 high name", "q1 Q0 a", "q1 Q0 a 2 0.4 name"])

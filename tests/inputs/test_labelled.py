@@ -311,7 +311,7 @@ def test_rows_have_lists_of_tokens_and_tags(write: Write) -> None:
     [
         ({"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens, but 1 tag"),
         ({"tokens": "a b", "tags": ["O", "O"]}, '"tokens" is not a list'),
-        ({"tokens": ["a"], "tags": [3]}, '"3" is not a tag'),
+        ({"tokens": ["a"], "tags": [3]}, '"3" is not a tag.*numbers count a list'),
         ({"tokens": ["a"]}, 'no column "tags".*--tags-field'),
         ({}, 'no column "tokens"'),
         ("Ada", "expected a word and its tag on each line"),

@@ -75,7 +75,7 @@ def classify() -> list[Answer]:
         answered(
             0,
             "A fine film.",
-            ClassifyResult(best, Reading(5)),
+            ClassifyResult(best, Reading(5), several=True),
             text="A fine film.",
             label="gold",
             score=4,
@@ -83,7 +83,7 @@ def classify() -> list[Answer]:
         answered(
             1,
             'He said "no",\nthen\tleft.',
-            ClassifyResult((), Reading(600, 1, 88)),
+            ClassifyResult((), Reading(600, 1, 88), several=True),
             text='He said "no",\nthen\tleft.',
             label="gold",
             score=None,

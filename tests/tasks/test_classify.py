@@ -233,7 +233,9 @@ def test_similarity_by_hand(tiny_checkpoint: Any) -> None:
 def test_which_labels_come_out(choice: Choice, expected: list[str]) -> None:
     """At most so many, at the threshold or above, best first, equal ones in their own order."""
     scores = np.array([0.2, 0.5, 0.2, 0.1])
-    assert [one.label for one in choice.of("abcd", scores)] == expected
+    found = choice.result("abcd", scores, Reading(1))
+    assert [one.label for one in found.labels] == expected
+    assert ("labels" in found.nested()) == (choice.top_k != 1)  # also of a single one
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n", "\u200b", "🎈"])

@@ -576,6 +576,18 @@ def test_what_was_true_of_the_base_is_not_of_the_result(run: Train, tmp_path: Pa
     assert (config["text_pairs"], "thresholds" in config) == (False, False)
 
 
+def test_entities_that_end_within_a_word_are_told(run: Train) -> None:
+    """Tags are of words: what is learnt is not what was marked; labels spelt twice are told too."""
+    rows = [{"text": "the cat sat", "entities": [{"start": 4, "end": 7, "label": "PET"}]}] * 20
+    fine = run("ner", "--epochs", 1, rows=rows, output="fine")
+    assert fine.code == 0 and "within a word" not in fine.err and "capitals alone" not in fine.err
+    cut = {"text": "the cat sat", "entities": [{"start": 4, "end": 6, "label": "pet"}]}
+    ran = run("ner", "--epochs", 1, rows=[*rows, *[cut] * 4], output="cut")
+    assert ran.code == 0
+    assert "'ca' (pet) begins or ends within a word: 4 entities are learnt" in ran.err
+    assert '"PET", "pet" differ by their capitals alone' in ran.err
+
+
 def test_capitals_need_token_types(run: Train, tiny_checkpoint: Any) -> None:
     """DistilBERT has none: asked for all the same, that is said; not asked for, it is left out."""
     ran = run("ner", "--capitals", "-m", tiny_checkpoint("distilbert", Head.BASE))
@@ -917,10 +929,10 @@ def test_a_finished_checkpoint_is_never_trained_over(run: Train) -> None:
     """Neither afresh nor with --resume; every byte stays."""
     assert run("classify", "--epochs", 1).code == 0
     before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
-    for more in ((), ("--resume",)):
+    for said, *more in (["a checkpoint already"], ["nothing to resume", "--resume"]):
         again = run("classify", "--epochs", 1, *more)
         assert again.code == 2
-        assert "out: there is a checkpoint already; give another -o" in again.err
+        assert said in again.err and "give another -o" in again.err
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
 
 

@@ -24,14 +24,14 @@ from bertcli.cli.eval.report import (
 )
 from bertcli.cli.label_names import (
     LabelMap,
+    check_known,
     check_one_label,
     mapped_texts,
     of_several,
-    warn_of_unknown,
 )
 from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import some, warn
-from bertcli.errors import DataError, UsageError
+from bertcli.errors import UsageError
 from bertcli.inputs.rows import named as quoted
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def classify(
                 "several labels a text: the cosines of --labels are no probabilities to measure; "
                 "give a checkpoint that was trained on such labels with -m"
             )
-        _warn_of_unknown(texts, own, made)
+        _check_labels(texts, own, made)
         least = {} if named else made.checkpoint.thresholds
         if abstain_below is not None:
             least = dict.fromkeys(made.labels, abstain_below)
@@ -200,23 +200,18 @@ def _mapped(
     return [frozenset(news.get(one, one) for one in given) for given in score.given]
 
 
-def _warn_of_unknown(
+def _check_labels(
     texts: Sequence[LabelledText], names: Mapping[str, str], made: Classifier
 ) -> None:
-    """Say which labels of the data a checkpoint never gives."""
+    """Say which labels of the data a checkpoint never gives; raise DataError where it is all."""
     unknown = {
         label: text.place
         for text in reversed(texts)
         for label in text.labels
         if names.get(label, label) not in made.labels
     }
-    if len(unknown) == len({label for text in texts for label in text.labels}):
-        raise DataError(
-            f"{texts[0].place}: {made.checkpoint.name} has none of the labels of the data, "
-            f"{quoted(sorted(unknown))}: its labels are {quoted(sorted(made.labels))}; say what "
-            f"each is called there with --map {shlex.quote(f'{min(unknown)}=NAME')}"
-        )
-    warn_of_unknown(made.checkpoint.name, names, unknown)
+    labels = {label for text in texts for label in text.labels}
+    check_known(made.checkpoint.name, names, unknown, labels, made.labels)
 
 
 def _summary(score: ClassifyScore) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.label_names import LabelMap, label_map, span_labels, warn_of_unknown
+from bertcli.cli.label_names import LabelMap, check_known, label_map, span_labels
 from bertcli.cli.ner import ner_task
 from bertcli.cli.options import ModelFlags, TaggedFlags, grouped
 from bertcli.cli.recipe import some, warn
 from bertcli.engine.choices import Aggregate
+from bertcli.inputs.labelled import OUTSIDE
 from bertcli.inputs.rows import named
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def ner(
 ) -> None:
     """Measure a tagger: precision, recall and F1 of exact spans, by label.
 
+    For partial_f1 a span is found that has a character in common with one of the same label.
+
     \b
     bertcli eval ner dev.conll
     bertcli eval ner dev.jsonl -m ./my-tagger --map person=PER --ignore MISC
@@ -62,7 +65,7 @@ def ner(
 
     def measured(chosen: ModelFlags) -> tuple[str, NerScore]:
         checkpoint, task = ner_task(chosen, aggregate)
-        _warn_of_unknown(texts, names, ignored, checkpoint)
+        _check_labels(texts, names, ignored, checkpoint)
         return checkpoint.name, measure_ner(task, texts, names, ignored)
 
     name, score = measured(model)
@@ -84,19 +87,21 @@ def ner(
     write_differences(flags, differences)
 
 
-def _warn_of_unknown(
+def _check_labels(
     texts: Sequence[TaggedText],
     names: Mapping[str, str],
     ignored: Collection[str],
     checkpoint: Checkpoint,
 ) -> None:
-    """Say which labels of the data a checkpoint never gives."""
+    """Say which labels of the data a checkpoint never gives; raise DataError where it is all."""
     from bertcli.tasks.ner import split_label
 
-    known = {split_label(tag)[1] for tag in checkpoint.labels} | {""}
-    there = {names.get(label, label) for label in span_labels(texts)} | known - {""}
-    if idle := set(ignored) - there:
-        warn(f"--ignore {min(idle)}: neither the data nor {checkpoint.name} has it: {named(there)}")
+    own = {split_label(tag)[1] for tag in checkpoint.labels} - {"", OUTSIDE}
+    there = {names.get(label, label) for label in span_labels(texts)} - {""}
+    if idle := set(ignored) - there - own:
+        listed = named(sorted(there | own))
+        warn(f"--ignore {min(idle)}: neither the data nor {checkpoint.name} has it: {listed}")
+    known = own | {""}
     unknown = {
         label: text.places.get(start, text.place)
         for text in reversed(texts)
@@ -104,7 +109,8 @@ def _warn_of_unknown(
         if known.isdisjoint((label, names.get(label, label)))
         and names.get(label, label) not in ignored
     }
-    warn_of_unknown(checkpoint.name, names, unknown)
+    counted = {one for one in span_labels(texts) if names.get(one, one) not in {"", *ignored}}
+    check_known(checkpoint.name, names, unknown, counted, own)
 
 
 def _summary(score: NerScore) -> dict[str, Any]:

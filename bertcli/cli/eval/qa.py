@@ -16,7 +16,8 @@ from bertcli.cli.eval.report import (
 )
 from bertcli.cli.options import ModelFlags, QuestionFlags, grouped
 from bertcli.cli.qa import NoAnswerThreshold, qa_task
-from bertcli.cli.recipe import some
+from bertcli.cli.recipe import some, warn
+from bertcli.errors import counted
 
 if TYPE_CHECKING:
     from bertcli.evaluate.qa import QaScore
@@ -34,6 +35,8 @@ def qa(
     """Measure an answer finder: exact match and F1 by SQuAD's definitions.
 
     Told for the threshold given or the checkpoint's own, for the best, and for always answering.
+    Two checkpoints are compared by the F1 that each has with its own threshold, and by the best;
+    they differ where one answers else than the other with its own.
 
     \b
     bertcli eval qa squad.json
@@ -45,6 +48,7 @@ def qa(
 
     flags.keep_apart(files)
     questions = some(read_questions(files, asked.columns, placed=False), files, "question")
+    _warn_of_absent(questions)
 
     def measured(chosen: ModelFlags) -> tuple[str, QaScore, float]:
         checkpoint, task = qa_task(chosen, threshold=no_answer_threshold)
@@ -54,20 +58,39 @@ def qa(
     found = {"model": name, **_summary(score, threshold)}
     differences: list[dict[str, Any]] = []
     if flags.compare is not None:
-        other_name, other, _ = measured(other_model(model, flags.compare))
-        one, two = score.f1_at(score.best_threshold), other.f1_at(other.best_threshold)
-        difference = mean_difference(one, two)
-        differences = _differences(questions, score, other)
-        found |= {
-            "other": other_name,
-            "other_best_f1": float(two.mean()),
-            "best_f1_minus_other": float(one.mean() - two.mean()),
-            "best_f1_minus_other_95": between(difference),
-            "differ": len(differences),
-        }
+        other_name, other, others = measured(other_model(model, flags.compare))
+        found["other"] = other_name
+        for what, one, two in (
+            ("f1", score.f1_at(threshold), other.f1_at(others)),
+            ("best_f1", score.f1_at(score.best_threshold), other.f1_at(other.best_threshold)),
+        ):
+            found |= {
+                f"other_{what}": float(two.mean()),
+                f"{what}_minus_other": float(one.mean() - two.mean()),
+                f"{what}_minus_other_95": between(mean_difference(one, two)),
+            }
+        differences = _differences(questions, score.given_at(threshold), other.given_at(others))
+        found["differ"] = len(differences)
     show(found)
     write_errors(flags.errors, _errors(questions, score, threshold))
     write_differences(flags, differences)
+
+
+def _warn_of_absent(questions: Sequence[AnsweredQuestion]) -> None:
+    """Say how many questions have answers of which the context has none, so that all are wrong."""
+    from bertcli.evaluate.qa import normalized
+
+    absent = [
+        one
+        for one in questions
+        if one.answers
+        and not any(normalized(text) in normalized(one.context) for text, _ in one.answers)
+    ]
+    if absent:
+        warn(
+            f"{absent[0].place}: the answer {absent[0].answers[0][0][:40]!r} does not stand in the "
+            f"context: of {counted(len(absent), 'question')} no answer can be right to the letter"
+        )
 
 
 def _summary(score: QaScore, threshold: float) -> dict[str, Any]:
@@ -108,14 +131,12 @@ def _errors(
 
 
 def _differences(
-    questions: Sequence[AnsweredQuestion], score: QaScore, other: QaScore
+    questions: Sequence[AnsweredQuestion], given: Sequence[str | None], other: Sequence[str | None]
 ) -> list[dict[str, Any]]:
-    """Return the questions that two answer differently, each with its own best threshold."""
-    one, two = (each.given_at(each.best_threshold) for each in (score, other))
     return [
-        _asked(asked) | {"given": given, "other": others, "place": str(asked.place)}
-        for asked, given, others in zip(questions, one, two, strict=True)
-        if given != others
+        _asked(asked) | {"given": one, "other": two, "place": str(asked.place)}
+        for asked, one, two in zip(questions, given, other, strict=True)
+        if one != two
     ]
 
 

@@ -61,10 +61,19 @@ def search(
     save_run: Annotated[
         Path | None, typer.Option(help="Write what was found as a TREC run file, scored by 1/rank.")
     ] = None,
+    recall_at: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Among how many passages to count the relevant ones, 10 and 100; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Measure search: nDCG@10, recall, MRR@10 and MAP over judged queries.
 
-    Every passage is one of an index made for it, and 100 of them are found for each query.
+    Every passage is one of an index made for it, and 100 of them are found for each query, or as
+    many as --recall-at needs.
     --errors writes the queries that have nothing relevant among the first ten.
 
     \b
@@ -74,7 +83,7 @@ def search(
     bertcli eval search ./beir/scifact --run bm25.trec
     """
     from bertcli.evaluate.intervals import mean_difference
-    from bertcli.evaluate.search import misses, run_lines, score_run
+    from bertcli.evaluate.search import RECALLS, misses, run_lines, score_run
     from bertcli.inputs.beir import QRELS, beir_file, read_judgements, read_run
 
     if run is not None and (idle := given(context, OF_ONE if flags.compare else OF_ONE | OF_ALL)):
@@ -90,15 +99,17 @@ def search(
     ]
     flags.keep_apart(map(str, read), save_run=save_run)
     judgements = read_judgements(judged)
+    recalls = sorted(set(recall_at or RECALLS))
 
     def measured(chosen: ModelFlags) -> tuple[str, Run, SearchScore]:
         checkpoint = choose_checkpoint(chosen, "embed")
-        found = _found(folder, checkpoint, build_embed(checkpoint, chosen, normalize=True), mode)
-        return checkpoint.name, found, score_run(found, judgements)
+        embed = build_embed(checkpoint, chosen, normalize=True)
+        found = _found(folder, checkpoint, embed, mode, max(DEPTH, *recalls))
+        return checkpoint.name, found, score_run(found, judgements, recalls)
 
     if run is not None:
         name, found = str(run), read_run(run)
-        score = score_run(found, judgements)
+        score = score_run(found, judgements, recalls)
     else:
         name, found, score = measured(model)
     _check_judged(judged, judgements, found, score.queries, str(run or folder))
@@ -113,7 +124,8 @@ def search(
     differences: list[dict[str, Any]] = []
     if flags.compare is not None:
         if run is not None and Path(flags.compare).is_file():
-            other_name, other = flags.compare, score_run(read_run(Path(flags.compare)), judgements)
+            other_name = flags.compare
+            other = score_run(read_run(Path(other_name)), judgements, recalls)
         else:
             other_name, _, other = measured(other_model(model, flags.compare))
         one, two = score.values["ndcg@10"], other.values["ndcg@10"]
@@ -155,7 +167,7 @@ def _check_judged(
         warn(f"{file}: judges none of the passages that were found: does it name those of {where}?")
 
 
-def _found(folder: Path, checkpoint: Checkpoint, embed: Embed, mode: Mode) -> Run:
+def _found(folder: Path, checkpoint: Checkpoint, embed: Embed, mode: Mode, depth: int) -> Run:
     """Return the best passages of every query, by their ranks: the first has the highest score.
 
     They are found by `bertcli search`'s own index, one passage a document.
@@ -185,12 +197,12 @@ def _found(folder: Path, checkpoint: Checkpoint, embed: Embed, mode: Mode) -> Ru
         index.add(entries)
         return {
             name: {hit.document: 1 / rank for rank, hit in enumerate(hits, 1)}
-            for name, hits in _asked(index, queries, embed, mode)
+            for name, hits in _asked(index, queries, embed, mode, depth)
         }
 
 
 def _asked(
-    index: IndexFolder, queries: Sequence[tuple[str, str]], embed: Embed, mode: Mode
+    index: IndexFolder, queries: Sequence[tuple[str, str]], embed: Embed, mode: Mode, depth: int
 ) -> Iterator[tuple[str, Sequence[Hit]]]:
     from bertcli.index.query import words_of
 
@@ -198,6 +210,6 @@ def _asked(
     for number, (name, text) in enumerate(queries):
         vector = None if vectors is None else vectors[number]
         if mode is Mode.DENSE and vector is not None:
-            yield name, index.search(vector[None], DEPTH)[0]
+            yield name, index.search(vector[None], depth)[0]
         else:
-            yield name, index.find(words_of(text), vector, DEPTH)
+            yield name, index.find(words_of(text), vector, depth)

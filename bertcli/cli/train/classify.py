@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.label_names import labels_of, of_several
+from bertcli.cli.label_names import labels_of, of_several, warn_of_twins
 from bertcli.cli.options import LabelledFlags, ModelFlags, given, grouped
 from bertcli.cli.recipe import Sound, some, sound_records, warn
 from bertcli.cli.train.run import (
@@ -134,6 +134,7 @@ def classify(
         f"{len(texts):,} {kind} of {named_files(data)}, {len(valid):,} held out, "
         f"labels: {_in_short(labels)}"
     )
+    warn_of_twins(labels)
     if odd:
         warn(f"{odd.place} has {labels_of(odd)}, so that a text may get several labels or none")
     if flags.method is Method.HEAD:

@@ -21,7 +21,7 @@ from bertcli.cli.train.run import (
     lora_rank,
     named_files,
 )
-from bertcli.errors import UsageError
+from bertcli.errors import UsageError, counted
 
 OF_CAPITALS = (
     "The base cannot see capitals, so its token types tell them: 1 for a token that is written "
@@ -73,14 +73,14 @@ def ner(
     import numpy as np
 
     from bertcli.checkpoints.load import load_tokenizer, window_of
-    from bertcli.cli.label_names import label_map, renamed, span_labels
+    from bertcli.cli.label_names import label_map, renamed, span_labels, warn_of_twins
     from bertcli.engine.families import CAPITALS, TOKEN_TYPES, Head
     from bertcli.evaluate.ner import measure_ner
     from bertcli.inputs.labelled import read_tagged
     from bertcli.tasks.ner import Ner
     from bertcli.train.examples import Weighing
     from bertcli.train.loop import Scores
-    from bertcli.train.ner import check_tags, ner_examples, tag_set
+    from bertcli.train.ner import check_tags, cut_words, ner_examples, tag_set
     from bertcli.train.trainee import Trainee
 
     check_asked(context, output, flags, data, how.valid)
@@ -101,8 +101,16 @@ def ner(
         f"{len(texts):,} texts of {named_files(data)}, {len(valid):,} held out, "
         f"tags: {', '.join(tags)}"
     )
+    warn_of_twins(sorted(set(span_labels(texts))))
     checkpoint = base_of(flags)
     tokenizer = load_tokenizer(checkpoint)
+    if cut := cut_words(texts, tokenizer):
+        text, (start, end, label) = cut[0]
+        warn(
+            f"{text.places.get(start, text.place)}: {text.text[start:end]!r} ({label}) begins or "
+            f"ends within a word: {counted(len(cut), 'entity', 'entities')} are learnt as if the "
+            "whole word belonged to them"
+        )
     told = checkpoint.has_token_types and tokenizer.folds_case if capitals is None else capitals
     if told and not checkpoint.has_token_types:
         raise UsageError(f"--capitals: {checkpoint.name} has no token types to tell them by")

@@ -219,7 +219,8 @@ def check_new(output: Path, resume: bool) -> Path:
     """Return the folder of the run; raises UsageError where it would be another one's."""
     work = output / UNFINISHED
     if any((output / name).exists() for name in ("config.json", HEAD_CONFIG)):
-        raise UsageError(f"{output}: there is a checkpoint already; give another -o")
+        why = "a finished one, and nothing to resume" if resume else "a checkpoint already"
+        raise UsageError(f"{output}: there is {why}; give another -o")
     if (work / "state.pt").exists() and not resume:
         raise UsageError(f"{output}: an unfinished run: --resume goes on, or give another -o")
     if resume and not work.exists():
