@@ -114,9 +114,10 @@ def search(
 ) -> None:
     """Find the passages of an index that fit a query best, in meaning and in words.
 
-    "Words in quotes" must be there together, -words are kept out. The score is the cosine of query
-    and passage; by words alone it is their BM25. With -q only the places are written.
-    A query that begins with - comes last, after --.
+    "Words in quotes" must be there together, whatever their endings; -words are kept out. The score
+    is the cosine of query and passage; by words alone it is their BM25. With -q only the places are
+    written; -f trec names documents by their column id or _id where it tells them apart, else by
+    their path. A query that begins with - comes last, after --.
 
     --where takes comparisons, in, like, between, is null, and, or, not. A missing value is neither
     equal nor unequal, neither in nor not in; "not" before a condition turns that round too.
@@ -410,7 +411,10 @@ def _by_words(items: Iterable[Item], finder: Finder) -> Iterator[Answer]:
         if isinstance(item, BadRecord):
             yield Answer(item, error=item.error)
         elif isinstance(item, Record):
-            yield _answer(item, finder, parse(item.text), None, Reading(0, 0))
+            query = parse(item.text)
+            if not (query.wanted or finder.places_only):
+                warn(f'"{item.text}" has no word to seek by: --mode dense goes by the meaning')
+            yield _answer(item, finder, query, None, Reading(0, 0))
 
 
 def _answer(

@@ -97,7 +97,8 @@ def not_utf8(error: UnicodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         column = error.start - error.object.rfind(b"\n", 0, error.start)
         where = f" (byte 0x{error.object[error.start]:02x} at byte {column} of the line)"
-    return f"not valid UTF-8{where}; convert the file, as with `iconv -f WINDOWS-1252 -t UTF-8`"
+    how = "`iconv -f OLD -t UTF-8`, where OLD is its encoding, as WINDOWS-1252 or GB18030"
+    return f"not valid UTF-8{where}; convert the file, as with {how}"
 
 
 def read_lines(stream: io.BufferedReader, name: str) -> Iterator[Row | BadRow]:

@@ -386,7 +386,9 @@ def test_documents_that_nothing_reads_are_told(tiny: Callable[..., Ran], docs: P
     """An old Word file or a workbook is no text, but who has one expects it to be found."""
     (docs / "old.doc").write_bytes(b"\xd0\xcf\x11\xe0\0")
     (docs / "sums.xlsx").write_bytes(b"PK\x03\x04\0")
+    (docs / "letter.rtf").write_bytes(rb"{\rtf1 Dear {\b walrus}}")
     ran = tiny("index", "build", "./i", "docs")
+    assert "docs/letter.rtf: .rtf files are not read" in ran.err
     assert "docs/old.doc: .doc files are not read: save it as a .docx or a PDF" in ran.err
     assert "docs/sums.xlsx: .xlsx files are not read: save it as a CSV file" in ran.err
 

@@ -111,6 +111,9 @@ def test_modes_of_search(run: Run, here: Path) -> None:
     assert {hit["line"] for hit in left["hits"]} == {2, 3}
     (none,) = run("search", "zebra", "--index", "./idx", "--mode", "keyword").records
     assert none["hits"] == []
+    only = run("search", "--index", "./idx", "--mode", "keyword", "--", "-zebra")
+    assert only.records[0]["hits"] == []
+    assert '"-zebra" has no word to seek by' in only.err
 
 
 def test_only_documents_that_a_condition_holds_for(

@@ -188,7 +188,7 @@ PACKED = {
     ".ipynb": _office("notebook"),
 }
 OTHERS = {
-    **dict.fromkeys((".doc", ".odt", ".pages", ".wpd"), "a .docx or a PDF"),
+    **dict.fromkeys((".doc", ".odt", ".pages", ".rtf", ".wpd"), "a .docx or a PDF"),
     **dict.fromkeys((".xls", ".xlsx", ".xlsm", ".ods", ".numbers"), "a CSV file"),
     **dict.fromkeys((".ppt", ".pptx", ".odp", ".djvu"), "a PDF"),
     **dict.fromkeys((".mobi", ".azw", ".azw3"), "an EPUB"),
