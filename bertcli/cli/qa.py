@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +53,31 @@ NoAnswerThreshold = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class PassageFlags:
+    """Which passages of an index are read, where it is one that is asked."""
+
+    index: Annotated[str | None, typer.Option(help="Find the passages to read in this index.")] = (
+        None
+    )
+    passages: Annotated[
+        int | None, typer.Option(min=1, help="With --index: how many passages to read; default 8.")
+    ] = None
+    where: Annotated[
+        str | None, typer.Option(help="With --index: only documents for which this holds.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFlags:
+    """How many answers are given, and when none is."""
+
+    top_k: Annotated[
+        int, typer.Option("-k", "--top-k", min=1, help="Answers per context, at most.")
+    ] = 1
+    no_answer_threshold: NoAnswerThreshold = None
+
+
 @grouped
 def qa(
     command: typer.Context,
@@ -60,6 +85,8 @@ def qa(
     model: ModelFlags,
     out: OutputFlags,
     bulk: BulkFlags,
+    find: PassageFlags,
+    how: AnswerFlags,
     questions: Questions = None,
     context: Annotated[
         list[str] | None, typer.Option(help="Text to find the answer in; repeatable.")
@@ -69,19 +96,6 @@ def qa(
     per_line: Annotated[
         bool, typer.Option("--per-line", help="Each line of a text file is a context of its own.")
     ] = False,
-    index: Annotated[
-        str | None, typer.Option(help="Find the passages to read in this index.")
-    ] = None,
-    passages: Annotated[
-        int | None, typer.Option(min=1, help="With --index: how many passages to read; default 8.")
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option(help="With --index: only documents for which this holds.")
-    ] = None,
-    top_k: Annotated[
-        int, typer.Option("-k", "--top-k", min=1, help="Answers per context, at most.")
-    ] = 1,
-    no_answer_threshold: NoAnswerThreshold = None,
 ) -> None:
     """Answer questions from texts, word for word.
 
@@ -91,35 +105,16 @@ def qa(
     bertcli qa -i squad.jsonl -f csv -o answers.csv
     bertcli qa "How long do refunds take?" --index help
     """
-    from bertcli.cli.index.open import note_state, open_index, unknown_columns
-    from bertcli.index.where import compile_where
     from bertcli.tasks.run import answers
 
-    if index is not None:
+    if find.index is not None:
         if context:
             raise UsageError("--context and --index both say what to read: give one")
         named = question_field if source.field == FIELD else source.field
         items = read_items(command, questions, source, question_field=named)
-        condition = None if where is None else compile_where(where)
-        folder, embed = open_index(index, replace(model, model=None, revision=None), items.few)
-        # The checkpoint's own was measured of reading alone, without what the cosine says.
-        threshold = USUAL_THRESHOLD if no_answer_threshold is None else no_answer_threshold
-        checkpoint, task = qa_task(model, top_k, threshold, items.few)
-        with folder:
-            note_state(folder, out.quiet)
-            compute = partial(
-                _from_index,
-                folder=folder,
-                embed=replace(embed, prompt=""),
-                task=task,
-                condition=condition,
-                passages=passages or PASSAGES,
-                nothing_found=unknown_columns(folder, condition),
-            )
-            made_with = lambda: hashes_of(checkpoint) | folder.hashes()  # noqa: E731
-            answer_all(command, compute, items, out, bulk, made_with)
+        _ask_index(command, items, find.index, find, how, model, out, bulk)
         return
-    if where is not None or passages is not None:
+    if find.where is not None or find.passages is not None:
         raise UsageError(
             "--where and --passages say what to read of an index: name it with --index"
         )
@@ -137,8 +132,42 @@ def qa(
         raise UsageError(NO_QUESTION)
     else:
         items = _read_questions(command, source, question_field, context_field)
-    checkpoint, task = qa_task(model, top_k, no_answer_threshold, items.few)
+    checkpoint, task = qa_task(model, how.top_k, how.no_answer_threshold, items.few)
     answer_all(command, partial(answers, task), items, out, bulk, partial(hashes_of, checkpoint))
+
+
+def _ask_index(
+    command: typer.Context,
+    items: Incoming,
+    index: str,
+    find: PassageFlags,
+    how: AnswerFlags,
+    model: ModelFlags,
+    out: OutputFlags,
+    bulk: BulkFlags,
+) -> None:
+    """Answer questions from the passages that an index finds for them."""
+    from bertcli.cli.index.open import note_state, open_index, unknown_columns
+    from bertcli.index.where import compile_where
+
+    condition = None if find.where is None else compile_where(find.where)
+    folder, embed = open_index(index, replace(model, model=None, revision=None), items.few)
+    # The checkpoint's own was measured of reading alone, without what the cosine says.
+    threshold = USUAL_THRESHOLD if how.no_answer_threshold is None else how.no_answer_threshold
+    checkpoint, task = qa_task(model, how.top_k, threshold, items.few)
+    with folder:
+        note_state(folder, out.quiet)
+        compute = partial(
+            _from_index,
+            folder=folder,
+            embed=replace(embed, prompt=""),
+            task=task,
+            condition=condition,
+            passages=find.passages or PASSAGES,
+            nothing_found=unknown_columns(folder, condition),
+        )
+        made_with = lambda: hashes_of(checkpoint) | folder.hashes()  # noqa: E731
+        answer_all(command, compute, items, out, bulk, made_with)
 
 
 def _from_index(
