@@ -77,7 +77,7 @@ def on_terminal(command: str, folder: Path, environment: dict[str, str]) -> str:
         if child.poll() is not None:
             break
     os.close(master)
-    assert child.wait(timeout=5) == 0, shown.decode()
+    assert child.wait(timeout=60) == 0, shown.decode()
     lines = shown.decode().replace("\r\n", "\n").split("\n")
     kept = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line.rsplit("\r", 1)[-1]) for line in lines]
     return "\n".join(line.rstrip() for line in kept).strip("\n")
