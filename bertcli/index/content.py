@@ -125,7 +125,7 @@ def text_hash(text: str) -> bytes:
 
 def row_hash(text: str, columns: Mapping[str, object]) -> bytes:
     """Return what tells a row of a file from others: its text and its columns, not its place."""
-    return text_hash(f"{_ascii_json(columns)}\n{text}")
+    return text_hash(f"{columns_json(columns)}\n{text}")
 
 
 def outline_json(document: NewDocument) -> str | None:
@@ -143,10 +143,6 @@ def columns_json(columns: Mapping[str, object]) -> str:
     """
     written = json.dumps(_json_value(columns), ensure_ascii=False, default=str, allow_nan=False)
     return written.encode("utf-8", "backslashreplace").decode()
-
-
-def _ascii_json(columns: Mapping[str, object]) -> str:
-    return json.dumps(_json_value(columns), default=str, allow_nan=False)
 
 
 def _json_value(value: object) -> object:

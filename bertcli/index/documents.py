@@ -8,7 +8,6 @@ import sqlite3
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from bertcli.index.content import (
 from bertcli.index.failures import damaged, destroyed
 from bertcli.index.files import REMOVED, Files
 from bertcli.index.keywords import Keywords, Live, Match
-from bertcli.index.schema import HASH_INDEX, REMOVED_TABLE, SCHEMA
+from bertcli.index.schema import SCHEMA
 from bertcli.index.where import Filter
 from bertcli.index.words import full_text, storable
 from bertcli.records import own_id, sought_text
@@ -64,7 +63,7 @@ class Documents:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.files = Files(connection)
         self.connection = connection
-        self._keywords = Keywords(connection, lambda: self.context)
+        self._keywords = Keywords(connection)
         self._path = path
         self._expected = 0
         self._alike: dict[tuple[bytes, str], deque[int]] = {}
@@ -98,24 +97,6 @@ class Documents:
             return False
         finally:
             documents.close()
-
-    @cached_property
-    def context(self) -> str:
-        """How a query names the context of a chunk; an index of an older bertcli has none."""
-        return "context" if "context" in self._columns_of("chunks") else "NULL"
-
-    def add_missing_tables(self) -> None:
-        """Make the tables and columns that an index of an older bertcli lacks."""
-        self.connection.execute(REMOVED_TABLE)
-        self.connection.execute(HASH_INDEX)
-        if "count" not in self._columns_of("removed"):
-            self.connection.execute("ALTER TABLE removed ADD COLUMN count INTEGER")
-        if "context" not in self._columns_of("chunks"):
-            self.connection.execute("ALTER TABLE chunks ADD COLUMN context TEXT")
-            self.context = "context"
-
-    def _columns_of(self, table: str) -> list[str]:
-        return [column for _, column, *_ in self.rows(f"PRAGMA table_info ({table})")]
 
     def close(self) -> None:
         """Close the file; the last to close folds the log back into it."""
@@ -322,8 +303,7 @@ class Documents:
 
     def removed_rows(self, file: int) -> Counter[bytes]:
         """Return how many rows of a file a person took out of the index, by their hashes."""
-        query = f"SELECT hash, coalesce(count, {2**62}) FROM removed WHERE file = ?"
-        return Counter(dict(self.rows(query, file)))
+        return Counter(dict(self.rows("SELECT hash, count FROM removed WHERE file = ?", file)))
 
     def remove_documents(self, documents: Iterable[int]) -> None:
         """Remove documents, their chunks and words; the rows of their vectors become unused."""
@@ -383,8 +363,8 @@ class Documents:
             self.connection.execute("UPDATE meta SET value = 1 WHERE key = 'built'")
 
     def is_built(self) -> bool:
-        """Tell whether a run came to its end at some time; an older bertcli's index says yes."""
-        return (0,) not in self.rows("SELECT value FROM meta WHERE key = 'built'")
+        """Tell whether a run came to its end at some time."""
+        return self.number("SELECT value FROM meta WHERE key = 'built'") == 1
 
     def matching(self, phrases: Sequence[str], depth: int, live: Live = None) -> list[Match]:
         """Return the vector rows of the best `depth` live chunks with any of the phrases."""
@@ -442,7 +422,7 @@ class Documents:
         passages = []
         for row in rows:
             found = self.connection.execute(
-                f'SELECT id, document, start, "end", line, heading, page, {self.context} '
+                'SELECT id, document, start, "end", line, heading, page, context '
                 "FROM chunks WHERE row = ?",
                 (row,),
             ).fetchone()
@@ -515,7 +495,7 @@ class Documents:
 
     def words_of(self, document: int, text: str) -> list[tuple[int, str]]:
         """Return the chunks of a document, each with what the full-text table has of it."""
-        query = f'SELECT id, start, "end", {self.context} FROM chunks WHERE document = ?'
+        query = 'SELECT id, start, "end", context FROM chunks WHERE document = ?'
         return [
             (chunk, full_text(sought_text(text[start:end], context)))
             for chunk, start, end, context in self.rows(query, document)

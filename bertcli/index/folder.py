@@ -31,7 +31,6 @@ from bertcli.index.manifest import (
 from bertcli.index.places import MANIFEST_NAME, shown
 from bertcli.index.reader import IndexReader, documents_path, vectors_path
 from bertcli.index.update import Embed, Prepared, Survey, chunk_texts
-from bertcli.index.upkeep import Upkeep
 from bertcli.index.vectors import (
     Vectors,
     append_vectors,
@@ -305,24 +304,15 @@ class IndexFolder(IndexReader):
         committed = self._documents.committed_rows()
         check_length(self._vector_file, committed, self.manifest.model.dimension)
 
-    def begin_writing(self, renew: bool = True) -> None:
-        """Become the one writer, if this is not so already; raises where there is another.
-
-        What an older bertcli made otherwise is renewed, but for what needs sound texts if `renew`
-        is False.
-        """
+    def begin_writing(self) -> None:
+        """Become the one writer, if this is not so already; raises where there is another."""
         with storage_failures(self.path):
             if self._lock is None:
-                self._become_writer(WriteLock.acquire(self.path), renew)
+                self._become_writer(WriteLock.acquire(self.path))
 
-    def _become_writer(self, lock: WriteLock, renew: bool = True) -> None:
+    def _become_writer(self, lock: WriteLock) -> None:
         self._lock = lock
         self._refuse_replaced()
-        self._documents.add_missing_tables()
-        upkeep = Upkeep(self._documents)
-        if renew and upkeep.has_old_words():
-            with self._documents.writing():
-                upkeep.refill_words()
         _remove_others(self.path, keep=self.manifest.generation)
 
     def _refuse_replaced(self) -> None:

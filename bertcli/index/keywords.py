@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -54,10 +54,8 @@ class Keywords:
     That is kept for later queries, as common words come again and again.
     """
 
-    def __init__(self, connection: sqlite3.Connection, context: Callable[[], str]) -> None:
-        """`context` gives how a query names the context of a chunk."""
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._context = context
         self._holders: dict[str, NDArray[np.int32]] = {}
         self._counts: dict[str, int] = {}
         self._row_of: NDArray[np.int64] | None = None
@@ -226,7 +224,7 @@ class Keywords:
     def _texts(self, chunks: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Yield chunks with their texts as the full-text table has them."""
         cut: dict[int, list[tuple[int, int, int, str | None]]] = {}
-        query = f'SELECT document, id, start, "end", {self._context()} FROM chunks WHERE id {AMONG}'
+        query = f'SELECT document, id, start, "end", context FROM chunks WHERE id {AMONG}'
         for document, *part in self._connection.execute(query, (_listed(chunks),)):
             cut.setdefault(document, []).append(tuple(part))
         query = f"SELECT document, text FROM texts WHERE document {AMONG}"

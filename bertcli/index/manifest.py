@@ -202,24 +202,17 @@ def _refuse_newer(folder: Path, content: Mapping[str, object]) -> None:
             f"{version}, vectors {dtype}; "
             f"this one reads format {FORMAT_VERSION}, {DTYPE}): upgrade bertcli"
         )
-    if type(version) is int and 0 < version < FORMAT_VERSION:
-        raise IndexFolderError(
-            f"index {shown(folder)} was written by an older bertcli (format "
-            f"{version}, this one reads "
-            f"{FORMAT_VERSION}): make it anew with `bertcli index build "
-            f"{shown(folder)} --overwrite …`"
-        )
 
 
 def _parsed(content: Mapping[str, object]) -> Manifest:
     model, chunking = _typed(content, "model", dict), _typed(content, "chunking", dict)
     manifest = Manifest(
-        format_version=_counted(content, "format_version", 1),
+        format_version=_counted(content, "format_version", FORMAT_VERSION),
         created=_typed(content, "created", str),
         generation=_counted(content, "generation", 1),
-        ann=Kind(_typed(content, "ann", str)) if "ann" in content else Kind.AUTO,
+        ann=Kind(_typed(content, "ann", str)),
         dtype=_typed(content, "dtype", str),
-        asked=_typed(content, "asked", str) if "asked" in content else "",
+        asked=_typed(content, "asked", str),
         model=ModelIdentity(
             name=_typed(model, "name", str),
             weights_sha256=_typed(model, "weights_sha256", str),

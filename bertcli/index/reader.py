@@ -19,7 +19,6 @@ from bertcli.index.failures import storage_failures
 from bertcli.index.files import FileState, Source
 from bertcli.index.manifest import Manifest
 from bertcli.index.query import Query, all_of, any_of, fuse
-from bertcli.index.upkeep import Upkeep
 from bertcli.index.vectors import (
     ROW_TYPE,
     Nearest,
@@ -183,12 +182,6 @@ class IndexReader:
         """Whether no build, add or update is at work, or was stopped before its end."""
         with storage_failures(self.path):
             return self._documents.number("SELECT value FROM meta WHERE key = 'complete'") == 1
-
-    @property
-    def has_old_words(self) -> bool:
-        """Whether its words are spelled as an older bertcli did, and some are not found."""
-        with storage_failures(self.path):
-            return Upkeep(self._documents).has_old_words()
 
     @property
     def documents(self) -> Documents:

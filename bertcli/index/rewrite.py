@@ -84,7 +84,7 @@ def copy(index: IndexFolder, target: Path) -> None:
 
 def repair(index: IndexFolder, cut: Cut, embed: Embed) -> Repaired:
     """Write everything anew that is not as it was recorded: passages, vectors, full-text table."""
-    index.begin_writing(renew=False)
+    index.begin_writing()
     manifest = replace(index.manifest, generation=next_generation(index.path))
     with storage_failures(index.path), _removed_on_failure(index.path, manifest.generation):
         with suppress(sqlite3.DatabaseError):  # what is left of the damage is told below

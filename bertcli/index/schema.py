@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from bertcli.index.words import FOLDING, TOKENIZER
+from bertcli.index.words import TOKENIZER
 
-REMOVED_TABLE = """
-CREATE TABLE IF NOT EXISTS removed (
-    file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,
-    hash BLOB NOT NULL,
-    count INTEGER,
-    PRIMARY KEY (file, hash)
-) WITHOUT ROWID
-"""
-"""Rows of files that a person took out of the index: they stay out when the file changes.
-
-`count` is of how many that are the same; null, as an older bertcli had no count, of all.
-"""
-HASH_INDEX = "CREATE INDEX IF NOT EXISTS documents_by_hash ON documents (hash)"
-
-WORDS = f"fts5 (body, content='', tokenize=\"{TOKENIZER}\" /* folding {FOLDING} */)"
-WORDS_TABLE = f"CREATE VIRTUAL TABLE words USING {WORDS}"
+WORDS_TABLE = f"CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize=\"{TOKENIZER}\")"
 
 # Texts have a table of their own, so that conditions on documents never walk through them. A
 # chunk's text is a slice of its document's. The full-text table keeps no copy of the text either;
@@ -27,7 +12,8 @@ WORDS_TABLE = f"CREATE VIRTUAL TABLE words USING {WORDS}"
 # chunk's id. `row` is apart from `id`, so that rows can be packed together without touching the
 # words. A row of vectors belongs to one chunk, or it is in `unused`, from where it is taken when
 # its text comes back; `crc` is the checksum of its bytes. `hash` tells the text that a chunk is
-# found by, its own below its `context`.
+# found by, its own below its `context`. `removed` has the rows of files that a person took out of
+# the index, which stay out when the file changes, and of each how many that are the same.
 SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE sources (
@@ -63,7 +49,7 @@ CREATE TABLE texts (
 );
 CREATE INDEX documents_by_name ON documents (name, line);
 CREATE INDEX documents_by_file ON documents (file) WHERE file IS NOT NULL;
-{HASH_INDEX};
+CREATE INDEX documents_by_hash ON documents (hash);
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY,
     document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
@@ -82,6 +68,11 @@ CREATE INDEX chunks_by_hash ON chunks (hash);
 CREATE TABLE unused (row INTEGER PRIMARY KEY, hash BLOB NOT NULL, crc INTEGER NOT NULL);
 CREATE INDEX unused_by_hash ON unused (hash);
 {WORDS_TABLE};
-{REMOVED_TABLE};
+CREATE TABLE removed (
+    file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,
+    hash BLOB NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (file, hash)
+) WITHOUT ROWID;
 INSERT INTO meta VALUES ('rows', 0), ('complete', 0), ('built', 0);
 """

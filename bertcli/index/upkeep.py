@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bertcli.index.content import NewDocument, Row, is_outline, outlined, text_hash
 from bertcli.index.documents import Documents
-from bertcli.index.schema import WORDS, WORDS_TABLE
+from bertcli.index.schema import WORDS_TABLE
 from bertcli.records import sought_text
 
 NO_COLUMNS = (
@@ -95,9 +95,7 @@ class Upkeep:
         for number, document in self.each():
             text = document.text
             chunks = self._rows(
-                f'SELECT start, "end", hash, {self._documents.context} FROM chunks '
-                "WHERE document = ?",
-                number,
+                'SELECT start, "end", hash, context FROM chunks WHERE document = ?', number
             )
             yield Fit(
                 number,
@@ -173,18 +171,9 @@ class Upkeep:
         )
 
     def refill_words(self) -> None:
-        """Fill the full-text table anew from the texts, as words are told apart now."""
-        if self.has_old_words():
-            self._connection.execute("DROP TABLE words")
-            self._connection.execute(WORDS_TABLE)
-        else:
-            self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        """Fill the full-text table anew from the texts."""
+        self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
         self._fill("main.words")
-
-    def has_old_words(self) -> bool:
-        """Tell whether the full-text table is of a bertcli that told words apart otherwise."""
-        made = self._rows("SELECT sql FROM sqlite_master WHERE name = 'words'")
-        return not any(WORDS in sql for (sql,) in made)
 
     def _fill(self, table: str) -> None:
         """Fill an empty full-text table from the texts."""
@@ -260,8 +249,6 @@ class Upkeep:
         )
         if missing or extra:
             yield f"the full-text table lacks {missing} passages and has {extra} that are gone"
-        elif self.has_old_words():
-            yield "the full-text table is of an older bertcli: the next change renews it"
         elif wrong := self._wrong_words():
             yield f"the full-text table has {wrong} words in other passages than the texts have"
 

@@ -222,7 +222,7 @@ class _Parser:
             self.values.append(value)
             if sign == "=" and value in ("true", "false") and name.text in self.columns:
                 sql += " OR json_type(documents.metadata, ?) = ?"  # JSON's own, which is 1 or 0
-                self.values += [f"$.{json.dumps(name.text, ensure_ascii=False)}", value]
+                self.values += [_path(name), value]
             return f"({sql})"
         column = self._column(name)
         self.values.append(value)
@@ -274,13 +274,8 @@ class _Parser:
         if name.kind == "word" and name.text in OWN:
             return OWN[name.text]
         self.columns[name.text] = None
-        found = "json_extract(documents.metadata, ?)"
-        # Spelled as in the stored JSON, which an older bertcli wrote in ASCII.
-        spelled = dict.fromkeys(
-            json.dumps(name.text, ensure_ascii=only_ascii) for only_ascii in (False, True)
-        )
-        self.values += [f"$.{one}" for one in spelled]
-        return found if len(spelled) == 1 else f"coalesce({found}, {found})"
+        self.values.append(_path(name))
+        return "json_extract(documents.metadata, ?)"
 
     def _took(self, text: str) -> bool:
         """Read a sign or a keyword if it comes next."""
@@ -305,6 +300,11 @@ class _Parser:
         more = self._at < len(self._tokens)
         at = self._tokens[self._at].at if more else len(self._text)
         return _wrong(self._text, at, f"expected {what}")
+
+
+def _path(name: _Token) -> str:
+    """Return where a column stands, spelled as in the stored JSON."""
+    return f"$.{json.dumps(name.text, ensure_ascii=False)}"
 
 
 _NO_NUMBER = (

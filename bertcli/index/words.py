@@ -34,15 +34,13 @@ VOWEL_SIGNS = "".join(one for one in _INDIC if unicodedata.category(one) in ("Mn
 
 TOKENIZER = f"porter unicode61 remove_diacritics 2 tokenchars '{VOWEL_SIGNS}'"
 """Stands between double quotes in SQL."""
-FOLDING = 2
-"""Of `full_text`, kept in the definition of a table: another one has other words."""
 
 
 def full_text(text: str) -> str:
     """Return the text for the full-text table: full-width forms and accents folded, CJK spaced.
 
-    A chunk is taken out of the table by handing in the same string again: after a change here,
-    which counts FOLDING up, or of TOKENIZER, the table must be filled anew from the documents.
+    A chunk is taken out of the table by handing in the same string again: with a change here, or of
+    TOKENIZER, an index has another format.
 
     >>> full_text("去東京ＯＫ"), full_text("οδός"), full_text("Łódź, Straße")
     (' 去  東  京 OK', 'οδος', 'Lódź, Strasse')

@@ -664,25 +664,6 @@ def test_headings_above_go_through_all_upkeep(journeys: list[str], run: Run, her
         assert run("search", "Oslo", *asked).out == ""
 
 
-def test_an_index_of_an_older_bertcli_has_no_headings_above(
-    journeys: list[str], run: Run, here: Path
-) -> None:
-    """It is searched as it is, and gets them with a file that changes."""
-    for name in journeys:
-        (here / "notes" / f"{name}.md").write_text(NOTE.format(name, 1).partition("## Hotel")[0])
-    assert run("index", "update", "./j").code == 0  # no passage has any by now
-    with contextlib.closing(sqlite3.connect(here / "j" / "documents-1.sqlite")) as connection:
-        connection.execute("ALTER TABLE chunks DROP COLUMN context")
-        connection.commit()
-    assert run("search", "Rome", "--index", "./j", "-q", "-k", 1).out == "notes/Rome.md:1\n"
-    assert run("index", "check", "./j").code == 0
-    (here / "notes" / "Rome.md").write_text(NOTE.format("Rome", 70))
-    assert run("index", "update", "./j").code == 0
-    assert run("index", "check", "./j").code == 0
-    found = run("search", "Rome night", "--index", "./j", "--mode", "keyword", "-q", "-k", 1)
-    assert found.out == "notes/Rome.md:5\n"
-
-
 def test_a_table_that_lost_its_shape_keeps_its_rows(tiny: Callable[..., Ran], docs: Path) -> None:
     """One quote too many hides all rows; where some are left, the file is as they are."""
     assert tiny("index", "build", "./i", "docs").code == 3

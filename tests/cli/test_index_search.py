@@ -7,9 +7,7 @@ import io
 import itertools
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.engine.families import Head
 from bertcli.index.content import Entry
 from bertcli.index.folder import IndexFolder
-from bertcli.index.schema import WORDS_TABLE
 from tiny import change_config
 
 from .conftest import Ran, Run
@@ -59,22 +56,6 @@ def test_meaning_finds_what_words_do_not(run: Run, here: Path) -> None:
     best, second = record["hits"]
     assert (best["text"], best["document"], best["line"]) == (NOTES.splitlines()[0], "notes.txt", 1)
     assert 1 >= best["score"] > second["score"]
-
-
-def test_an_index_with_the_words_of_an_older_bertcli_is_told(
-    tiny: Callable[..., Ran], built: Path
-) -> None:
-    """Some words may not be found in it, until repair has renewed them."""
-    (database,) = built.glob("documents-*.sqlite")
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("DROP TABLE words")
-        connection.execute(WORDS_TABLE.partition(" /*")[0] + ")")
-        connection.commit()
-    asked = "search", "cat", "--index", "./idx", "--mode", "keyword"
-    assert tiny(*asked).said("older bertcli", "`bertcli index repair ./idx` renews them")
-    assert tiny("index", "repair", "./idx").code == 0
-    ran = tiny(*asked)
-    assert (ran.err, len(ran.records[0]["hits"])) == ("", 1)
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "keyword"])
@@ -202,18 +183,6 @@ def test_a_folder_of_the_name_of_the_built_in_model_is_another(
     manifest = json.loads((here / "ix" / "manifest.json").read_text())
     assert manifest["model"]["name"] == BASE_NAME
     assert run("search", "bread", "--index", "./ix").code == 0
-
-
-def test_a_model_that_an_older_bertcli_named_by_a_relative_path(
-    tiny: Callable[..., Ran], run: Run, built: Path, tiny_checkpoint: Any
-) -> None:
-    """It is found from where the index was built, as it always was."""
-    shutil.copytree(tiny_checkpoint("bert"), "model")
-    manifest = json.loads((built / "manifest.json").read_text())
-    manifest["model"]["name"] = "./model"
-    (built / "manifest.json").write_text(json.dumps(manifest))
-    assert run("search", "bread", "--index", "./idx").code == 0
-    assert tiny("search", "bread", "--index", "./idx").code == 0
 
 
 def test_queries_come_from_files_too(tiny: Callable[..., Ran], built: Path, here: Path) -> None:

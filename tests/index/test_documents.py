@@ -12,13 +12,10 @@ import numpy as np
 import pytest
 
 from bertcli.index import documents
-from bertcli.index.check import problems
 from bertcli.index.chunks import Chunk
 from bertcli.index.content import Entry, NewDocument
 from bertcli.index.folder import IndexFolder
 from bertcli.index.query import parse
-from bertcli.index.rewrite import repair
-from bertcli.index.schema import WORDS_TABLE
 from bertcli.index.where import Filter, any_path, compile_where
 from bertcli.index.words import full_text, storable
 
@@ -77,33 +74,6 @@ def test_words_of_every_script_are_found(tmp_path: Path, phrase: str, found: lis
     lines += ["ŁÓDŹ, die Straße", "Søren an æon, Ǿrestad"]
     build(tmp_path / "i", (entry(text, [1, 0, 0, 0]) for text in lines))
     assert sorted(matches(tmp_path / "i", phrase)) == found
-
-
-@pytest.mark.parametrize("older", [" tokenchars", '" /* folding'])
-@pytest.mark.parametrize("change", ["remove", "repair"])
-def test_words_of_an_older_index_are_renewed(change: str, older: str, tmp_path: Path) -> None:
-    """By who writes; until then they are found as they were, and check tells."""
-    lines = ["Η οδός", "a café", "gone"]
-    path = build(tmp_path / "i", (entry(one, [1, 0, 0, 0], line=i) for i, one in enumerate(lines)))
-    with database(path) as connection:
-        connection.execute("DROP TABLE words")
-        connection.execute(WORDS_TABLE.partition(older)[0] + '")')
-        connection.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", enumerate(lines, 1))
-        connection.commit()
-
-    def lines_with(word: str) -> list[int | None]:
-        with IndexFolder.open(path) as index:
-            return [hit.line for hit in index.find(parse(word), None, 9)]
-
-    assert (lines_with("οδος"), lines_with("cafe")) == ([], [1])
-    with IndexFolder.open(path) as index:
-        assert "older bertcli" in next(problems(index))
-        if change == "remove":
-            index.remove(compile_where("line = 2"))
-        else:
-            repair(index, lambda document: [], lambda texts: unit_vectors(len(texts)))
-        assert list(problems(index)) == []
-    assert (lines_with("οδος"), lines_with("cafe")) == ([0], [1])
 
 
 def test_a_passage_knows_its_pages(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_unknown_keys_are_passed_over(tmp_path: Path) -> None:
         ({"model": None}, "'model' is missing"),
         ({"created": 7}, "'created' should be of type str, is 7"),
         ({"format_version": True}, "'format_version' should be of type int, is True"),
-        ({"format_version": 0}, "'format_version' should be at least 1, is 0"),
+        ({"format_version": 1}, "'format_version' should be at least 2, is 1"),
         ({"chunking": {"tokens": 8, "overlap": 8}}, "overlap must be smaller than tokens"),
         ({"generation": "../x"}, "'generation' should be of type int, is '../x'"),
     ],

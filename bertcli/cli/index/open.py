@@ -62,16 +62,9 @@ def open_index(name: str, model: ModelFlags, brief: bool = False) -> tuple[Index
 
 
 def note_state(index: IndexFolder, quiet: bool) -> None:
-    """Say on stderr where an index does not hold all that it is to hold, or finds fewer words."""
-    if quiet:
-        return
-    if not index.is_complete:
+    """Say on stderr where an index does not hold all that it is to hold."""
+    if not quiet and not index.is_complete:
         warn(f"{shown(index.path)} is {unfinished(index)}")
-    if index.has_old_words:
-        warn(
-            f"{shown(index.path)} has its words as an older bertcli spelled them, and some may not "
-            f"be found: `bertcli index repair {shown(index.path)}` renews them"
-        )
 
 
 def unfinished(index: IndexFolder) -> str:
