@@ -190,7 +190,7 @@ def _fits(value: object, name: str) -> bool:
         return bool(value) and all(map(_is_argument, value))
     if name == "output":
         parts = (value.get("sha256"), value.get("format"), value.get("path") or "")
-        return all(map(_is_argument, parts)) and isinstance(value.get("width", 80), int)
+        return all(map(_is_argument, parts)) and isinstance(value.get("width"), int)
     return name != "records" or isinstance(value.get("records"), int)
 
 
@@ -228,7 +228,7 @@ def _run_again(then: Mapping[str, Any]) -> dict[str, Any]:
         output, again = Path(folder, f"output{suffix}"), Path(folder, "run.json")
         places = ["-o", str(output), "-f", then["output"]["format"], "--manifest", str(again)]
         line = with_options(then["command"], places)
-        width = str(then["output"].get("width", 80))  # a table's
+        width = str(then["output"]["width"])  # a table's
         environment = os.environ | {"COLUMNS": width}
         program = [sys.executable, "-m", "bertcli", *line]
         done = subprocess.run(program, capture_output=True, env=environment)

@@ -483,10 +483,11 @@ def test_what_is_no_manifest_is_told(run: Run, here: Path, content: str) -> None
     [
         ("command", ["classify", "\0"]),
         ("command", ["classify", "\ud800"]),
-        ("output", {"path": 3, "format": "csv", "sha256": "0"}),
-        ("output", {"path": "a\0.csv", "format": "csv", "sha256": "0"}),
-        ("output", {"path": None, "format": ["csv"], "sha256": "0"}),
-        ("output", {"path": None, "format": "csv", "sha256": 0}),
+        ("output", {"path": 3, "format": "csv", "sha256": "0", "width": 80}),
+        ("output", {"path": "a\0.csv", "format": "csv", "sha256": "0", "width": 80}),
+        ("output", {"path": None, "format": ["csv"], "sha256": "0", "width": 80}),
+        ("output", {"path": None, "format": "csv", "sha256": 0, "width": 80}),
+        ("output", {"path": None, "format": "csv", "sha256": "0", "width": "80"}),
         ("records", {"records": "two"}),
     ],
 )
