@@ -146,7 +146,7 @@ def load_linear_head(
     return weight, bias
 
 
-def first_run(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> tuple[int, ...]:
+def first_run(checkpoint: Checkpoint) -> tuple[int, ...]:
     """Return the shape of what a checkpoint computes, with its own head, for a text of full length.
 
     Raises CheckpointError when it does not load, does not run, or computes no finite numbers.
@@ -154,7 +154,7 @@ def first_run(checkpoint: Checkpoint, options: LoadOptions = LoadOptions()) -> t
     import numpy as np
 
     try:
-        encoder = load_encoder(checkpoint, checkpoint.head, options)
+        encoder = load_encoder(checkpoint, checkpoint.head)
         output = next(encoder.encode([_full_window(checkpoint)]))
     except BertcliError:
         raise

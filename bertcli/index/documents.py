@@ -456,11 +456,9 @@ class Documents:
             )
         return passages
 
-    def rows_of(self, chunks: Sequence[int]) -> list[int | None]:
-        """Return the vector rows of chunks by their ids; None for an id that there is not."""
-        query = "SELECT row FROM chunks WHERE id = ?"
-        found = (self.connection.execute(query, (chunk,)).fetchone() for chunk in chunks)
-        return [None if one is None else one[0] for one in found]
+    def rows_of(self, chunks: Iterable[int]) -> list[int]:
+        """Return the vector rows of chunks by their ids."""
+        return [self.number("SELECT row FROM chunks WHERE id = ?", chunk) for chunk in chunks]
 
     def insert_chunks(
         self, document: int, text: str, chunks: Sequence[Chunk], rows: Sequence[Row]
@@ -553,9 +551,9 @@ class Documents:
         stored = self.stored(document)
         return row_hash(stored.text, stored.columns)
 
-    def number(self, query: str) -> int:
+    def number(self, query: str, *values: object) -> int:
         """Return the one number that a query finds."""
-        found = self.connection.execute(query).fetchone()
+        found = self.connection.execute(query, values).fetchone()
         if found is None or type(found[0]) is not int:
             raise damaged(self._path.parent, f"{self._path.name} lacks its counts")
         return found[0]

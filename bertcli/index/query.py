@@ -101,10 +101,10 @@ def all_of(phrases: Iterable[str]) -> str:
     return " AND ".join(f'"{phrase}"' for phrase in phrases)
 
 
-def fuse(rankings: Iterable[Sequence[int]], constant: int = RANK_CONSTANT) -> list[int]:
+def fuse(rankings: Iterable[Sequence[int]]) -> list[int]:
     """Return what several rankings found, best first, by reciprocal rank.
 
-    The score of a row is the sum of `1 / (constant + rank)`, with ranks from 1 (Cormack, Clarke and
+    The score of a row is the sum of `1 / (60 + rank)`, with ranks from 1 (Cormack, Clarke and
     Büttcher 2009, who found 60). Equal scores come in the order of the rows.
 
     >>> fuse([[7, 8], [8, 9]])
@@ -113,7 +113,7 @@ def fuse(rankings: Iterable[Sequence[int]], constant: int = RANK_CONSTANT) -> li
     scores: dict[int, float] = {}
     for ranking in rankings:
         for rank, row in enumerate(ranking, 1):
-            scores[row] = scores.get(row, 0.0) + 1 / (constant + rank)
+            scores[row] = scores.get(row, 0.0) + 1 / (RANK_CONSTANT + rank)
     return sorted(scores, key=lambda row: (-scores[row], row))
 
 

@@ -54,11 +54,11 @@ class IndexInfo:
     chunks: int
     size_bytes: int
     complete: bool
-    files: int = 0
-    skipped_files: int = 0
-    skipped: tuple[str, ...] = ()
-    unused_rows: int = 0
-    ann: ann.Ann | None = None
+    files: int
+    skipped_files: int
+    skipped: tuple[str, ...]
+    unused_rows: int
+    ann: ann.Ann | None
 
 
 class IndexReader:
@@ -216,8 +216,7 @@ class IndexReader:
     def vectors_of_hits(self, hits: Sequence[Hit]) -> Vectors:
         """Return the vectors of found passages `(len(hits), d)`."""
         with storage_failures(self.path), self._documents.reading():
-            rows = self._documents.rows_of([hit.id or 0 for hit in hits])
-            return self.vectors_of([-1 if row is None else row for row in rows])
+            return self.vectors_of(self._documents.rows_of(hit.id or 0 for hit in hits))
 
     def everything(self) -> tuple[list[Hit], Vectors]:
         """Return every passage with its vector `(n, d)`, in the order of the rows."""
@@ -253,12 +252,12 @@ class IndexReader:
     def with_context(self, hits: Sequence[Hit], lines: int) -> list[Hit]:
         """Return found passages with so many lines of their files before and after each."""
         with storage_failures(self.path), self._documents.reading():
-            rows = self._documents.rows_of([hit.id or 0 for hit in hits])
-            passages = iter(self._documents.passages([row for row in rows if row is not None]))
-        around = ["" if row is None else _around(next(passages), lines) for row in rows]
+            rows = self._documents.rows_of(hit.id or 0 for hit in hits)
+            passages = self._documents.passages(rows)
+        around = (_around(passage, lines) for passage in passages)
         return [
-            replace(hit, before=found[0], after=found[1]) if found else hit
-            for hit, found in zip(hits, around, strict=True)
+            replace(hit, before=before, after=after)
+            for hit, (before, after) in zip(hits, around, strict=True)
         ]
 
     @contextmanager

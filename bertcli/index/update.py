@@ -72,13 +72,13 @@ class Survey:
     unchanged `unread` gave no text before, and are not tried again.
     """
 
-    added: tuple[Found, ...] = ()
-    changed: tuple[Found, ...] = ()
-    moved: tuple[Found, ...] = ()
-    renewed: tuple[Found, ...] = ()
-    deleted: tuple[int, ...] = ()
-    unchanged: int = 0
-    unread: int = 0
+    added: tuple[Found, ...]
+    changed: tuple[Found, ...]
+    moved: tuple[Found, ...]
+    renewed: tuple[Found, ...]
+    deleted: tuple[int, ...]
+    unchanged: int
+    unread: int
 
     @property
     def to_read(self) -> tuple[Found, ...]:

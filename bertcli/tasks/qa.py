@@ -17,7 +17,7 @@ from bertcli.errors import RecordError
 from bertcli.records import Record
 from bertcli.results import QaResult, Span
 from bertcli.tasks.run import Plan, count_read
-from bertcli.tasks.spans import MAX_ANSWER_TOKENS, Said, TokenSpan, best_spans, span_table
+from bertcli.tasks.spans import Said, TokenSpan, best_spans, span_table
 
 SIGNS_AROUND = " .,;:!?\"'()[]“”‘’«»"
 PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("“", "”"), ("«", "»"), ('"', '"'))
@@ -26,6 +26,7 @@ SENTENCE_END = re.compile(
     r"""(?<!\b[A-Z])(?<!\b[A-Z][a-z])(?<!\b[A-Z][a-z][a-z])[.!?]["')\]]*\s+(?=["'(\[]*[A-Z0-9])|[。！？]"""
 )
 """Not after an initial or a short word like a title: J. R. R. Tolkien, Mrs. Hudson, Jan. 5."""
+MAX_ANSWER_TOKENS = 30
 LEAST_SCORE = 0.001
 """An answer beside the best that is less probable is a scrap: the s of a possessive at 0.000006."""
 WINDOW = 384
@@ -45,7 +46,6 @@ class Qa:
     window: int
     top_k: int = 1
     threshold: float = 0.5
-    longest: int = MAX_ANSWER_TOKENS
     long: Long = Long.WINDOW
 
     def plan(self, records: Sequence[Record]) -> list[Plan | RecordError]:
@@ -61,7 +61,7 @@ class Qa:
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> QaResult:
         """Return the answers from start and end logits (length, 2) per window."""
-        table = span_table(plan.windows, outputs, self.longest)
+        table = span_table(plan.windows, outputs, MAX_ANSWER_TOKENS)
         no_answer = table.no_answer
         spans: list[TokenSpan] = []
         if no_answer <= self.threshold:

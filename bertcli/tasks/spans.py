@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from bertcli.engine.encoder import Logits
 from bertcli.engine.windows import Window
 
-MAX_ANSWER_TOKENS = 30
 CANDIDATES = 20
 """So many of the likeliest spans are compared; with 40 or 100 the answers were no better."""
 CELLS = 4
@@ -53,9 +52,7 @@ class SpanTable:
         return float(np.exp(self.null - self.log_total))
 
 
-def span_table(
-    windows: Sequence[Window], outputs: Sequence[Logits], longest: int = MAX_ANSWER_TOKENS
-) -> SpanTable:
+def span_table(windows: Sequence[Window], outputs: Sequence[Logits], longest: int) -> SpanTable:
     """Return the logits of all spans of up to `longest` tokens over all windows.
 
     A span's logit is start + end (Devlin et al. 2019, section 4.2), the best of the windows that

@@ -19,6 +19,7 @@ from bertcli.train.optimizers import Optimizers, trained
 WARM_UP_STEPS = 200
 SAVE_SECONDS = 120
 SMOOTHING = 0.98
+LONGEST_GRADIENT = 1.0
 
 Scores = Mapping[str, float]
 """What was measured on held-out data; the first entry is the one that counts, higher is better."""
@@ -41,7 +42,6 @@ class Settings:
     evaluate_every: int = 500
     keep_best: bool = False
     patience: int | None = None
-    clip: float = 1.0
     seed: int = 0
 
 
@@ -101,7 +101,7 @@ def train(
         learning_rate = _learning_rate(settings, state.step, done)
         loss, read = step_loss(state.step)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+        torch.nn.utils.clip_grad_norm_(parameters, LONGEST_GRADIENT)
         optimizers.step(learning_rate)
         state.step += 1
         tokens += read
@@ -201,6 +201,5 @@ def _restore(path: Path, parameters: list[nn.Parameter], optimizers: Optimizers)
         optimizers.restore(saved["optimizers"])
     except ValueError as error:
         raise DataError(f"{path}: of a run with another --optimizer") from error
-    if "random" in saved:  # dropout goes on where it was; older runs did not keep it
-        torch.set_rng_state(saved["random"])
+    torch.set_rng_state(saved["random"])  # dropout goes on where it was
     return _State(**{name: saved[name] for name in _State.__slots__})

@@ -16,6 +16,7 @@ from bertcli.engine.families import Head
 from bertcli.engine.tokens import Tokens
 from bertcli.engine.windows import Window
 from bertcli.results import QaResult
+from bertcli.tasks import qa
 from bertcli.tasks.qa import LEAST_SCORE, SENTENCE_END, Qa, said_alike, with_pairs
 from bertcli.tasks.run import answers
 from bertcli.tasks.spans import (
@@ -44,7 +45,7 @@ def bert(tiny_checkpoint: Any) -> Qa:
 def oracle(task: Qa, text: str) -> tuple[dict[tuple[int, int], float], float]:
     """Return the probability of every legal span of tokens, and of no answer, by brute force.
 
-    Every span of up to `longest` tokens inside a window counts once, with the best of its windows'
+    Every span of up to 30 tokens inside a window counts once, with the best of its windows'
     sums of start and end logits; the null answer has the least of the windows' own.
     """
     plan = task.plan(records([text], QUESTION))[0]
@@ -54,7 +55,7 @@ def oracle(task: Qa, text: str) -> tuple[dict[tuple[int, int], float], float]:
         (output,) = task.encoder.encode([window])
         null = min(null, float(output[0, 0]) + float(output[0, 1]))
         for i in range(window.start, window.end):
-            for j in range(i, min(i + task.longest, window.end)):
+            for j in range(i, min(i + qa.MAX_ANSWER_TOKENS, window.end)):
                 at = window.first - window.start
                 sum_ = float(output[i + at, 0]) + float(output[j + at, 1])
                 logits[i, j + 1] = max(logits.get((i, j + 1), -np.inf), sum_)
@@ -187,9 +188,12 @@ def test_one_window_and_many_agree_where_they_can(bert: Qa) -> None:
         ("की । 巴黎。", ["की", "巴黎"]),
     ],
 )
-def test_an_answer_says_something(bert: Qa, text: str, told: list[str]) -> None:
+def test_an_answer_says_something(
+    bert: Qa, text: str, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has a letter or a digit of some script; signs alone are none, however probable."""
-    (found,) = results(replace(bert, top_k=9, longest=1), records([text], QUESTION))
+    monkeypatch.setattr(qa, "MAX_ANSWER_TOKENS", 1)
+    (found,) = results(replace(bert, top_k=9), records([text], QUESTION))
     assert {letter for one in found.answers for letter in one.text} <= set("".join(told))
     assert bool(found.answers) is bool(told)
 
