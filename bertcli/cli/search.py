@@ -449,20 +449,18 @@ def _vector_of_file(
 
     `field` is the column of the text where the file has rows.
     """
-    import numpy as np
-
     from bertcli.cli.index.files import reader
     from bertcli.cli.index.open import cutter
+    from bertcli.engine.pooling import normalised
     from bertcli.index.update import chunk_texts
 
     documents = list(reader(warn)(path, str(path), field))
     chunks = cutter(embed, folder.manifest.chunking)(documents)
-    texts = [text for one in zip(documents, chunks, strict=True) for text in chunk_texts(*one)]
+    texts = chunk_texts(zip(documents, chunks, strict=True))
     if not texts:
         raise UsageError(f"--like {path}: there is no text in it")
     prompted = replace(embed, prompt=folder.manifest.model.prompt)
-    mean = prompted.vectors(texts).mean(axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+    return normalised(prompted.vectors(texts).mean(axis=0))
 
 
 def _reranker(name: str, model: ModelFlags, quiet: bool) -> Checkpoint:

@@ -359,7 +359,7 @@ class IndexFolder(IndexReader):
                 removed[document.row_hash] -= 1
                 continue
             rows = []
-            for text in chunk_texts(document, chunks):
+            for text in chunk_texts([(document, chunks)]):
                 rows.append(self._row_for(text_hash(text), first, copies, rows_of))
                 if rows[-1] is None:
                     raise IndexFolderError(f"{self.path}: a text has no vector: try again")

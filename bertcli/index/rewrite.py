@@ -15,8 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from bertcli.errors import IndexFolderError
 from bertcli.index.content import NewDocument, Row
 from bertcli.index.documents import Documents
@@ -28,7 +26,7 @@ from bertcli.index.places import shown
 from bertcli.index.reader import vectors_path
 from bertcli.index.update import Cut, Embed, chunk_texts
 from bertcli.index.upkeep import Upkeep
-from bertcli.index.vectors import Vectors, checked, checksums, create_vectors, read_rows
+from bertcli.index.vectors import append_vectors, checked, checksums, create_vectors, read_rows
 
 BATCH = 2048
 
@@ -160,14 +158,13 @@ def _insert(
     first: int,
 ) -> int:
     """Cut and embed documents that have no passages, from this row on; return how many they get."""
-    chunks = cut([one for _, one in batch])
-    texts = [
-        text for (_, one), its in zip(batch, chunks, strict=True) for text in chunk_texts(one, its)
-    ]
+    added = [one for _, one in batch]
+    chunks = cut(added)
+    texts = chunk_texts(zip(added, chunks, strict=True))
     if not texts:
         return 0
     vectors = checked(embed(texts), len(texts), manifest.model.dimension)
-    _append(vectors_path(folder, manifest), vectors)
+    append_vectors(vectors_path(folder, manifest), first, vectors)
     rows = [Row(first + i, crc) for i, crc in enumerate(checksums(vectors))]
     at = 0
     for (number, one), its in zip(batch, chunks, strict=True):
@@ -221,13 +218,6 @@ def _embed_again(
             file.seek(row * vector.nbytes)
             file.write(vector.tobytes())
             Upkeep(documents).note_crc(Row(row, crc))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _append(path: Path, vectors: Vectors) -> None:
-    with path.open("ab") as file:
-        file.write(np.ascontiguousarray(vectors).tobytes())
         file.flush()
         os.fsync(file.fileno())
 

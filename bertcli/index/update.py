@@ -128,24 +128,18 @@ def survey(
                 added.append(Found(number, _state(path, full, name)))
                 continue
             file, old_source, old = before
-            other = _changed(path, full, name, old)
-            failed_before = old.error not in (None, REMOVED)
-            differs = other is not None and other.hash != old.hash
-            if AGAIN in (old.error or ""):
-                changed.append(Found(number, other or _state(path, full, name), file))
-            elif other is None:
+            now = _changed(path, full, name, old)
+            if _is_to_read(old, now):
+                state = now or _state(path, full, name)
+                changed.append(Found(number, state, file, indexed=old.error is None))
+                continue
+            unread += old.error not in (None, REMOVED)
+            if now is None:
                 unchanged += 1
-                unread += failed_before
-            elif failed_before and (old.mtime_ns is not None or other.error or differs):
-                changed.append(Found(number, other, file))
-            elif other.hash == old.hash and other.name == old.name:
-                unread += failed_before
-                renewed.append(Found(old_source, replace(other, error=old.error), file))
-            elif other.hash == old.hash or old.error == REMOVED:
-                unread += failed_before
-                renewed.append(Found(number, replace(other, error=old.error), file))
             else:
-                changed.append(Found(number, other, file, indexed=True))
+                same = (now.hash, now.name) == (old.hash, old.name)
+                state = replace(now, error=old.error)
+                renewed.append(Found(old_source if same else number, state, file))
     gone = {
         path: file
         for path, (file, source_number, _) in known.items()
@@ -177,13 +171,7 @@ def is_held(path: Path, name: str, known: Known) -> bool:
     if full not in known:
         return False
     old = known[full][2]
-    if old.error == REMOVED or AGAIN in (old.error or ""):
-        return False
-    now = _changed(path, full, name, old)
-    if now is None:
-        return True
-    is_tried_again = old.error is not None and (old.mtime_ns is not None or now.error)
-    return not is_tried_again and now.hash == old.hash
+    return old.error != REMOVED and not _is_to_read(old, _changed(path, full, name, old))
 
 
 def prepare(
@@ -205,9 +193,7 @@ def prepare(
     for found in files:
         one = _cut_file(found, fields[found.source], read, cut, failed)
         waiting.append(one)
-        texts |= {
-            text_hash(text): text for document in one.documents for text in chunk_texts(*document)
-        }
+        texts |= {text_hash(text): text for text in chunk_texts(one.documents)}
         if len(texts) >= STAGED_TEXTS:
             index.stage(texts, embed)
             yield from waiting
@@ -238,9 +224,9 @@ def kept(
         yield replace(changes, changed=changed), _loaded(store, count)
 
 
-def chunk_texts(document: NewDocument, chunks: Iterable[Chunk]) -> list[str]:
-    """Return what each chunk of a document is found by: what has a vector, and a hash."""
-    return [chunk.sought(document.text) for chunk in chunks]
+def chunk_texts(documents: Iterable[tuple[NewDocument, Iterable[Chunk]]]) -> list[str]:
+    """Return what each chunk of documents is found by: what has a vector, and a hash."""
+    return [chunk.sought(document.text) for document, chunks in documents for chunk in chunks]
 
 
 def _loaded(store: IO[bytes], count: int) -> Iterator[Prepared]:
@@ -299,6 +285,19 @@ def _changed(path: Path, full: str, name: str, old: FileState) -> FileState | No
     stat = path.stat()
     same = stat.st_size == old.size and stat.st_mtime_ns == old.mtime_ns
     return None if same and name == old.name else _state(path, full, name)
+
+
+def _is_to_read(old: FileState, now: FileState | None) -> bool:
+    """Tell whether a known file has to be read, for its content changed, or it is tried again.
+
+    It is the same as before where `now` is None.
+    """
+    if AGAIN in (old.error or ""):
+        return True
+    if now is None or old.error == REMOVED:
+        return False
+    is_tried_again = old.error is not None and (old.mtime_ns is not None or now.error is not None)
+    return is_tried_again or now.hash != old.hash
 
 
 def _spelled(path: Path) -> str:

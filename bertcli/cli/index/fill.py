@@ -474,7 +474,7 @@ def _embedded(index: IndexFolder, new: list[NewDocument], embed: Embed) -> Itera
     from bertcli.index.update import chunk_texts
 
     chunked = cutter(embed, index.manifest.chunking)(new)
-    texts = [text for one in zip(new, chunked, strict=True) for text in chunk_texts(*one)]
+    texts = chunk_texts(zip(new, chunked, strict=True))
     vectors, at = embedder(embed)(texts) if texts else None, 0
     for document, chunks in zip(new, chunked, strict=True):
         if vectors is not None and chunks:

@@ -179,8 +179,8 @@ def _probe(files: Sequence[tuple[Path, str, str]], embed: Embed, chunking: Chunk
         began = time.perf_counter()
         try:
             documents = list(read(path, name, field))
-            both = zip(documents, cutter(embed, chunking)(documents), strict=True)
-            texts = [text for one_document in both for text in chunk_texts(*one_document)]
+            chunked = cutter(embed, chunking)(documents)
+            texts = chunk_texts(zip(documents, chunked, strict=True))
         except DataError as error:
             failed.append(str(error))
             texts = []
