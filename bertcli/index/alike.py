@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -70,21 +71,29 @@ def groups_above(vectors: Vectors, least: float) -> list[list[int]]:
 def standing_for_others(vectors: Vectors, group: Sequence[int], least: float) -> dict[int, int]:
     """Return the rows of a group that are left without near-duplicates, and of how many texts each.
 
-    A row goes where an earlier one that is left has at least this cosine with it: chains of pairs
-    leave more than one, and what goes is always like something that stays.
+    Chains of pairs leave more than one, and what goes is always like something that stays.
+    """
+    return Counter(group[number] for number in stand_ins(vectors[list(group)], least))
+
+
+def stand_ins(vectors: Vectors, least: float) -> list[int]:
+    """Return for each vector `(n, d)` the number of the one that stands for it.
+
+    That is the nearest of the earlier ones that are left, where their cosine is at least `least`;
+    else it is left, and stands for itself.
     """
     left: list[int] = []
-    counts: list[int] = []
-    kept = np.empty((len(group), vectors.shape[1]), vectors.dtype)
-    for row in group:
-        scores = kept[: len(left)] @ vectors[row]
-        if len(left) and scores.max() >= least - ROUNDING:
-            counts[int(scores.argmax())] += 1
+    kept = np.empty_like(vectors)  # the vectors of those that are left, in their order
+    found = []
+    for number, vector in enumerate(vectors):
+        cosines = kept[: len(left)] @ vector
+        if left and float(cosines.max()) >= least - ROUNDING:
+            found.append(left[int(cosines.argmax())])
         else:
-            kept[len(left)] = vectors[row]
-            left.append(row)
-            counts.append(1)
-    return dict(zip(left, counts, strict=True))
+            kept[len(left)] = vector
+            left.append(number)
+            found.append(number)
+    return found
 
 
 def nearest_cosines(vectors: Vectors) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 import numpy as np
 
+from bertcli.index.alike import stand_ins
 from bertcli.index.vectors import Vectors
 from bertcli.results import Hit
 
@@ -107,14 +108,9 @@ def _at_most(count: int, hits: Sequence[Hit], name_of: Callable[[Hit], str | Non
 
 def _collapsed(hits: Sequence[Hit], vectors: Vectors, least: float) -> list[Hit]:
     """Return passages without those that are like a better one, which is told where they are."""
-    first: list[int] = []
-    kept = np.empty_like(vectors)  # the vectors of the first ones, in their order
     copies: dict[int, list[str]] = {}
-    for number, hit in enumerate(hits):
-        cosines = kept[: len(first)] @ vectors[number]
-        if len(first) and float(cosines.max()) >= least:
-            copies.setdefault(first[int(cosines.argmax())], []).append(hit.place)
-        else:
-            kept[len(first)] = vectors[number]
-            first.append(number)
-    return [replace(hits[i], copies=tuple(copies.get(i, ()))) for i in first]
+    for number, stand_in in enumerate(stand_ins(vectors, least)):
+        same = copies.setdefault(stand_in, [])
+        if number != stand_in:
+            same.append(hits[number].place)
+    return [replace(hits[number], copies=tuple(same)) for number, same in copies.items()]
