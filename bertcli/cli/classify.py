@@ -269,6 +269,7 @@ def _by_similarity(
     import numpy as np
 
     from bertcli.cli.embed import build_embed
+    from bertcli.engine.pooling import normalised
     from bertcli.tasks.classify import ClassifyBySimilarity
 
     brief = brief and len(named) <= FEW_LABELS
@@ -276,8 +277,7 @@ def _by_similarity(
     about = [_hypotheses(template, each) for each in named.values()]
     ends = np.cumsum([len(each) for each in about])[:-1]
     every = embed.vectors([one for each in about for one in each])
-    means = np.stack([part.mean(axis=0) for part in np.split(every, ends)])
-    vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
+    vectors = np.stack([normalised(part.mean(axis=0)) for part in np.split(every, ends)])
     return ClassifyBySimilarity(embed, list(named), vectors, multi_label, choice)
 
 
