@@ -17,6 +17,11 @@ goes on all the same, as a list of indexes over a damaged one, says so itself.
 
 from __future__ import annotations
 
+import errno
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says of a full disk, and of a limit to what one may write."""
+
 
 def first_line(error: Exception, most: int | None = None) -> str:
     """Return the first line of what another library says, its type where it says nothing.

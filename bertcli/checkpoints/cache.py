@@ -13,12 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertcli.errors import CheckpointError, first_line
+from bertcli.errors import NO_ROOM, CheckpointError, first_line
 from bertcli.home import expanded, user_folder
 
 PICKLED = "pytorch_model.bin"
 NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "README.md"]
 
 

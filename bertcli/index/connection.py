@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from bertcli.index.failures import NO_ROOM
+from bertcli.index.failures import FULL
 
 UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 
@@ -32,7 +32,7 @@ def open_existing(path: Path) -> sqlite3.Connection:
             return connect(path, mode)
         except sqlite3.OperationalError as error:
             if mode == modes[-1] or not (
-                error.sqlite_errorcode & 0xFF in UNWRITABLE or error.sqlite_errorcode in NO_ROOM
+                error.sqlite_errorcode & 0xFF in UNWRITABLE or error.sqlite_errorcode in FULL
             ):
                 raise
     raise AssertionError("every mode returned or raised")

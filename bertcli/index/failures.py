@@ -11,13 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bertcli.errors import BertcliError, IndexDamagedError, IndexFolderError, OutputError
+from bertcli.errors import (
+    NO_ROOM,
+    BertcliError,
+    IndexDamagedError,
+    IndexFolderError,
+    OutputError,
+)
 from bertcli.index.places import shown
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # What SQLite says when the disk, a quota or a file size limit stops it, beside SQLITE_FULL.
-NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
-FAILED_WRITES = NO_ROOM | {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE}
+FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
+FAILED_WRITES = FULL | {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE}
 
 
 MUCH = 1 << 30
@@ -94,7 +99,7 @@ def _from_sqlite(folder: Path, error: sqlite3.Error) -> BertcliError:
 
 def _from_system(folder: Path, error: OSError) -> BertcliError:
     reason = error.strerror or str(error)
-    if error.errno in FULL:
+    if error.errno in NO_ROOM:
         return _disk_full(folder, reason)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return _unwritable(folder, reason)
