@@ -85,14 +85,14 @@ class Documents:
         return cls(open_existing(path), path)
 
     @classmethod
-    def is_complete(cls, path: Path) -> bool:
+    def are_complete(cls, path: Path) -> bool:
         """Tell whether a file holds the documents of a build that came to its end."""
         try:
             documents = cls.open(path)
         except (sqlite3.Error, BertcliError, UnicodeDecodeError):
             return False
         try:
-            return documents.counts().complete
+            return documents.is_complete()
         except sqlite3.Error:
             return False
         finally:
@@ -141,7 +141,7 @@ class Documents:
         return Counts(
             documents=self.number("SELECT count(*) FROM documents"),
             chunks=self.number("SELECT count(*) FROM chunks"),
-            complete=self.number("SELECT value FROM meta WHERE key = 'complete'") == 1,
+            complete=self.is_complete(),
         )
 
     def is_empty(self) -> bool:
@@ -361,6 +361,10 @@ class Documents:
         )
         if complete:
             self.connection.execute("UPDATE meta SET value = 1 WHERE key = 'built'")
+
+    def is_complete(self) -> bool:
+        """Tell whether no run adds, and none died at it."""
+        return self.number("SELECT value FROM meta WHERE key = 'complete'") == 1
 
     def is_built(self) -> bool:
         """Tell whether a run came to its end at some time."""

@@ -455,7 +455,7 @@ def _refuse_foreign(path: Path) -> None:
 def _refuse_headless(path: Path) -> None:
     """Raise where data files of a finished index lie, whose manifest alone is gone."""
     for entry in _generations(path):
-        if entry.suffix == ".sqlite" and Documents.is_complete(entry):
+        if entry.suffix == ".sqlite" and Documents.are_complete(entry):
             raise IndexFolderError(
                 f"{shown(path)} has the data of an index ({entry.name}) and no {MANIFEST_NAME}: "
                 "bring that back from a backup, or choose another folder; nothing was changed"

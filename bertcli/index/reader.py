@@ -181,7 +181,7 @@ class IndexReader:
     def is_complete(self) -> bool:
         """Whether no build, add or update is at work, or was stopped before its end."""
         with storage_failures(self.path):
-            return self._documents.number("SELECT value FROM meta WHERE key = 'complete'") == 1
+            return self._documents.is_complete()
 
     @property
     def documents(self) -> Documents:

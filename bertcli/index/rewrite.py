@@ -102,7 +102,7 @@ def repair(index: IndexFolder, cut: Cut, embed: Embed) -> Repaired:
                 count = kept
                 for batch in _batches(((one, upkeep.document(one)) for one in uncut), 64):
                     count += _insert(documents, index.path, manifest, batch, cut, embed, count)
-                documents.mark(count, documents.counts().complete)
+                documents.mark(count, documents.is_complete())
         finally:
             documents.close()
         index.become(manifest)
@@ -122,7 +122,7 @@ def rebuild(index: IndexFolder, manifest: Manifest, cut: Cut, embed: Embed) -> N
                 Upkeep(documents).drop_chunks()
                 for batch in _batches(Upkeep(documents).each(), 64):
                     count += _insert(documents, index.path, new, batch, cut, embed, count)
-                documents.mark(count, complete=index.info().complete)
+                documents.mark(count, complete=index.is_complete)
         finally:
             documents.close()
         index.become(new)

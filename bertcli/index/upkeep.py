@@ -59,8 +59,7 @@ class Upkeep:
         )
         self._connection.execute("UPDATE chunks SET row = -1 - row")
         self._connection.execute("DELETE FROM unused")
-        complete = self._number("SELECT value FROM meta WHERE key = 'complete'") == 1
-        self._documents.mark(len(rows), complete)
+        self._documents.mark(len(rows), self._documents.is_complete())
         return rows
 
     def drop_chunks(self) -> None:
