@@ -49,12 +49,12 @@ def user_defaults(command: Any, arguments: Sequence[str]) -> dict[str, Any]:
     defaults = own = dict[str, Any]()
     given: dict[str, Any] = {}
     for depth, one in enumerate(called):
+        if depth:
+            table = table.get(one.name, {})
+            own = own.setdefault(one.name, {})
         _refuse_unknown(table, called[depth:], file)
         given |= _values(table)
         own |= _own_defaults(one, given, file)
-        for below in called[depth + 1 : depth + 2]:
-            table = table.get(below.name, {})
-            own[below.name] = own = {}
     return defaults
 
 
