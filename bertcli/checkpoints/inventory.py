@@ -16,13 +16,6 @@ from bertcli.checkpoints.resolve import ModelChoice, builtin_checkpoint, read_fo
 from bertcli.engine.families import FAMILIES, HEAD_SUFFIXES, Head, runs_on_onnx
 from bertcli.errors import CheckpointError
 
-TASKS = {
-    Head.MASKED_LM: ("fill-mask",),
-    Head.SEQUENCE: ("classify",),
-    Head.TOKEN: ("ner",),
-    Head.QA: ("qa",),
-    Head.BASE: ("embed", "index", "search"),
-}
 GENERATORS = ("LMHeadModel", "DoubleHeadsModel", "EncoderModel")
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 """What reading a config.json that holds just anything may raise."""
@@ -83,7 +76,7 @@ def tasks_of(checkpoint: Checkpoint) -> tuple[str, ...]:
         known = name.endswith(tuple(HEAD_SUFFIXES)) and not name.endswith(GENERATORS)
         if not known or "vocab_size" not in config or config.get("is_encoder_decoder"):
             return ()
-    return ("classify",) if checkpoint.linear else TASKS[checkpoint.head]
+    return checkpoint.tasks
 
 
 def engine_of(checkpoint: Checkpoint) -> str:

@@ -44,6 +44,13 @@ ARCHITECTURES = {
     Head.TOKEN: "ForTokenClassification",
     Head.QA: "ForQuestionAnswering",
 }
+TASKS = {
+    Head.MASKED_LM: ("fill-mask",),
+    Head.SEQUENCE: ("classify",),
+    Head.TOKEN: ("ner",),
+    Head.QA: ("qa",),
+    Head.BASE: ("embed", "index", "search"),
+}
 
 Setting = TypeVar("Setting")
 
@@ -108,6 +115,11 @@ class Checkpoint:
     def head(self) -> Head:
         """The head it was trained with."""
         return head_of(self.config)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The commands that it is for."""
+        return TASKS[Head.SEQUENCE if self.linear else self.head]
 
     @property
     def labels(self) -> list[str]:

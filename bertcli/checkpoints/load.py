@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from bertcli.checkpoints.layout import Checkpoint, LinearHead
+from bertcli.checkpoints.layout import TASKS, Checkpoint, LinearHead
 from bertcli.engine.choices import BATCH_TOKENS, Engine, Precision
 from bertcli.engine.families import PRECISION, Head, runs_on_onnx
 from bertcli.engine.tokens import TextTokenizer
@@ -26,13 +26,6 @@ CAN_MULTIPLY = {
     Engine.TORCH: (Precision.FP32, Precision.BF16),
 }
 LONGEST_PROBE = 1_024
-CAN_DO = {
-    Head.MASKED_LM: "fill-mask",
-    Head.SEQUENCE: "classify",
-    Head.TOKEN: "ner",
-    Head.QA: "qa",
-    Head.BASE: "embed, index and search",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +53,9 @@ def load_encoder(
     and UsageError where the engine asked for cannot run it.
     """
     if head not in (Head.BASE, checkpoint.head):
-        does = Head.SEQUENCE if checkpoint.linear else checkpoint.head
+        made_for = " and ".join(", ".join(checkpoint.tasks).rsplit(", ", 1))
         raise CheckpointError(
-            f"{checkpoint.name}: made for {CAN_DO[does]}, not for {CAN_DO[head]}; "
+            f"{checkpoint.name}: made for {made_for}, not for {TASKS[head][0]}; "
             f"give a {head} checkpoint with -m"
         )
     engine = engine_for(checkpoint, options)
