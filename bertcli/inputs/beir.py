@@ -9,9 +9,7 @@ from pathlib import Path
 
 from bertcli.errors import DataError
 from bertcli.inputs.formats import InputFormat
-from bertcli.inputs.records import read_rows
-from bertcli.inputs.rows import BadRow, Row
-from bertcli.inputs.source import InputOptions, stdin_among
+from bertcli.inputs.records import sound_rows
 from bertcli.records import one_word
 
 GRADE = re.compile(r"([+-]?0*\d{1,6})(\.0*)?")
@@ -37,7 +35,7 @@ def read_passages(path: Path) -> Iterator[tuple[str, str]]:
     Raises DataError for an id that was there before: judgements could not tell the two apart.
     """
     seen = set[str]()
-    for row in _rows(path):
+    for row in sound_rows([str(path)]):
         name = row.columns.get("_id", row.columns.get("id"))
         if name is None:
             raise DataError(f'{row.place}: no column "_id"')
@@ -58,7 +56,7 @@ def read_judgements(
     Raises DataError where a passage is judged twice, and otherwise: which would count?
     """
     found: dict[str, dict[str, int]] = {}
-    for row in _rows(path, input_format):
+    for row in sound_rows([str(path)], input_format):
         cells = row.columns
         if row.text is not None:
             parts = row.text.split()
@@ -95,7 +93,7 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
     Raises DataError for a passage that a query has twice: which of its scores would count?
     """
     run: dict[str, dict[str, float]] = {}
-    for row in _rows(path, InputFormat.TXT):
+    for row in sound_rows([str(path)], InputFormat.TXT):
         cells = (row.text or "").split()
         if len(cells) != 6:
             raise DataError(f"{row.place}: expected query Q0 passage rank score name")
@@ -111,11 +109,3 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
             raise DataError(f'{row.place}: the query "{query}" had the passage "{passage}" before')
         found[passage] = score
     return run
-
-
-def _rows(path: Path, input_format: InputFormat | None = None) -> Iterator[Row]:
-    options = InputOptions(inputs=(str(path),), input_format=input_format)
-    for row in read_rows(options, stdin_among(options.inputs)):
-        if isinstance(row, BadRow):
-            raise DataError(str(row))
-        yield row

@@ -12,9 +12,8 @@ from pathlib import Path
 from bertcli.errors import DataError, RecordError, counted
 from bertcli.inputs.cells import as_list, list_in, object_in
 from bertcli.inputs.formats import InputFormat, format_of
-from bertcli.inputs.records import read_rows, text_of
-from bertcli.inputs.rows import BadRow, Row, missing_column, named
-from bertcli.inputs.source import InputOptions, stdin_among
+from bertcli.inputs.records import sound_rows, text_of
+from bertcli.inputs.rows import Row, missing_column, named
 from bertcli.inputs.squad import questions_of
 from bertcli.records import AnsweredQuestion, LabelledText, Place, ScoredPair, TaggedText
 
@@ -106,7 +105,7 @@ def read_tagged(files: Sequence[str], columns: Columns = Columns()) -> Iterator[
     """
     words: list[tuple[str, str, Place]] = []
     last = Place()
-    for row in _rows(files, columns.input_format):
+    for row in sound_rows(files, columns.input_format):
         if words and row.place != Place(last.path, (last.line or 0) + 1):
             yield _sentence(words)  # another file, or lines that are passed over as empty
             words = []
@@ -234,16 +233,8 @@ def _without_label(row: Row, names: Columns) -> bool:
     return names.label == "gold_label" and row.columns[names.label] == UNDECIDED
 
 
-def _rows(files: Sequence[str], input_format: InputFormat | None) -> Iterator[Row]:
-    options = InputOptions(inputs=tuple(files), input_format=input_format)
-    for row in read_rows(options, stdin_among(files)):
-        if isinstance(row, BadRow):
-            raise DataError(str(row))
-        yield row
-
-
 def _whole_rows(files: Sequence[str], input_format: InputFormat | None) -> Iterator[Row]:
-    for row in _rows(files, input_format):
+    for row in sound_rows(files, input_format):
         if row.text is not None:
             raise DataError(
                 f"{row.place}: plain text has no columns: use CSV, TSV, JSON, JSON lines or "

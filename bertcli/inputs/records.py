@@ -8,9 +8,16 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from bertcli.errors import DataError, EmptyError, RecordError
-from bertcli.inputs.formats import read_stream
+from bertcli.inputs.formats import InputFormat, read_stream
 from bertcli.inputs.rows import BadRow, Row, missing_column, named
-from bertcli.inputs.source import STDIN, InputOptions, Source, find_sources, open_source
+from bertcli.inputs.source import (
+    STDIN,
+    InputOptions,
+    Source,
+    find_sources,
+    open_source,
+    stdin_among,
+)
 from bertcli.records import BadRecord, Place, Record
 
 QUESTION_OPTION = "--question-field"
@@ -34,6 +41,15 @@ def read_records(
 def read_rows(options: InputOptions, stdin: BinaryIO | None = None) -> Iterator[Row | BadRow]:
     """Yield the rows themselves, for tasks that need several columns; see `read_records`."""
     return _rows(options, stdin, ())
+
+
+def sound_rows(files: Sequence[str], input_format: InputFormat | None = None) -> Iterator[Row]:
+    """Yield the rows of files; raises `DataError` for the first that cannot be read."""
+    options = InputOptions(inputs=tuple(files), input_format=input_format)
+    for row in read_rows(options, stdin_among(files)):
+        if isinstance(row, BadRow):
+            raise DataError(str(row))
+        yield row
 
 
 def asked_records(
