@@ -27,6 +27,15 @@ def one_word(name: object) -> str:
     return re.sub(r"\s", lambda blank: quote(blank[0]), str(name)) or "-"
 
 
+def encodable(text: str) -> str:
+    r"""Return the text with halves of surrogate pairs, which have no UTF-8, as `\udXXX`.
+
+    >>> encodable("Ada \ud83d")
+    'Ada \\ud83d'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a record stands: a file (None for text given on the command line) and its first line.

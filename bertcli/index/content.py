@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from bertcli.index.chunks import Chunk
 from bertcli.index.vectors import Vectors
 from bertcli.index.words import storable
-from bertcli.records import Document, Heading, sought_text
+from bertcli.records import Document, Heading, encodable, sought_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def columns_json(columns: Mapping[str, object]) -> str:
     Only half surrogates, which UTF-8 cannot hold, are escaped.
     """
     written = json.dumps(_json_value(columns), ensure_ascii=False, default=str, allow_nan=False)
-    return written.encode("utf-8", "backslashreplace").decode()
+    return encodable(written)
 
 
 def _json_value(value: object) -> object:

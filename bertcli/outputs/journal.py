@@ -19,7 +19,7 @@ import numpy as np
 
 from bertcli import results
 from bertcli.errors import OutputError
-from bertcli.records import BadRecord, Record
+from bertcli.records import BadRecord, Record, encodable
 from bertcli.results import Answer, Result
 
 TABLES = """
@@ -162,7 +162,9 @@ def unpacked(value: object) -> object:
 
 def _check(database: sqlite3.Connection, run: Mapping[str, str], path: Path) -> None:
     """Raise OutputError where the journal is of another run than this one."""
-    run = {_storable(name): _storable(value) for name, value in run.items()}
+    run = {
+        encodable(name): encodable(value) for name, value in run.items()
+    }  # names need not be UTF-8
     known = dict(database.execute("SELECT name, value FROM run"))
     if not known:
         database.executemany("INSERT INTO run VALUES (?, ?)", run.items())
@@ -175,11 +177,6 @@ def _check(database: sqlite3.Connection, run: Mapping[str, str], path: Path) -> 
             f"cannot resume: the stopped run had {others[0]} {then}, this one has {now}; give the "
             f"same command, or delete {path} to begin anew"
         )
-
-
-def _storable(text: str) -> str:
-    """Return a text as SQLite can hold it: a file's name need not be UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _digest(records: Sequence[Record | BadRecord]) -> bytes:

@@ -21,7 +21,7 @@ from bertcli.errors import OutputError
 from bertcli.outputs.fields import Fields, failed_row, free_name, names_of, own_fields
 from bertcli.outputs.jsonl import as_json
 from bertcli.outputs.sink import Sink
-from bertcli.records import Record
+from bertcli.records import Record, encodable
 from bertcli.results import (
     Answer,
     ClassifyResult,
@@ -341,7 +341,7 @@ def _as_text(value: object) -> str | None:
 def _encodable(value: object) -> object:
     r"""Return the value with halves of surrogate pairs, which have no UTF-8, as `\udXXX`."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return encodable(value)
     if isinstance(value, Mapping):
         return {key: _encodable(item) for key, item in value.items()}
     return [_encodable(item) for item in value] if isinstance(value, list) else value
