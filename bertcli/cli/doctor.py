@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.cli.options import Debug
 from bertcli.errors import BertcliError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def doctor(
     full: Annotated[
         bool, typer.Option("--full", help="Import every library too, and name the GPUs; slow.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Check that everything is installed and works.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertcli.cli.options import Debug
 from bertcli.cli.recipe import show_help, warn
 from bertcli.errors import BertcliError, CheckpointError, UsageError
 
@@ -43,7 +44,6 @@ Format = Annotated[
     Listing | None,
     typer.Option("-f", "--format", help="Table on a terminal, JSON lines in a pipe."),
 ]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")]
 
 
 @app.callback()

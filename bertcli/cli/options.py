@@ -91,11 +91,12 @@ Texts = Annotated[
 
 
 FIELD = "text"
-
-
+Field = Annotated[str, typer.Option(help="Column that holds the text.")]
 Format = Annotated[
     InputFormat | None, typer.Option(help="Format of the data, whatever their suffix.")
 ]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class InputFlags:
     input_format: Annotated[
         InputFormat | None, typer.Option(help="Format of the input, whatever its suffix.")
     ] = None
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = FIELD
+    field: Field = FIELD
     whole_file: Annotated[
         bool, typer.Option("--whole-file", help="One record per text file, not per line.")
     ] = False
@@ -119,7 +120,7 @@ class InputFlags:
 class LabelledFlags:
     """In which columns labelled texts, or pairs of them, stand."""
 
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = FIELD
+    field: Field = FIELD
     pair_field: Annotated[str | None, typer.Option(help="Column of the second text of pairs.")] = (
         None
     )
@@ -265,12 +266,12 @@ class OutputFlags:
     on_error: Annotated[
         OnError, typer.Option(help="A bad record: in its row, left out, or the end of the run.")
     ] = OnError.ROW
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notes on stderr.")] = False
+    quiet: Quiet = False
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Counts and rate at the end; always with -o.")
     ] = False
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress line.")] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False
+    debug: Debug = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertcli.checkpoints.resolve import name_of_base
-from bertcli.cli.models import Debug, Name
-from bertcli.cli.options import ModelFlags
+from bertcli.cli.models import Name
+from bertcli.cli.options import FIELD, Debug, Field, ModelFlags
 from bertcli.cli.recipe import Sound, check_folder, choose_checkpoint, warn
 from bertcli.engine.choices import Precision
 from bertcli.engine.families import PRECISION, TEXT_PAIRS, Head
@@ -39,7 +39,7 @@ def quantize(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="New checkpoint that runs in int8.")
     ] = None,
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    field: Field = FIELD,
     question_field: Annotated[str, typer.Option(help="qa: column of the questions.")] = "question",
     context_field: Annotated[str, typer.Option(help="qa: column of the contexts.")] = "context",
     limit: Annotated[int, typer.Option(min=2, help="Only the first so many records.")] = RECORDS,

@@ -10,17 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bertcli import __version__
+from bertcli.cli.options import Debug, OutputFlags
 from bertcli.cli.recipe import Written, warn
 from bertcli.errors import DataError, counted
 from bertcli.records import Item, Pause
-
-if TYPE_CHECKING:
-    from bertcli.cli.options import OutputFlags
 
 PACKAGES = ("onnxruntime", "openvino", "tokenizers", "numpy", "pyarrow", "torch", "transformers")
 SHAPE: dict[str, Any] = {
@@ -141,7 +139,7 @@ class Difference:
 
 def replay(
     manifest: Annotated[Path, typer.Argument(help="What --manifest wrote.")],
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Run a command again as its manifest says, and tell whether the output is the same.
 

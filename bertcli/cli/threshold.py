@@ -11,7 +11,7 @@ import typer
 
 from bertcli.cli.eval.report import Data, Table, label_rows, show
 from bertcli.cli.label_names import LabelMap, check_one_label, mapped_texts
-from bertcli.cli.options import LabelledFlags, ModelFlags, grouped
+from bertcli.cli.options import Debug, LabelledFlags, ModelFlags, grouped
 from bertcli.cli.recipe import some, warn
 from bertcli.errors import DataError, UsageError
 from bertcli.home import expanded
@@ -46,7 +46,7 @@ def fit(
         float | None,
         typer.Option(min=0, max=1, help="Be right at least so often; default the best F1."),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Choose a threshold per label on labelled texts, and keep them in the checkpoint's folder.
 

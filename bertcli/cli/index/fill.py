@@ -16,10 +16,8 @@ from bertcli.cli.index.files import files_of, reader
 from bertcli.cli.index.forecast import forecast
 from bertcli.cli.index.open import (
     ChunkTokens,
-    Debug,
     Name,
     Overlap,
-    Quiet,
     chunking_for,
     cutter,
     embedder,
@@ -27,7 +25,7 @@ from bertcli.cli.index.open import (
     open_index,
     recorded_model,
 )
-from bertcli.cli.options import InputFlags, ModelFlags, grouped
+from bertcli.cli.options import Debug, InputFlags, ModelFlags, Quiet, grouped
 from bertcli.cli.recipe import begun, choose_checkpoint, read_items, warn
 from bertcli.errors import CheckpointError, DataError, UsageError, counted
 from bertcli.index.choices import Kind

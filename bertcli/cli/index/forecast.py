@@ -17,8 +17,8 @@ import typer
 from bertcli.cli.bulk import PROBE_SECONDS, spread
 from bertcli.cli.embed import build_embed
 from bertcli.cli.index.files import files_of, reader
-from bertcli.cli.index.open import ChunkTokens, Debug, Overlap, chunking_for, cutter, embedder
-from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.index.open import ChunkTokens, Overlap, chunking_for, cutter, embedder
+from bertcli.cli.options import FIELD, Debug, Field, ModelFlags, grouped
 from bertcli.cli.recipe import ERRORS_SHOWN, choose_checkpoint, show_facts, warn
 from bertcli.errors import DataError, UsageError
 
@@ -45,7 +45,7 @@ TEXT_FACTOR = 2.0
 def chunks(
     file: Annotated[Path, typer.Argument(help="File to cut into passages.")],
     model: ModelFlags,
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    field: Field = FIELD,
     prompt: Annotated[str | None, typer.Option(help="Text before every passage.")] = None,
     chunk_tokens: ChunkTokens = None,
     overlap: Overlap = None,

@@ -45,8 +45,6 @@ Overlap = Annotated[
     int | None,
     typer.Option(min=0, help="Tokens that neighbours share; default 32, a quarter at most."),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes on stderr.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")]
 
 
 def open_index(name: str, model: ModelFlags, brief: bool = False) -> tuple[IndexFolder, Embed]:

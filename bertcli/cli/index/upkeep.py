@@ -13,10 +13,8 @@ from bertcli.cli.embed import build_embed
 from bertcli.cli.index.fill import held
 from bertcli.cli.index.open import (
     ChunkTokens,
-    Debug,
     Name,
     Overlap,
-    Quiet,
     chunking_again,
     cutter,
     embedder,
@@ -25,7 +23,7 @@ from bertcli.cli.index.open import (
     unfinished,
     unknown_columns,
 )
-from bertcli.cli.options import ModelFlags, grouped
+from bertcli.cli.options import Debug, ModelFlags, Quiet, grouped
 from bertcli.cli.recipe import choose_checkpoint, show_facts, warn
 from bertcli.errors import (
     BertcliError,
