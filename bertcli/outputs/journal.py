@@ -162,9 +162,8 @@ def unpacked(value: object) -> object:
 
 def _check(database: sqlite3.Connection, run: Mapping[str, str], path: Path) -> None:
     """Raise OutputError where the journal is of another run than this one."""
-    run = {
-        encodable(name): encodable(value) for name, value in run.items()
-    }  # names need not be UTF-8
+    # SQLite holds UTF-8, which a file's name need not be.
+    run = {encodable(name): encodable(value) for name, value in run.items()}
     known = dict(database.execute("SELECT name, value FROM run"))
     if not known:
         database.executemany("INSERT INTO run VALUES (?, ?)", run.items())
