@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.engine.choices import Long
-from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.encoder import Encoder, Logits, unreduced
 from bertcli.engine.pooling import weighted_mean
 from bertcli.engine.tokens import TextTokenizer, Tokens
 from bertcli.engine.windows import Window, frame_pair, pair_windows, ranges
@@ -89,9 +89,7 @@ class Classify:
         pairs = iter(self._plan_pairs([one for one in records if one.second is not None]))
         return [next(plans if record.second is None else pairs) for record in records]
 
-    def reduce(self, output: Logits) -> Logits:
-        """Return a window's logits as they are."""
-        return output
+    reduce = staticmethod(unreduced)
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
         """Return the labels from logits (labels,) per window."""
@@ -196,9 +194,7 @@ class ClassifyByEntailment:
         tokenised = self.tokenizer.tokenize([record.text for record in records])
         return [self._plan_one(tokens, hypotheses, room) for tokens in tokenised]
 
-    def reduce(self, output: Logits) -> Logits:
-        """Return a window's logits as they are."""
-        return output
+    reduce = staticmethod(unreduced)
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
         """Return the labels from logits (3,) per pair."""

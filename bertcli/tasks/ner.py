@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.engine.choices import Aggregate, Long
-from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.encoder import Encoder, Logits, unreduced
 from bertcli.engine.tokens import TextTokenizer, Tokens, capitals
 from bertcli.engine.windows import Window, frame_text, ranges
 from bertcli.errors import RecordError
@@ -62,9 +62,7 @@ class Ner:
         pairs = zip(tokenised, records, strict=True)
         return [self._plan_one(tokens, record.text) for tokens, record in pairs]
 
-    def reduce(self, output: Logits) -> Logits:
-        """Return a window's logits as they are."""
-        return output
+    reduce = staticmethod(unreduced)
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> NerResult:
         """Return the entities from logits (length, labels) per window."""

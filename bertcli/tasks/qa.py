@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertcli.engine.choices import Long
-from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.encoder import Encoder, Logits, unreduced
 from bertcli.engine.tokens import TextTokenizer, Tokens
 from bertcli.engine.windows import frame_pair, ranges
 from bertcli.errors import RecordError
@@ -55,9 +55,7 @@ class Qa:
         pairs = zip(questions, contexts, strict=True)
         return [self._plan_one(question, context) for question, context in pairs]
 
-    def reduce(self, output: Logits) -> Logits:
-        """Return a window's logits as they are."""
-        return output
+    reduce = staticmethod(unreduced)
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> QaResult:
         """Return the answers from start and end logits (length, 2) per window."""

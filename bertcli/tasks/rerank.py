@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bertcli.engine.choices import Long
-from bertcli.engine.encoder import Encoder, Logits
+from bertcli.engine.encoder import Encoder, Logits, unreduced
 from bertcli.engine.tokens import TextTokenizer
 from bertcli.errors import RecordError
 from bertcli.records import Record, sought_text
@@ -39,9 +39,7 @@ class CrossEncoder:
             self.encoder, self.tokenizer, self.window, (RELEVANT,), long=Long.WINDOW
         ).plan(records)
 
-    def reduce(self, output: Logits) -> Logits:
-        """Return a window's logits as they are."""
-        return output
+    reduce = staticmethod(unreduced)
 
     def decode(self, record: Record, plan: Plan, outputs: Sequence[Logits]) -> ClassifyResult:
         """Return the probability from logits (labels,) per window."""
