@@ -74,6 +74,9 @@ CONTESTS = (
     ),
     Contest("How far from what the processor can do", "limit.py", "--rounds 3", "--rounds 1"),
     Contest(
+        "What the hot paths are set to", "settings.py", "--rounds 3", "--rounds 1 --only PARTS"
+    ),
+    Contest(
         "Peak memory on a stream", "memory.py", "--megabytes 200 --allowed 20", "--megabytes 5"
     ),
     Contest("Search", "search.py", "--sizes 1000 10000 100000", "--sizes 1000"),

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from bertcli.tasks.run import Task
 
 TEMPLATE = "This text is about {}."
-FEW_LABELS = 100
+FEW_LABELS = 1_000
+"""With more zero-shot labels the engine that starts sooner is done later: for a few texts it took
+0.8 of the time of the other with 100 labels, as long with 1,000, and 1.05 with 3,000."""
 
 
 @grouped

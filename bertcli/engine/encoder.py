@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 Logits = NDArray[np.float32]
 Reduce = Callable[[Logits], Logits]
 
-LEAST_TOKENS = 64
-"""Fewer in a batch are not worth a division of the work, which has a price for each part."""
+LEAST_TOKENS = 32
+"""Fewer in a batch are not worth a division of the work, which has a price for each part.
+
+Two texts of 19 tokens took 1.8 times as long with 64, in fp32 on two cores; 16 was no quicker.
+"""
 
 
 def unreduced(output: Logits) -> Logits:

@@ -17,7 +17,10 @@ from bertcli.results import Answer, Reading, Result
 
 LOOK_AHEAD_RECORDS = 512
 LOOK_AHEAD_CHARACTERS = 400_000
-"""How far to read before batching: enough for batches of one length, little enough to hold."""
+"""How far to read before batching: enough for batches of one length, little enough to hold.
+
+With 128 records 4,000 texts took 1.17 of the time in int8, with 2,048 they took 0.99.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 ENCODE_TOKENS = 4_096
+"""Tokens in one batch when a model that trains is measured.
+
+400 texts took 1.23 of the time with 1,024, 1.65 with 8,192; with 2,048 about the same.
+"""
 KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 """How many kernels oneDNN keeps, with their memory: each shape of batch has its own.
 
