@@ -62,11 +62,11 @@ def check_known(
     Raises DataError where it gives none of them: `own` are those that it has.
     """
     if unknown and len(unknown) == len(labels):
-        label = min(unknown)
+        first = min(unknown.values(), key=lambda place: place.line or 0)
+        example = shlex.quote(f"{min(unknown)}=NAME")
         raise DataError(
-            f"{unknown[label]}: {model} has none of the labels of the data, "
-            f"{named(sorted(unknown))}: its labels are {named(sorted(own))}; say what each is "
-            f"called there with --map {shlex.quote(f'{label}=NAME')}"
+            f"{first}: {model} has none of the labels of the data, {named(sorted(unknown))}: its "
+            f"labels are {named(sorted(own))}; say what each is called there with --map {example}"
         )
     for label, place in sorted(unknown.items())[:UNKNOWN_TOLD]:
         called = names.get(label, label)

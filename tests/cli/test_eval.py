@@ -99,7 +99,7 @@ def test_csv_columns_and_labels_are_named(
     assert found["accuracy"] == 1
     line = ("eval", "classify", "a.csv", "--field", "body", "--label-field", "is")
     ran = run(*line, "-m", models["classify"])
-    assert (ran.code, ran.said("a.csv:", "none of the labels", "--map")) == (1, True)
+    assert (ran.code, ran.said("a.csv:2", "none of the labels", "--map")) == (1, True)
     ran = run(*line, "-m", models["classify"], *names[:-1], f"{names[-1]}s")
     assert (ran.code, ran.said("has no label", f"{LABELS[-1]}s")) == (2, True)
 
