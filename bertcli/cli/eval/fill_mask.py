@@ -16,7 +16,7 @@ from bertcli.cli.eval.report import (
     write_differences,
     write_errors,
 )
-from bertcli.cli.options import Format, ModelFlags, grouped
+from bertcli.cli.options import FIELD, Field, Format, ModelFlags, grouped
 from bertcli.cli.recipe import choose_checkpoint, load_model, some, sound_records
 from bertcli.engine.families import Head
 from bertcli.errors import DataError
@@ -32,7 +32,7 @@ def fill_mask(
     files: Data,
     model: ModelFlags,
     flags: EvalFlags,
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    field: Field = FIELD,
     input_format: Format = None,
     mask_rate: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of tokens to mask.")

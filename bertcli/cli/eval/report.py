@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bertcli.cli.options import Debug
 from bertcli.cli.recipe import keep_apart, warn
 from bertcli.errors import OutputError, UsageError, counted
 
@@ -40,7 +41,7 @@ class EvalFlags:
         Path | None,
         typer.Option(help="Write the records on which the two differ here, as JSON lines."),
     ] = None
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False
+    debug: Debug = False
 
     def __post_init__(self) -> None:
         if self.differences is not None and self.compare is None:

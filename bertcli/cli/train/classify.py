@@ -23,8 +23,8 @@ from bertcli.cli.train.run import (
     base_of,
     check_asked,
     held_out,
-    lora_rank,
     named_files,
+    to_train,
     work_folder,
 )
 from bertcli.cli.train.watch import note_scores
@@ -101,7 +101,6 @@ def classify(
         label_targets,
     )
     from bertcli.train.examples import Weighing
-    from bertcli.train.trainee import Trainee
 
     check_asked(context, output, flags, data, how.valid, unlabelled, head=True)
     _refuse_contradictions(context, flags, how, balance, teachers, unlabelled, teacher_share)
@@ -143,14 +142,11 @@ def classify(
     checkpoint = base_of(flags)
     tokenizer = load_tokenizer(checkpoint)
     problem = "multi_label_classification" if multi else "single_label_classification"
-    model = Trainee(
+    model = to_train(
         checkpoint,
         Head.SEQUENCE,
-        lora_rank(flags, checkpoint),
+        flags,
         labels,
-        flags.dropout,
-        flags.seed,
-        flags.embedding_rank,
         problem_type=problem,
         **{TEXT_PAIRS: pairs},
     )

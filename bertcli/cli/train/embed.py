@@ -20,8 +20,8 @@ from bertcli.cli.train.run import (
     base_of,
     check_asked,
     held_out,
-    lora_rank,
     named_files,
+    to_train,
 )
 from bertcli.errors import DataError, UsageError
 
@@ -66,7 +66,6 @@ def embed(
         without_repeats,
     )
     from bertcli.train.loop import Scores
-    from bertcli.train.trainee import Trainee
 
     check_asked(context, output, flags, data, how.valid)
     if how.smoothing:
@@ -107,15 +106,7 @@ def embed(
     pooling = Pooling(settings.pooling or Pooling.MEAN)
     window = window_of(checkpoint, tokenizer)
     window = min(window, settings.max_length or window)
-    model = Trainee(
-        checkpoint,
-        Head.BASE,
-        lora_rank(flags, checkpoint),
-        (),
-        flags.dropout,
-        flags.seed,
-        flags.embedding_rank,
-    )
+    model = to_train(checkpoint, Head.BASE, flags)
     task = Embed(model, tokenizer, window, pooling, settings.normalize)
 
     def measure() -> Scores:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertcli.cli.options import Format, grouped
+from bertcli.cli.options import FIELD, Field, Format, grouped
 from bertcli.cli.recipe import sound_records, warn
 from bertcli.cli.train.run import (
     Output,
@@ -76,7 +76,7 @@ def fill_mask(
         float, typer.Option(min=0, max=0.5, help="Without --valid, the share held out.")
     ] = 0.01,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 500,
-    field: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    field: Field = FIELD,
     input_format: Format = None,
 ) -> None:
     """Train a checkpoint to fill masks, on plain text.

@@ -18,8 +18,8 @@ from bertcli.cli.train.run import (
     base_of,
     check_asked,
     held_out,
-    lora_rank,
     named_files,
+    to_train,
 )
 from bertcli.errors import UsageError, counted
 
@@ -81,7 +81,6 @@ def ner(
     from bertcli.train.examples import Weighing
     from bertcli.train.loop import Scores
     from bertcli.train.ner import check_tags, cut_words, ner_examples, tag_set
-    from bertcli.train.trainee import Trainee
 
     check_asked(context, output, flags, data, how.valid)
     columns = tagged.columns
@@ -120,17 +119,7 @@ def ner(
     reads = window_of(checkpoint, tokenizer)
     if window is not None and window > reads:
         raise UsageError(f"--window {window}: {checkpoint.name} reads {reads} tokens at once")
-    rank = lora_rank(flags, checkpoint)
-    model = Trainee(
-        checkpoint,
-        Head.TOKEN,
-        rank,
-        tags,
-        flags.dropout,
-        flags.seed,
-        flags.embedding_rank,
-        **settings,
-    )
+    model = to_train(checkpoint, Head.TOKEN, flags, tags, **settings)
     model.window = window
     task = Ner(model, tokenizer, window or reads, tags, capitals=told)
 

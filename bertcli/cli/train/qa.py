@@ -18,8 +18,8 @@ from bertcli.cli.train.run import (
     base_of,
     check_asked,
     held_out,
-    lora_rank,
     named_files,
+    to_train,
 )
 from bertcli.errors import UsageError
 
@@ -57,7 +57,6 @@ def qa(
     from bertcli.train import qa as lessons
     from bertcli.train.examples import Weighing
     from bertcli.train.loop import Scores
-    from bertcli.train.trainee import Trainee
     from bertcli.train.unanswerable import unanswerable as make_unanswerable
 
     check_asked(context, output, flags, data, how.valid)
@@ -84,15 +83,7 @@ def qa(
     )
     checkpoint = base_of(flags)
     tokenizer = load_tokenizer(checkpoint)
-    model = Trainee(
-        checkpoint,
-        Head.QA,
-        lora_rank(flags, checkpoint),
-        (),
-        flags.dropout,
-        flags.seed,
-        flags.embedding_rank,
-    )
+    model = to_train(checkpoint, Head.QA, flags)
     window = window_of(checkpoint, tokenizer)
     task = Qa(model, tokenizer, window)
 

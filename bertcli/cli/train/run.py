@@ -18,7 +18,7 @@ import typer
 
 from bertcli.checkpoints.catalog import BASE_NAME
 from bertcli.checkpoints.layout import HEAD_CONFIG, UNFINISHED
-from bertcli.cli.options import given
+from bertcli.cli.options import Debug, given
 from bertcli.cli.recipe import check_folder, warn
 from bertcli.cli.train.watch import check_watch, watch
 from bertcli.errors import DataError, OutputError, UsageError, counted
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bertcli.checkpoints.layout import Checkpoint
+    from bertcli.engine.families import Head
     from bertcli.train.examples import Example, Weighing
     from bertcli.train.loop import Progress, Scores, Settings
     from bertcli.train.save import Card
@@ -117,7 +118,7 @@ class TrainFlags:
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run in the same folder.")
     ] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")] = False
+    debug: Debug = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +274,28 @@ def lora_rank(flags: TrainFlags, checkpoint: Checkpoint) -> int | None:
                 f"trained on at that: leave {option} out"
             )
     return own or flags.rank or RANK
+
+
+def to_train(
+    checkpoint: Checkpoint,
+    head: Head,
+    flags: TrainFlags,
+    labels: Sequence[str] = (),
+    **settings: Any,
+) -> Trainee:
+    """Return a checkpoint with a head, to be trained as the options say; see `Trainee`."""
+    from bertcli.train.trainee import Trainee
+
+    return Trainee(
+        checkpoint,
+        head,
+        lora_rank(flags, checkpoint),
+        labels,
+        flags.dropout,
+        flags.seed,
+        flags.embedding_rank,
+        **settings,
+    )
 
 
 def held_out(
