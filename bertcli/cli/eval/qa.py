@@ -80,13 +80,11 @@ def _warn_of_absent(questions: Sequence[AnsweredQuestion]) -> None:
     """Say how many questions have answers of which the context has none, so that all are wrong."""
     from bertcli.evaluate.qa import normalized
 
-    absent = [
-        one
-        for one in questions
-        if one.answers
-        and not any(normalized(text) in normalized(one.context) for text, _ in one.answers)
-    ]
-    if absent:
+    def is_absent(one: AnsweredQuestion) -> bool:
+        context = normalized(one.context)
+        return all(normalized(text) not in context for text, _ in one.answers)
+
+    if absent := [one for one in questions if one.answers and is_absent(one)]:
         warn(
             f"{absent[0].place}: the answer {absent[0].answers[0][0][:40]!r} does not stand in the "
             f"context: of {counted(len(absent), 'question')} no answer can be right to the letter"
